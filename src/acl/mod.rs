@@ -1,0 +1,1 @@
+//! Users, rules and the check.

@@ -1,0 +1,1 @@
+//! What needs nothing of ours: time, slots, checksums, glob patterns, number text.

@@ -1,0 +1,1 @@
+//! Client state, output, the registry of clients.

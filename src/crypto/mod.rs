@@ -1,0 +1,1 @@
+//! The only user of the cryptographic module: provider, self-tests, digests, HMAC, random.

@@ -1,0 +1,1 @@
+//! Admit, run, commit: the way of every command.

@@ -1,0 +1,1 @@
+//! One function per requirement, the report, the start-up gate.

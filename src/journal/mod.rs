@@ -1,0 +1,1 @@
+//! Effects in one total order, and the cursors that read them.

@@ -1,0 +1,1 @@
+//! Slots, stripes, ordered locking; the table, expiry, eviction, watch, waiters. Knows no client, no command.

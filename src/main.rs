@@ -1,0 +1,3 @@
+//! The multi-call binary: `argv[0]` or the first word chooses the tool.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Counters, histograms, slow log, latency events.

@@ -1,0 +1,1 @@
+//! Listeners, streams (TCP, Unix, TLS), TLS configuration. Knows no RESP.

@@ -1,0 +1,1 @@
+//! Boot, wiring, periodic tasks, signals, shutdown.

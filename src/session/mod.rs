@@ -1,0 +1,1 @@
+//! Bytes to commands, replies to bytes: the worker's loop.

@@ -1,0 +1,1 @@
+//! Command metadata as data: arity, flags, key specifications, ACL categories, documentation.

@@ -1,0 +1,1 @@
+//! The only creator, renamer and fsyncer of files.

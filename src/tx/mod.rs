@@ -1,0 +1,1 @@
+//! MULTI and its lock plan.

@@ -1,0 +1,1 @@
+//! The data types and their compact encodings. No time, no locks, no sockets.
