@@ -1,1 +1,5 @@
-//! What needs nothing of ours: time, slots, checksums, glob patterns, number text.
+//! What needs nothing of ours: time, slots, hashing, checksums, glob patterns, number text.
+
+pub mod clock;
+pub mod hash;
+pub mod slot;

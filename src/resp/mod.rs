@@ -1,1 +1,4 @@
 //! The wire protocol: an incremental parser that borrows the read buffer, and the RESP2/3 reply builder. Knows no command.
+
+pub mod parser;
+pub mod reply;

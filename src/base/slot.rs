@@ -1,0 +1,112 @@
+//! Hash slots: CRC16 (XMODEM) of the key, or of its hash tag, modulo 16384, as the cluster specification says.
+
+/// How many slots a key space has, in cluster mode or not.
+pub const SLOTS: usize = 16384;
+/// Bits of a slot number.
+pub const SLOT_BITS: u32 = 14;
+
+/// A slot number below [`SLOTS`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct SlotId(u16);
+
+impl SlotId {
+    pub fn new(n: u16) -> Option<SlotId> {
+        (usize::from(n) < SLOTS).then_some(SlotId(n))
+    }
+
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// The slot of a key: of the bytes between the first `{` and the next `}` if there are any, else of the whole key.
+#[inline]
+pub fn slot_of(key: &[u8]) -> SlotId {
+    let tagged = match memchr::memchr(b'{', key) {
+        None => key,
+        Some(open) => match memchr::memchr(b'}', &key[open + 1..]) {
+            Some(n) if n > 0 => &key[open + 1..open + 1 + n],
+            _ => key,
+        },
+    };
+    SlotId(crc16(tagged) & (SLOTS as u16 - 1))
+}
+
+const POLY: u16 = 0x1021;
+
+/// `TABLES[k][b]`: the effect of byte `b` followed by `k` zero bytes, so that eight bytes fold at once.
+static TABLES: [[u16; 256]; 8] = tables();
+
+const fn tables() -> [[u16; 256]; 8] {
+    let mut t = [[0u16; 256]; 8];
+    let mut b = 0;
+    while b < 256 {
+        let mut crc = (b as u16) << 8;
+        let mut i = 0;
+        while i < 8 {
+            crc = if crc & 0x8000 != 0 { (crc << 1) ^ POLY } else { crc << 1 };
+            i += 1;
+        }
+        t[0][b] = crc;
+        b += 1;
+    }
+    let mut k = 1;
+    while k < 8 {
+        let mut b = 0;
+        while b < 256 {
+            let prev = t[k - 1][b];
+            t[k][b] = (prev << 8) ^ t[0][(prev >> 8) as usize];
+            b += 1;
+        }
+        k += 1;
+    }
+    t
+}
+
+/// CRC-16/XMODEM, eight bytes a step.
+#[inline]
+pub fn crc16(bytes: &[u8]) -> u16 {
+    let mut crc = 0u16;
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for c in chunks {
+        let head = crc ^ u16::from_be_bytes([c[0], c[1]]);
+        crc = TABLES[7][(head >> 8) as usize]
+            ^ TABLES[6][(head & 0xff) as usize]
+            ^ TABLES[5][c[2] as usize]
+            ^ TABLES[4][c[3] as usize]
+            ^ TABLES[3][c[4] as usize]
+            ^ TABLES[2][c[5] as usize]
+            ^ TABLES[1][c[6] as usize]
+            ^ TABLES[0][c[7] as usize];
+    }
+    for &b in rest {
+        crc = (crc << 8) ^ TABLES[0][((crc >> 8) as u8 ^ b) as usize];
+    }
+    crc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc16_has_the_specified_check_value() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        let mut slow = 0u16;
+        for (i, b) in (0..100u8).enumerate() {
+            slow ^= u16::from(b) << 8;
+            for _ in 0..8 {
+                slow = if slow & 0x8000 != 0 { (slow << 1) ^ POLY } else { slow << 1 };
+            }
+            assert_eq!(crc16(&(0..=i as u8).collect::<Vec<_>>()), slow);
+        }
+    }
+
+    #[test]
+    fn a_hash_tag_decides_the_slot() {
+        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"user1000"));
+        assert_eq!(slot_of(b"foo{}{bar}"), SlotId(crc16(b"foo{}{bar}") & 0x3fff));
+        assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));
+        assert_eq!(slot_of(b"foo").get(), 12182);
+    }
+}
