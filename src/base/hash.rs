@@ -11,6 +11,19 @@ impl std::fmt::Debug for HashKey {
     }
 }
 
+static KEY: std::sync::OnceLock<HashKey> = std::sync::OnceLock::new();
+
+/// Sets the process's hash key; called once at boot, before the first table is made. Returns false if it was set already.
+pub fn seed(key: HashKey) -> bool {
+    KEY.set(key).is_ok()
+}
+
+/// The hash of a key or member under the process's key.
+#[inline]
+pub fn hash(bytes: &[u8]) -> u64 {
+    KEY.get_or_init(|| HashKey(0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344)).hash(bytes)
+}
+
 struct State {
     v0: u64,
     v1: u64,

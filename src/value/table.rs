@@ -1,0 +1,1016 @@
+//! The table of records: extendible hashing over segments of cache-line buckets.
+//!
+//! A record's place follows from its *path*, 64 bits of which the first ones index the directory, the next ones
+//! choose the bucket, and the last eight are the tag. A directory entry points at a segment: a header line and up to 63
+//! buckets. A bucket is one cache line: nine tags, an overflow count, nine 48-bit record pointers. A record that finds
+//! its home bucket full goes to the next one with room, wrapping in the segment; each full bucket passed by counts it, so
+//! a search stops at the first bucket that nobody was pushed out of (the overflow counts are those of Facebook's F14).
+//!
+//! ```text
+//! bucket  0..9 tags (0: free)   9 overflow (255: for good)   10..64 pointers, 6 bytes each, little endian
+//! ```
+//!
+//! A segment grows by a quarter or so, then splits alone; nothing ever rehashes the whole table. Home buckets
+//! follow the path's order, so that a position in path order is a SCAN cursor that stays true while segments grow, split,
+//! shrink and merge: every record that is there from the first call to the last is met, and none twice.
+//!
+//! Invariants: `len` is the number of tags that are not 0; a directory entry's segment has a depth of at most the
+//! directory's, and all `2^(depth - segment depth)` entries of its range point at it; a segment's earliest deadline is not later than that of any of its
+//! records.
+
+use super::record::Record;
+use crate::base::hash::{self, Random};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+
+/// How a name becomes a path.
+pub trait PathOf {
+    fn path(name: &[u8]) -> u64;
+}
+
+/// Members of a collection: the keyed hash alone.
+#[derive(Debug)]
+pub struct MemberPath;
+
+impl PathOf for MemberPath {
+    #[inline]
+    fn path(name: &[u8]) -> u64 {
+        hash::hash(name)
+    }
+}
+
+const SLOTS: usize = 9;
+const BUCKETS_MAX: usize = 63;
+const OVERFLOW_MAX: u8 = 255;
+const LINE: usize = 64;
+/// Bucket counts a segment passes through: with the header line, the allocator's own size classes up to a page.
+const STEPS: [u16; 14] = [1, 3, 5, 7, 9, 11, 15, 19, 23, 31, 39, 47, 55, 63];
+
+/// Records a segment of `n` buckets takes before it grows: eight of nine places.
+const fn room(n: usize) -> usize {
+    n * 8
+}
+
+fn step_for(len: usize) -> Option<u16> {
+    STEPS.into_iter().find(|n| room(*n as usize) >= len)
+}
+
+#[repr(C, align(64))]
+struct Bucket([u8; LINE]);
+
+impl Bucket {
+    /// Bit i is set where place i has this tag.
+    #[inline(always)]
+    fn matches(&self, tag: u8) -> u32 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE2 is in every x86_64; the load reads 16 of the bucket's 64 bytes.
+        unsafe {
+            use core::arch::x86_64::*;
+            let tags = _mm_load_si128(self.0.as_ptr().cast());
+            (_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8))) as u32) & ((1 << SLOTS) - 1)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            (0..SLOTS).fold(0, |m, i| m | (u32::from(self.0[i] == tag) << i))
+        }
+    }
+
+    #[inline(always)]
+    fn overflow(&self) -> u8 {
+        self.0[SLOTS]
+    }
+
+    #[inline(always)]
+    fn pointer(&self, i: usize) -> *mut u8 {
+        let at = SLOTS + 1 + 6 * i;
+        // Eight bytes that end with the pointer's last, so that the load stays inside the line.
+        let word = u64::from_le_bytes(self.0[at - 2..at + 6].try_into().expect("eight bytes"));
+        (word >> 16) as *mut u8
+    }
+
+    fn set_pointer(&mut self, i: usize, p: *mut u8) {
+        let at = SLOTS + 1 + 6 * i;
+        let bytes = (p as u64).to_le_bytes();
+        assert!(bytes[6] == 0 && bytes[7] == 0, "user addresses have 48 bits");
+        self.0[at..at + 6].copy_from_slice(&bytes[..6]);
+    }
+
+    /// The record at an occupied place, borrowed.
+    #[inline(always)]
+    fn record(&self, i: usize) -> Borrowed<'_> {
+        debug_assert!(self.0[i] != 0);
+        // SAFETY: an occupied place holds a pointer from `into_raw`; it is not dropped here.
+        Borrowed(ManuallyDrop::new(unsafe { Record::from_raw(self.pointer(i)) }), PhantomData)
+    }
+
+    fn occupied(&self) -> u32 {
+        !self.matches(0) & ((1 << SLOTS) - 1)
+    }
+}
+
+/// A record that a table keeps, lent out.
+pub struct Borrowed<'t>(ManuallyDrop<Record>, PhantomData<&'t Record>);
+
+impl Deref for Borrowed<'_> {
+    type Target = Record;
+    #[inline(always)]
+    fn deref(&self) -> &Record {
+        &self.0
+    }
+}
+
+#[repr(C, align(64))]
+struct Segment {
+    depth: u8,
+    buckets: u16,
+    len: u32,
+    /// No record's deadline is earlier; i64::MAX where none has one.
+    earliest: i64,
+}
+
+impl Segment {
+    fn layout(buckets: u16) -> Layout {
+        Layout::from_size_align(LINE * (1 + buckets as usize), LINE).expect("a segment is at most a page")
+    }
+
+    fn make(depth: u8, buckets: u16) -> *mut Segment {
+        let layout = Segment::layout(buckets);
+        // SAFETY: the layout is not empty; all-zero buckets are free ones.
+        unsafe {
+            let p = alloc_zeroed(layout).cast::<Segment>();
+            if p.is_null() {
+                handle_alloc_error(layout);
+            }
+            p.write(Segment { depth, buckets, len: 0, earliest: i64::MAX });
+            p
+        }
+    }
+
+    /// Frees the segment's memory, not its records.
+    ///
+    /// # Safety
+    /// `p` came from `make` and is not used again.
+    unsafe fn free(p: *mut Segment) {
+        // SAFETY: the caller's word.
+        unsafe { dealloc(p.cast(), Segment::layout((*p).buckets)) }
+    }
+
+    #[inline(always)]
+    fn bucket(&self, i: usize) -> &Bucket {
+        debug_assert!(i < self.buckets as usize);
+        // SAFETY: `buckets` lines follow the header in the same allocation.
+        unsafe { &*std::ptr::from_ref(self).cast::<Bucket>().add(1 + i) }
+    }
+
+    #[inline(always)]
+    fn bucket_mut(&mut self, i: usize) -> &mut Bucket {
+        debug_assert!(i < self.buckets as usize);
+        // SAFETY: as in `bucket`, held exclusively.
+        unsafe { &mut *std::ptr::from_mut(self).cast::<Bucket>().add(1 + i) }
+    }
+
+    #[inline(always)]
+    fn home(&self, path: u64) -> usize {
+        ((u128::from(path << self.depth) * u128::from(self.buckets)) >> 64) as usize
+    }
+
+    #[inline(always)]
+    fn next(&self, b: usize) -> usize {
+        if b + 1 == self.buckets as usize { 0 } else { b + 1 }
+    }
+
+    #[inline(always)]
+    fn find(&self, path: u64, name: &[u8]) -> Option<(usize, usize)> {
+        let tag = tag(path);
+        let mut b = self.home(path);
+        for _ in 0..self.buckets {
+            let bucket = self.bucket(b);
+            let mut m = bucket.matches(tag);
+            while m != 0 {
+                let i = m.trailing_zeros() as usize;
+                if bucket.record(i).name() == name {
+                    return Some((b, i));
+                }
+                m &= m - 1;
+            }
+            if bucket.overflow() == 0 {
+                return None;
+            }
+            b = self.next(b);
+        }
+        None
+    }
+
+    /// Places a record whose name is not there. There is room.
+    fn place(&mut self, path: u64, record: Record) -> (usize, usize) {
+        if let Some(d) = record.deadline() {
+            self.earliest = self.earliest.min(d);
+        }
+        let mut b = self.home(path);
+        loop {
+            let next = self.next(b);
+            let bucket = self.bucket_mut(b);
+            let free = bucket.matches(0);
+            if free != 0 {
+                let i = free.trailing_zeros() as usize;
+                bucket.0[i] = tag(path);
+                bucket.set_pointer(i, record.into_raw());
+                self.len += 1;
+                return (b, i);
+            }
+            bucket.0[SLOTS] = bucket.0[SLOTS].saturating_add(1);
+            b = next;
+        }
+    }
+
+    fn take(&mut self, path: u64, b: usize, i: usize) -> Record {
+        let mut passed = self.home(path);
+        while passed != b {
+            let next = self.next(passed);
+            let bucket = self.bucket_mut(passed);
+            if bucket.0[SLOTS] != OVERFLOW_MAX {
+                bucket.0[SLOTS] -= 1;
+            }
+            passed = next;
+        }
+        let bucket = self.bucket_mut(b);
+        bucket.0[i] = 0;
+        let pointer = bucket.pointer(i);
+        self.len -= 1;
+        // SAFETY: the place was occupied and is free now, so the record is taken back once.
+        unsafe { Record::from_raw(pointer) }
+    }
+
+    /// Calls `f` with each record, which it takes.
+    fn drain(&mut self, mut f: impl FnMut(Record)) {
+        for b in 0..self.buckets as usize {
+            let bucket = self.bucket_mut(b);
+            let mut m = bucket.occupied();
+            while m != 0 {
+                let i = m.trailing_zeros() as usize;
+                m &= m - 1;
+                bucket.0[i] = 0;
+                // SAFETY: as in `take`.
+                f(unsafe { Record::from_raw(bucket.pointer(i)) });
+            }
+        }
+        self.len = 0;
+    }
+
+    fn for_each(&self, f: &mut impl FnMut(&Record)) {
+        for b in 0..self.buckets as usize {
+            let bucket = self.bucket(b);
+            let mut m = bucket.occupied();
+            while m != 0 {
+                f(&bucket.record(m.trailing_zeros() as usize));
+                m &= m - 1;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn tag(path: u64) -> u8 {
+    // 0 means a free place; 255 names instead of 256 cost nothing.
+    (path as u8).max(1)
+}
+
+/// Records by name. `P` says how a name becomes a path.
+pub struct Table<P> {
+    directory: Vec<*mut Segment>,
+    len: usize,
+    /// Records that have a deadline.
+    deadlines: usize,
+    _path: PhantomData<P>,
+}
+
+// SAFETY: a table owns its segments and their records, which are Send and Sync; the pointers are its alone.
+unsafe impl<P> Send for Table<P> {}
+// SAFETY: as above; shared access only reads.
+unsafe impl<P> Sync for Table<P> {}
+
+impl<P> Default for Table<P> {
+    fn default() -> Self {
+        Table { directory: Vec::new(), len: 0, deadlines: 0, _path: PhantomData }
+    }
+}
+
+impl<P> std::fmt::Debug for Table<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({} records, {} directory entries)", self.len, self.directory.len())
+    }
+}
+
+impl<P> Drop for Table<P> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl<P> Table<P> {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Records that have a deadline.
+    pub fn deadlines(&self) -> usize {
+        self.deadlines
+    }
+
+    #[inline(always)]
+    fn depth(&self) -> u32 {
+        self.directory.len().trailing_zeros()
+    }
+
+    #[inline(always)]
+    fn index(&self, path: u64) -> usize {
+        // A shift by 64 where the directory has one entry would be undefined; two shifts are not.
+        (path >> 1 >> (63 - self.depth())) as usize
+    }
+
+    #[inline(always)]
+    fn segment(&self, path: u64) -> Option<&Segment> {
+        if self.directory.is_empty() {
+            return None;
+        }
+        // SAFETY: directory entries point at live segments that this table owns.
+        Some(unsafe { &*self.directory[self.index(path)] })
+    }
+
+    #[inline(always)]
+    fn segment_mut(&mut self, path: u64) -> Option<&mut Segment> {
+        if self.directory.is_empty() {
+            return None;
+        }
+        // SAFETY: as in `segment`, held exclusively.
+        let i = self.index(path);
+        Some(unsafe { &mut *self.directory[i] })
+    }
+
+    /// Asks the cache for the home bucket of `path`.
+    #[inline(always)]
+    pub fn prefetch_bucket(&self, path: u64) {
+        if let Some(s) = self.segment(path) {
+            prefetch(std::ptr::from_ref(s.bucket(s.home(path))).cast());
+        }
+    }
+
+    /// Asks the cache for the records in the home bucket that have the tag of `path`.
+    #[inline(always)]
+    pub fn prefetch_record(&self, path: u64) {
+        if let Some(s) = self.segment(path) {
+            let bucket = s.bucket(s.home(path));
+            let mut m = bucket.matches(tag(path));
+            while m != 0 {
+                let p = bucket.pointer(m.trailing_zeros() as usize);
+                prefetch(p);
+                prefetch(p.wrapping_add(LINE));
+                m &= m - 1;
+            }
+        }
+    }
+
+    /// The record called `name`; `path` is its path.
+    #[inline]
+    pub fn get_at(&self, path: u64, name: &[u8]) -> Option<Borrowed<'_>> {
+        let s = self.segment(path)?;
+        let (b, i) = s.find(path, name)?;
+        Some(s.bucket(b).record(i))
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub fn get_mut_at(&mut self, path: u64, name: &[u8]) -> Option<RecordMut<'_>> {
+        let deadlines: *mut usize = &mut self.deadlines;
+        let s = self.segment_mut(path)?;
+        let (b, i) = s.find(path, name)?;
+        // SAFETY: the place is occupied; the record is written back when the guard ends.
+        Some(unsafe { RecordMut::lend(s, b, i, deadlines) })
+    }
+
+    /// Takes the record called `name` out.
+    pub fn remove_at(&mut self, path: u64, name: &[u8]) -> Option<Record> {
+        let s = self.segment_mut(path)?;
+        let (b, i) = s.find(path, name)?;
+        let record = s.take(path, b, i);
+        self.len -= 1;
+        self.deadlines -= usize::from(record.deadline().is_some());
+        Some(record)
+    }
+
+    /// Calls `f` with every record, in no useful order.
+    pub fn for_each(&self, mut f: impl FnMut(&Record)) {
+        self.each_segment(|s| s.for_each(&mut f));
+    }
+
+    fn each_segment(&self, mut f: impl FnMut(&Segment)) {
+        let mut i = 0;
+        while i < self.directory.len() {
+            // SAFETY: directory entries point at live segments; each one's range of entries is stepped over whole.
+            let s = unsafe { &*self.directory[i] };
+            f(s);
+            i += 1 << (self.depth() - u32::from(s.depth));
+        }
+    }
+
+    /// Drops every record.
+    pub fn clear(&mut self) {
+        while self.drop_slice() {}
+        self.directory = Vec::new();
+    }
+
+    /// Takes the records of one segment out and frees it, so that a big table can be dropped in slices. False when none is left.
+    /// The table must not be used for anything else once this has begun.
+    pub fn drop_slice(&mut self) -> bool {
+        let Some(&last) = self.directory.last() else { return false };
+        // SAFETY: all entries of the last segment are taken off the directory before it is freed.
+        unsafe {
+            while self.directory.last() == Some(&last) {
+                self.directory.pop();
+            }
+            (*last).drain(drop);
+            Segment::free(last);
+        }
+        self.len = 0;
+        self.deadlines = 0;
+        !self.directory.is_empty()
+    }
+
+    /// Bytes of the segments and the directory, and of the records' blocks and what they own if `records` is set.
+    pub fn memory_bytes(&self, records: bool) -> usize {
+        let mut total = self.directory.capacity() * 8;
+        self.each_segment(|s| {
+            total += Segment::layout(s.buckets).size();
+            if records {
+                s.for_each(&mut |r| total += r.memory_bytes());
+            }
+        });
+        total
+    }
+
+    /// Places for records, taken or not.
+    pub fn capacity(&self) -> usize {
+        let mut total = 0;
+        self.each_segment(|s| total += SLOTS * s.buckets as usize);
+        total
+    }
+
+    /// Segments, places and records by distance from home, for DEBUG.
+    pub fn segments(&self) -> usize {
+        let mut n = 0;
+        self.each_segment(|_| n += 1);
+        n
+    }
+
+    /// A record, each as likely as any other. `None` if there are none.
+    pub fn random(&self, rng: &mut Random) -> Option<Borrowed<'_>> {
+        if self.len == 0 {
+            return None;
+        }
+        let depth = self.depth();
+        for _ in 0..256 {
+            let d = rng.below(self.directory.len() as u64) as usize;
+            // SAFETY: directory entries point at live segments.
+            let s = unsafe { &*self.directory[d] };
+            // A segment with several entries is taken by its first alone, and places that a smaller one lacks count as
+            // free ones: so every place of every segment is equally likely.
+            if d & ((1 << (depth - u32::from(s.depth))) - 1) != 0 {
+                continue;
+            }
+            let places = if depth == 0 { s.buckets as u64 } else { BUCKETS_MAX as u64 } * SLOTS as u64;
+            let place = rng.below(places) as usize;
+            if place / SLOTS < s.buckets as usize && s.bucket(place / SLOTS).0[place % SLOTS] != 0 {
+                return Some(s.bucket(place / SLOTS).record(place % SLOTS));
+            }
+        }
+        // A table that has lost nearly all its records: the first one from a random place on.
+        let start = rng.below(self.directory.len() as u64) as usize;
+        for k in 0..self.directory.len() {
+            // SAFETY: as above.
+            let s = unsafe { &*self.directory[(start + k) % self.directory.len()] };
+            if s.len == 0 {
+                continue;
+            }
+            let from = rng.below(u64::from(s.buckets)) as usize;
+            for j in 0..s.buckets as usize {
+                let bucket = s.bucket((from + j) % s.buckets as usize);
+                if bucket.occupied() != 0 {
+                    return Some(bucket.record(bucket.occupied().trailing_zeros() as usize));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<P: PathOf> Table<P> {
+    pub fn get(&self, name: &[u8]) -> Option<Borrowed<'_>> {
+        self.get_at(P::path(name), name)
+    }
+
+    pub fn get_mut(&mut self, name: &[u8]) -> Option<RecordMut<'_>> {
+        self.get_mut_at(P::path(name), name)
+    }
+
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Adds a record whose name must not be there.
+    pub fn insert(&mut self, record: Record) {
+        self.insert_at(P::path(record.name()), record);
+    }
+
+    /// The same with the path known.
+    #[inline]
+    pub fn insert_at(&mut self, path: u64, record: Record) -> RecordMut<'_> {
+        debug_assert!(self.get_at(path, record.name()).is_none());
+        self.make_room(path);
+        self.len += 1;
+        self.deadlines += usize::from(record.deadline().is_some());
+        let deadlines: *mut usize = &mut self.deadlines;
+        let s = self.segment_mut(path).expect("make_room leaves a segment");
+        let (b, i) = s.place(path, record);
+        // SAFETY: the place is occupied; the record is written back when the guard ends.
+        unsafe { RecordMut::lend(s, b, i, deadlines) }
+    }
+
+    /// Takes the record called `name` out, and memory back where a segment has become nearly empty.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Record> {
+        let path = P::path(name);
+        let record = self.remove_at(path, name)?;
+        self.shrink(path);
+        Some(record)
+    }
+
+    #[inline]
+    fn make_room(&mut self, path: u64) {
+        loop {
+            let Some(s) = self.segment(path) else {
+                self.directory = vec![Segment::make(0, STEPS[0])];
+                return;
+            };
+            if (s.len as usize) < room(s.buckets as usize) {
+                return;
+            }
+            self.grow(path);
+        }
+    }
+
+    /// Gives the full segment of `path` more buckets, or splits it.
+    #[cold]
+    fn grow(&mut self, path: u64) {
+        let old = self.directory[self.index(path)];
+        // SAFETY: `old` is live until `free`; its entries are all redirected by `redirect` before that.
+        unsafe {
+            let depth = (*old).depth;
+            let len = (*old).len as usize;
+            if let Some(n) = step_for(len + 1) {
+                let new = Segment::make(depth, n);
+                (*old).drain(|r| {
+                    (*new).place(P::path(r.name()), r);
+                });
+                self.redirect(path, depth, new);
+                Segment::free(old);
+                return;
+            }
+            if u32::from(depth) == self.depth() {
+                assert!(depth < 48, "keyed hashes do not agree in that many bits");
+                self.directory = self.directory.iter().flat_map(|s| [*s, *s]).collect();
+            }
+            // Counted first, so that each half gets the size it needs.
+            let mut right_len = 0;
+            (*old).for_each(&mut |r| right_len += (P::path(r.name()) << depth >> 63) as usize);
+            let size = |n: usize| step_for((n + n / 8 + 1).min(room(BUCKETS_MAX))).expect("at most a full segment");
+            let left = Segment::make(depth + 1, size(len - right_len));
+            let right = Segment::make(depth + 1, size(right_len));
+            (*old).drain(|r| {
+                let p = P::path(r.name());
+                (*if p << depth >> 63 == 0 { left } else { right }).place(p, r);
+            });
+            let bit = 1u64 << (63 - depth);
+            self.redirect(path & !bit, depth + 1, left);
+            self.redirect(path | bit, depth + 1, right);
+            Segment::free(old);
+        }
+    }
+
+    /// Points all directory entries of the segment of `depth` that `path` falls into at `new`.
+    fn redirect(&mut self, path: u64, depth: u8, new: *mut Segment) {
+        let span = self.depth() - u32::from(depth);
+        let first = self.index(path) >> span << span;
+        self.directory[first..first + (1 << span)].fill(new);
+    }
+
+    /// After removals: a segment less than a quarter full is made smaller, or one with its neighbour.
+    #[inline]
+    pub fn shrink(&mut self, path: u64) {
+        let Some(s) = self.segment(path) else { return };
+        if s.len as usize * 4 < room(s.buckets as usize) && (s.buckets > 1 || s.depth > 0 || s.len == 0) {
+            self.shrink_segment(path);
+        }
+    }
+
+    #[cold]
+    fn shrink_segment(&mut self, path: u64) {
+        let old = self.directory[self.index(path)];
+        // SAFETY: as in `grow`: drained segments are freed once all their entries point elsewhere.
+        unsafe {
+            let (depth, len) = ((*old).depth, (*old).len as usize);
+            if self.len == 0 {
+                self.clear();
+                return;
+            }
+            if depth > 0 {
+                let bit = 1u64 << (64 - depth);
+                let buddy = self.directory[self.index(path ^ bit)];
+                let both = len + (*buddy).len as usize;
+                if (*buddy).depth == depth && both * 2 <= room(BUCKETS_MAX) {
+                    let new = Segment::make(depth - 1, step_for(both + both / 4 + 1).expect("at most half a segment"));
+                    for s in [old, buddy] {
+                        (*s).drain(|r| {
+                            (*new).place(P::path(r.name()), r);
+                        });
+                    }
+                    self.redirect(path, depth - 1, new);
+                    Segment::free(old);
+                    Segment::free(buddy);
+                    return;
+                }
+            }
+            let n = step_for(len + len / 2 + 1).expect("less than a quarter of a segment");
+            if n < (*old).buckets {
+                let new = Segment::make(depth, n);
+                (*old).drain(|r| {
+                    (*new).place(P::path(r.name()), r);
+                });
+                self.redirect(path, depth, new);
+                Segment::free(old);
+            }
+        }
+    }
+
+    /// Meets the records at and after path `from`, bucket by bucket, until at least `count` places were looked at; the path to go
+    /// on from, or `None` at the end.
+    pub fn scan(&self, from: u64, count: usize, mut f: impl FnMut(&Record)) -> Option<u64> {
+        let mut looked = 0;
+        let mut path = from;
+        loop {
+            let s = self.segment(path)?;
+            let depth = u32::from(s.depth);
+            let base = if depth == 0 { 0 } else { path >> (64 - depth) << (64 - depth) };
+            for home in s.home(path)..s.buckets as usize {
+                let mut b = home;
+                for _ in 0..s.buckets {
+                    let bucket = s.bucket(b);
+                    let mut m = bucket.occupied();
+                    while m != 0 {
+                        let r = bucket.record(m.trailing_zeros() as usize);
+                        m &= m - 1;
+                        let p = P::path(r.name());
+                        if p >= from && s.home(p) == home {
+                            looked += 1;
+                            f(&r);
+                        }
+                    }
+                    if bucket.overflow() == 0 {
+                        break;
+                    }
+                    b = s.next(b);
+                }
+                if looked >= count && home + 1 < s.buckets as usize {
+                    let local = (((home + 1) as u128) << 64).div_ceil(u128::from(s.buckets)) as u64;
+                    let step =
+                        if depth == 0 { local } else { (local >> depth) + u64::from(local << (64 - depth) != 0) };
+                    return Some(base + step);
+                }
+            }
+            // The first path of the next segment; past the last one it wraps to 0.
+            path = if depth == 0 { 0 } else { base.wrapping_add(1 << (64 - depth)) };
+            if path == 0 {
+                return None;
+            }
+            if looked >= count {
+                return Some(path);
+            }
+        }
+    }
+
+    /// Hands out the names of up to `max` records whose deadline is at most `now`, from segments whose earliest deadline has
+    /// come, beginning at path `from`. Segments looked at whole get their earliest deadline anew. Returns where to go on,
+    /// `None` at the end, and the number of records looked at.
+    pub fn expired(&mut self, from: u64, now: i64, max: usize, out: &mut Vec<Vec<u8>>) -> (Option<u64>, usize) {
+        let mut looked = 0;
+        let mut path = from;
+        loop {
+            let Some(s) = self.segment_mut(path) else { return (None, looked) };
+            let depth = u32::from(s.depth);
+            if s.earliest <= now {
+                let mut earliest = i64::MAX;
+                let had = out.len();
+                s.for_each(&mut |r| {
+                    looked += 1;
+                    if let Some(d) = r.deadline() {
+                        if d > now {
+                            earliest = earliest.min(d);
+                        } else if out.len() < max {
+                            out.push(r.name().to_vec());
+                        } else {
+                            earliest = now;
+                        }
+                    }
+                });
+                // Records handed out are still there: until they are gone the segment stays due.
+                s.earliest = if out.len() > had { earliest.min(now) } else { earliest };
+            }
+            path = if depth == 0 { 0 } else { (path >> (64 - depth) << (64 - depth)).wrapping_add(1 << (64 - depth)) };
+            if path == 0 {
+                return (None, looked);
+            }
+            if out.len() >= max || looked >= max * 32 {
+                return (Some(path), looked);
+            }
+        }
+    }
+
+    /// The earliest deadline any record may have, by the segments' own words; `None` if none has one.
+    pub fn earliest_deadline(&self) -> Option<i64> {
+        if self.deadlines == 0 {
+            return None;
+        }
+        let mut earliest = i64::MAX;
+        self.each_segment(|s| earliest = earliest.min(s.earliest));
+        Some(earliest)
+    }
+
+    /// Checks the invariants of the module's head; for tests.
+    pub fn check(&self) {
+        let (mut len, mut deadlines) = (0, 0);
+        for (i, s) in self.directory.iter().enumerate() {
+            // SAFETY: directory entries point at live segments.
+            let s = unsafe { &**s };
+            assert!(u32::from(s.depth) <= self.depth());
+            let span = self.depth() - u32::from(s.depth);
+            assert_eq!(self.directory[i >> span << span], self.directory[i]);
+            if i & ((1 << span) - 1) != 0 {
+                continue;
+            }
+            let mut here = 0;
+            s.for_each(&mut |r| {
+                here += 1;
+                let path = P::path(r.name());
+                assert_eq!(self.index(path) >> span, i >> span, "a record stands in its own segment");
+                assert!(s.find(path, r.name()).is_some(), "a record is found from its home");
+                if let Some(d) = r.deadline() {
+                    deadlines += 1;
+                    assert!(s.earliest <= d);
+                }
+            });
+            assert_eq!(here, s.len);
+            len += here as usize;
+        }
+        assert_eq!(len, self.len);
+        assert_eq!(deadlines, self.deadlines);
+    }
+}
+
+/// A record of a table, to be changed; it may move, and the table learns of it when this ends.
+pub struct RecordMut<'t> {
+    record: ManuallyDrop<Record>,
+    segment: *mut Segment,
+    bucket: u16,
+    place: u8,
+    had_deadline: bool,
+    deadlines: *mut usize,
+    _table: PhantomData<&'t mut Record>,
+}
+
+impl RecordMut<'_> {
+    /// # Safety
+    /// The place is occupied, and segment and counter are held exclusively for the result's lifetime.
+    #[inline(always)]
+    unsafe fn lend<'t>(s: *mut Segment, b: usize, i: usize, deadlines: *mut usize) -> RecordMut<'t> {
+        // SAFETY: the caller's word.
+        let record = ManuallyDrop::new(unsafe { Record::from_raw((*s).bucket(b).pointer(i)) });
+        let had_deadline = record.deadline().is_some();
+        RecordMut { record, segment: s, bucket: b as u16, place: i as u8, had_deadline, deadlines, _table: PhantomData }
+    }
+}
+
+impl Deref for RecordMut<'_> {
+    type Target = Record;
+    #[inline(always)]
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+impl DerefMut for RecordMut<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Record {
+        &mut self.record
+    }
+}
+
+impl Drop for RecordMut<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: `lend`'s caller holds segment and counter exclusively for our lifetime; the place is still occupied.
+        unsafe {
+            let bucket = (*self.segment).bucket_mut(self.bucket as usize);
+            let i = self.place as usize;
+            if bucket.pointer(i) != self.record.as_raw() {
+                bucket.set_pointer(i, self.record.as_raw());
+            }
+            let deadline = self.record.deadline();
+            if let Some(d) = deadline {
+                (*self.segment).earliest = (*self.segment).earliest.min(d);
+            }
+            match (self.had_deadline, deadline.is_some()) {
+                (false, true) => *self.deadlines += 1,
+                (true, false) => *self.deadlines -= 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn prefetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is harmless.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Content, ContentRef};
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn int(n: i64) -> Content<'static> {
+        Content::Int(n)
+    }
+
+    fn value(r: &Record) -> i64 {
+        match r.content() {
+            ContentRef::Int(n) => n,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_come_and_go() {
+        let mut t = Table::<MemberPath>::new();
+        for i in 0..100_000i64 {
+            t.insert(Record::new(format!("key:{i}").as_bytes(), int(i), None));
+        }
+        t.check();
+        let per_key = t.memory_bytes(false) as f64 / t.len() as f64;
+        assert!(per_key < 10.5, "{per_key} bytes of table a record");
+        for i in 0..100_000i64 {
+            assert_eq!(t.get(format!("key:{i}").as_bytes()).map(|r| value(&r)), Some(i));
+        }
+        for i in 0..99_990i64 {
+            assert!(t.remove(format!("key:{i}").as_bytes()).is_some());
+        }
+        t.check();
+        assert!(t.memory_bytes(false) < 100_000);
+    }
+
+    #[test]
+    fn scan_meets_what_stays_exactly_once_while_the_table_changes() {
+        let mut t = Table::<MemberPath>::new();
+        for i in 0..3000 {
+            t.insert(Record::new(format!("stays:{i}").as_bytes(), int(0), None));
+        }
+        let mut met: HashMap<Vec<u8>, u32> = HashMap::new();
+        let (mut from, mut n) = (0, 0);
+        loop {
+            let next = t.scan(from, 10, |r| *met.entry(r.name().to_vec()).or_default() += 1);
+            for _ in 0..40 {
+                t.insert(Record::new(format!("comes:{n}").as_bytes(), int(0), None));
+                n += 1;
+                if n > 4000 {
+                    t.remove(format!("comes:{}", n - 4001).as_bytes());
+                }
+            }
+            match next {
+                Some(p) => {
+                    assert!(p > from);
+                    from = p;
+                }
+                None => break,
+            }
+        }
+        for i in 0..3000 {
+            assert_eq!(met.get(format!("stays:{i}").as_bytes()), Some(&1));
+        }
+        t.check();
+    }
+
+    #[test]
+    fn random_reaches_every_record_about_equally() {
+        let mut t = Table::<MemberPath>::new();
+        for i in 0..2000 {
+            t.insert(Record::new(format!("{i}").as_bytes(), int(i), None));
+        }
+        let mut rng = Random::new(1);
+        let mut seen = vec![0u32; 2000];
+        for _ in 0..200_000 {
+            seen[value(&t.random(&mut rng).unwrap()) as usize] += 1;
+        }
+        assert!(seen.iter().all(|n| (40..200).contains(n)), "{:?} {:?}", seen.iter().min(), seen.iter().max());
+    }
+
+    #[test]
+    fn expired_names_those_whose_time_has_come() {
+        let mut t = Table::<MemberPath>::new();
+        for i in 0..5000i64 {
+            t.insert(Record::new(format!("{i}").as_bytes(), int(i), (i % 2 == 0).then_some(i)));
+        }
+        let (mut from, mut out) = (Some(0), vec![]);
+        while let Some(p) = from {
+            let mut some = vec![];
+            from = t.expired(p, 1000, 1_000_000, &mut some).0;
+            out.extend(some);
+        }
+        assert_eq!(out.len(), 501);
+        assert_eq!(t.deadlines(), 2500);
+        for n in out {
+            t.remove(&n);
+        }
+        assert_eq!(t.deadlines(), 1999);
+        t.expired(0, 1001, usize::MAX / 64, &mut vec![]);
+        assert_eq!(t.earliest_deadline(), Some(1002));
+    }
+
+    #[test]
+    fn dropping_in_slices_ends() {
+        let mut t = Table::<MemberPath>::new();
+        for i in 0..5000i64 {
+            t.insert(Record::new(format!("{i}").as_bytes(), int(i), None));
+        }
+        let mut slices = 1;
+        while t.drop_slice() {
+            slices += 1;
+        }
+        assert!(slices > 5);
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_map(steps in prop::collection::vec((0u8..4, 0u16..900, any::<i64>()), 0..4000)) {
+            let mut t = Table::<MemberPath>::new();
+            let mut model: HashMap<Vec<u8>, (i64, Option<i64>)> = HashMap::new();
+            for (op, k, n) in steps {
+                let name = format!("k{k}").into_bytes();
+                match op {
+                    0 | 1 => {
+                        let known = t.get_mut(&name).map(|mut r| r.set_content(int(n))).is_some();
+                        if known {
+                            model.get_mut(&name).unwrap().0 = n;
+                        } else {
+                            t.insert(Record::new(&name, int(n), None));
+                            model.insert(name, (n, None));
+                        }
+                    }
+                    2 => prop_assert_eq!(t.remove(&name).map(|r| value(&r)), model.remove(&name).map(|v| v.0)),
+                    _ => {
+                        let d = (n % 3 != 0).then_some(n);
+                        if let Some(mut r) = t.get_mut(&name) {
+                            r.set_deadline(d);
+                            model.get_mut(&name).unwrap().1 = d;
+                        }
+                    }
+                }
+            }
+            t.check();
+            prop_assert_eq!(t.len(), model.len());
+            prop_assert_eq!(t.deadlines(), model.values().filter(|v| v.1.is_some()).count());
+            for (k, v) in &model {
+                let r = t.get(k).unwrap();
+                prop_assert_eq!((value(&r), r.deadline()), *v);
+            }
+            let mut scanned = 0;
+            let mut from = 0;
+            while let Some(p) = t.scan(from, 3, |_| scanned += 1) { from = p; }
+            prop_assert_eq!(scanned, model.len());
+        }
+    }
+}
