@@ -1,1 +1,29 @@
-//! Slots, stripes, ordered locking; the table, expiry, eviction, watch, waiters. Knows no client, no command.
+//! The key space: databases of 16384 slots, grouped in stripes, each stripe under one lock.
+//!
+//! # Invariants
+//! * A key's slot decides its stripe (32 neighbouring slots), and the stripe's lock guards the key in every database,
+//!   with its watchers and waiters.
+//! * Locks are taken in ascending order of stripes and never upgraded: whoever finds that he needs more lets go of all and
+//!   begins again. So there is no deadlock. Holding all stripes is the safepoint: nobody else runs a command.
+//! * Every change goes through [`Space`], which counts it, marks its watchers and remembers its events; expiry and
+//!   eviction are changes like any other. So "no change without an effect" has one proof.
+//! * Time is handed in with the lock: all keys that one command (or one EXEC) sees, it sees at one instant.
+//!
+//! Knows no client and no command.
+
+mod access;
+mod evict;
+mod expire;
+mod key;
+mod scan;
+mod space;
+mod stripe;
+mod watch;
+
+pub use access::{Access, AccessPolicy};
+pub use evict::{Candidate, EvictionPool, Pick, Policy};
+pub use key::{Key, KeyHash, KeyPath, STRIPES};
+pub use scan::Cursor;
+pub use space::{Change, Changes, Event, EventClass, Space};
+pub use stripe::{Database, Keyspace, Plan, Stripe};
+pub use watch::WatchFlag;

@@ -5,6 +5,11 @@
 pub enum Object {}
 
 impl Object {
+    /// Elements.
+    pub fn len(&self) -> usize {
+        match *self {}
+    }
+
     /// Bytes it has allocated, its own box included.
     pub fn memory_bytes(&self) -> usize {
         match *self {}

@@ -277,6 +277,14 @@ fn tag(path: u64) -> u8 {
     (path as u8).max(1)
 }
 
+/// Where a record stands. It is checked when used, so that an old one finds nothing or another record, never freed memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    entry: usize,
+    bucket: u16,
+    place: u8,
+}
+
 /// Records by name. `P` says how a name becomes a path.
 pub struct Table<P> {
     directory: Vec<*mut Segment>,
@@ -388,7 +396,36 @@ impl<P> Table<P> {
         Some(s.bucket(b).record(i))
     }
 
+    /// Where the record called `name` stands, until the table changes.
+    #[inline]
+    pub fn locate(&self, path: u64, name: &[u8]) -> Option<Place> {
+        let (bucket, place) = self.segment(path)?.find(path, name)?;
+        Some(Place { entry: self.index(path), bucket: bucket as u16, place: place as u8 })
+    }
+
+    /// The record at a place; `None` if the table has changed and nothing stands there.
+    #[inline]
+    pub fn record_at(&self, p: Place) -> Option<Borrowed<'_>> {
+        // SAFETY: directory entries point at live segments.
+        let s = unsafe { &**self.directory.get(p.entry)? };
+        let there = p.bucket < s.buckets && s.bucket(p.bucket as usize).0[p.place as usize] != 0;
+        there.then(|| s.bucket(p.bucket as usize).record(p.place as usize))
+    }
+
     /// The same, to be changed.
+    #[inline]
+    pub fn record_mut_at(&mut self, p: Place) -> Option<RecordMut<'_>> {
+        let deadlines: *mut usize = &mut self.deadlines;
+        // SAFETY: directory entries point at live segments, held exclusively.
+        let s = unsafe { &mut **self.directory.get(p.entry)? };
+        if p.bucket >= s.buckets || s.bucket(p.bucket as usize).0[p.place as usize] == 0 {
+            return None;
+        }
+        // SAFETY: the place is occupied; the record is written back when the guard ends.
+        Some(unsafe { RecordMut::lend(s, p.bucket as usize, p.place as usize, deadlines) })
+    }
+
+    /// The record called `name`, to be changed.
     #[inline]
     pub fn get_mut_at(&mut self, path: u64, name: &[u8]) -> Option<RecordMut<'_>> {
         let deadlines: *mut usize = &mut self.deadlines;

@@ -1,0 +1,553 @@
+//! The locked part of the key space, as a command sees and changes it.
+
+use super::access::Access;
+use super::key::Key;
+use super::stripe::{Held, Keyspace, Stripe};
+use crate::base::hash::Random;
+use crate::journal::Effect;
+use crate::value::record::{Content, Record};
+use crate::value::table::{Borrowed, Place, RecordMut};
+
+/// Classes of keyspace events, as `notify-keyspace-events` knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct EventClass(pub u32);
+
+impl EventClass {
+    /// `K`: publish in `__keyspace@<db>__`.
+    pub const KEYSPACE: EventClass = EventClass(1);
+    /// `E`: publish in `__keyevent@<db>__`.
+    pub const KEYEVENT: EventClass = EventClass(1 << 1);
+    pub const GENERIC: EventClass = EventClass(1 << 2);
+    pub const STRING: EventClass = EventClass(1 << 3);
+    pub const LIST: EventClass = EventClass(1 << 4);
+    pub const SET: EventClass = EventClass(1 << 5);
+    pub const HASH: EventClass = EventClass(1 << 6);
+    pub const ZSET: EventClass = EventClass(1 << 7);
+    pub const EXPIRED: EventClass = EventClass(1 << 8);
+    pub const EVICTED: EventClass = EventClass(1 << 9);
+    pub const STREAM: EventClass = EventClass(1 << 10);
+    pub const KEY_MISS: EventClass = EventClass(1 << 11);
+    pub const MODULE: EventClass = EventClass(1 << 12);
+    pub const NEW: EventClass = EventClass(1 << 13);
+
+    pub fn intersects(self, other: EventClass) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// Something happened to a key; published once the command is done.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub class: EventClass,
+    pub name: &'static str,
+    pub db: u32,
+    pub key: Vec<u8>,
+}
+
+/// What kind of change, for the one call that notes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    pub class: EventClass,
+    pub event: &'static str,
+}
+
+/// What a command did, gathered under the locks.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Changes, as `rdb_changes_since_last_save` counts them. While 0 the command's own arguments are not journaled.
+    pub dirty: u64,
+    pub events: Vec<Event>,
+    /// Effects that stand beside or instead of the command's own arguments.
+    pub effects: Vec<Effect>,
+    /// The command's own arguments are not its effect: `effects` says it all.
+    pub replaced: bool,
+    /// Keys that changed and that somebody waits for.
+    pub ready: Vec<(u32, Vec<u8>)>,
+    /// Big values that were unlinked; they are freed without a lock.
+    pub unlinked: Vec<Record>,
+    pub hits: u64,
+    pub misses: u64,
+    pub expired: u64,
+}
+
+/// Values with more elements than this are freed without a lock and in slices.
+pub const FREE_AT_ONCE_MAX: usize = 64;
+
+/// The part of the key space whose locks are held. Dropping it lets go of them.
+pub struct Space<'k> {
+    keyspace: &'k Keyspace,
+    held: Held<'k>,
+    pub access: Access,
+    pub changes: Changes,
+    /// Events that anybody wants; others are not even built.
+    pub events_wanted: EventClass,
+    /// Effects are built only while the journal is read.
+    pub journaled: bool,
+    /// Reads leave the access word alone (CLIENT NO-TOUCH).
+    pub no_touch: bool,
+    /// Keys past their deadline are deleted by whoever meets them. When false (a replica, or while imports run) they are still
+    /// treated as absent, but stay.
+    pub deletes_expired: bool,
+    rng: Random,
+}
+
+impl<'k> Space<'k> {
+    #[inline]
+    pub(super) fn new(keyspace: &'k Keyspace, held: Held<'k>, access: Access) -> Space<'k> {
+        Space {
+            keyspace,
+            held,
+            access,
+            changes: Changes::default(),
+            events_wanted: EventClass::default(),
+            journaled: false,
+            no_touch: false,
+            deletes_expired: true,
+            rng: Random::new(access.now_ms as u64),
+        }
+    }
+
+    pub fn keyspace(&self) -> &'k Keyspace {
+        self.keyspace
+    }
+
+    /// The instant of this command, ms since the epoch.
+    #[inline(always)]
+    pub fn now_ms(&self) -> i64 {
+        self.access.now_ms
+    }
+
+    pub fn databases(&self) -> u32 {
+        self.keyspace.databases()
+    }
+
+    /// True if every stripe is held.
+    pub fn is_whole(&self) -> bool {
+        self.held.is_all()
+    }
+
+    pub fn holds(&self, key: Key<'_>) -> bool {
+        self.held.holds(key.hash.stripe)
+    }
+
+    /// A held stripe.
+    #[inline(always)]
+    pub fn stripe(&mut self, n: u16) -> &mut Stripe {
+        self.held.stripe(n)
+    }
+
+    /// The key's record, for reading: counts a hit or a miss and notes the access.
+    #[inline]
+    pub fn find(&mut self, key: Key<'_>) -> Option<Borrowed<'_>> {
+        let Some((place, word)) = self.locate(key) else {
+            self.changes.misses += 1;
+            self.event(EventClass::KEY_MISS, "keymiss", key);
+            return None;
+        };
+        self.changes.hits += 1;
+        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
+        if !self.no_touch {
+            let new = self.access.touched(word, &mut self.rng);
+            if new != word {
+                table.record_mut_at(place)?.set_access(new);
+            }
+        }
+        table.record_at(place)
+    }
+
+    /// The place and access word of a living key; a key past its deadline goes.
+    #[inline]
+    fn locate(&mut self, key: Key<'_>) -> Option<(Place, u32)> {
+        let now = self.access.now_ms;
+        let table = &self.held.stripe(key.hash.stripe).database_mut(key.db).table;
+        let place = table.locate(key.hash.path, key.name)?;
+        let record = table.record_at(place)?;
+        if record.deadline().is_some_and(|d| d <= now) {
+            self.expire(key);
+            return None;
+        }
+        Some((place, record.access()))
+    }
+
+    /// The key's record without a trace: no hit, no access noted.
+    pub fn peek(&mut self, key: Key<'_>) -> Option<Borrowed<'_>> {
+        if !self.alive(key) {
+            return None;
+        }
+        self.held.stripe(key.hash.stripe).database_mut(key.db).table.get_at(key.hash.path, key.name)
+    }
+
+    /// The key's record, to be changed. A deadline is changed by [`Space::set_deadline`].
+    #[inline]
+    pub fn find_mut(&mut self, key: Key<'_>) -> Option<RecordMut<'_>> {
+        let (place, word) = self.locate(key)?;
+        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
+        let mut record = table.record_mut_at(place)?;
+        if !self.no_touch {
+            let word = self.access.touched(word, &mut self.rng);
+            record.set_access(word);
+        }
+        Some(record)
+    }
+
+    /// True if the key is there; a key past its deadline is not, and goes.
+    #[inline]
+    pub fn alive(&mut self, key: Key<'_>) -> bool {
+        self.locate(key).is_some()
+    }
+
+    #[cold]
+    fn expire(&mut self, key: Key<'_>) {
+        if self.deletes_expired {
+            self.delete_expired(key);
+        }
+    }
+
+    /// Deletes a key whose deadline has passed: an effect, an event, a count.
+    pub(super) fn delete_expired(&mut self, key: Key<'_>) {
+        if let Some(record) = self.unlink(key) {
+            self.changes.expired += 1;
+            self.deleted_by_itself(key, EventClass::EXPIRED, "expired");
+            self.discard(record);
+        }
+    }
+
+    /// Notes that the server itself deleted a key: replicas and the log see a DEL.
+    pub(super) fn deleted_by_itself(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
+        if self.journaled {
+            self.changes.effects.push(Effect { db: key.db, args: vec![b"DEL".to_vec(), key.name.to_vec()] });
+        }
+        self.mark(key);
+        self.event(class, event, key);
+    }
+
+    /// Puts a new key in. It must not be there.
+    pub fn add(&mut self, key: Key<'_>, content: Content<'_>, deadline: Option<i64>) -> RecordMut<'_> {
+        let record = Record::new(key.name, content, deadline);
+        self.event(EventClass::NEW, "new", key);
+        self.add_record(key, record)
+    }
+
+    fn add_record(&mut self, key: Key<'_>, mut record: Record) -> RecordMut<'_> {
+        record.set_access(self.access.fresh());
+        self.held.stripe(key.hash.stripe).database_mut(key.db).table.insert_at(key.hash.path, record)
+    }
+
+    /// Puts a record that another key or database had under `key`, which must not be there. Name and place are made to fit.
+    pub fn add_moved(&mut self, key: Key<'_>, mut record: Record) {
+        if record.name() != key.name {
+            record.set_name(key.name);
+        }
+        let access = record.access();
+        self.event(EventClass::NEW, "new", key);
+        self.add_record(key, record).set_access(access);
+    }
+
+    /// Sets a key, whatever it was. `deadline`: `None` keeps the one it has.
+    #[inline]
+    pub fn set(&mut self, key: Key<'_>, content: Content<'_>, deadline: Option<Option<i64>>) {
+        let now = self.access.now_ms;
+        let fresh = self.access.fresh();
+        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
+        let mut unlinked = None;
+        let there = match table.get_mut_at(key.hash.path, key.name) {
+            Some(mut record) => {
+                let kept = record.deadline().filter(|d| *d > now);
+                unlinked = record.take_object();
+                record.set_content(content);
+                record.set_access(fresh);
+                let wanted = deadline.unwrap_or(kept);
+                if record.deadline() != wanted {
+                    record.set_deadline(wanted);
+                }
+                None
+            }
+            None => Some(content),
+        };
+        if let Some(content) = there {
+            self.add(key, content, deadline.flatten());
+        }
+        if let Some(object) = unlinked {
+            self.discard(Record::new(b"", Content::Object(object), None));
+        }
+    }
+
+    /// Sets or takes away the deadline of a key (ms since the epoch). False if the key is not there.
+    pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<i64>) -> bool {
+        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
+        match table.get_mut_at(key.hash.path, key.name) {
+            Some(mut r) => {
+                r.set_deadline(deadline);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a living key out.
+    pub fn remove(&mut self, key: Key<'_>) -> Option<Record> {
+        if !self.alive(key) {
+            return None;
+        }
+        self.unlink(key)
+    }
+
+    fn unlink(&mut self, key: Key<'_>) -> Option<Record> {
+        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
+        let record = table.remove_at(key.hash.path, key.name)?;
+        table.shrink(key.hash.path);
+        Some(record)
+    }
+
+    /// Drops a record: now if it is small, after the locks if it is big.
+    pub fn discard(&mut self, record: Record) {
+        if record.object().is_some_and(|o| o.len() > FREE_AT_ONCE_MAX) {
+            self.changes.unlinked.push(record);
+        }
+    }
+
+    /// Removes a key and drops what it held. True if it was there.
+    pub fn delete(&mut self, key: Key<'_>) -> bool {
+        match self.remove(key) {
+            Some(record) => {
+                self.discard(record);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Notes one change of a key: counts it, marks its watchers and waiters, and remembers the event.
+    #[inline]
+    pub fn changed(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
+        self.changes.dirty += 1;
+        self.mark(key);
+        self.event(class, event, key);
+    }
+
+    /// Marks watchers and waiters of a key without counting a change.
+    #[inline]
+    pub fn mark(&mut self, key: Key<'_>) {
+        let waiting = self.keyspace.anyone_waiting();
+        let stripe = self.held.stripe(key.hash.stripe);
+        if !stripe.watchers.is_empty() {
+            stripe.watchers.raise(key.db, key.name);
+        }
+        if waiting && stripe.waiting.contains_key(&(key.db, key.name.into())) {
+            self.changes.ready.push((key.db, key.name.to_vec()));
+        }
+    }
+
+    /// Remembers an event, if anybody wants its class.
+    #[inline]
+    pub fn event(&mut self, class: EventClass, name: &'static str, key: Key<'_>) {
+        if self.events_wanted.intersects(class) {
+            self.changes.events.push(Event { class, name, db: key.db, key: key.name.to_vec() });
+        }
+    }
+
+    /// Says the effect in other words than the command's own: `args` stand in the journal instead of them.
+    pub fn replace_effect(&mut self, db: u32, args: &[&[u8]]) {
+        self.changes.replaced = true;
+        if self.journaled {
+            self.changes.effects.push(Effect { db, args: args.iter().map(|a| a.to_vec()).collect() });
+        }
+    }
+
+    /// The command's arguments are not journaled, whatever it changed (its effects are said by `replace_effect`).
+    pub fn no_effect(&mut self) {
+        self.changes.replaced = true;
+    }
+
+    /// Notes that a command of a client waits for this key; the stripe is held.
+    pub fn wait_for(&mut self, key: Key<'_>) {
+        *self.held.stripe(key.hash.stripe).waiting.entry((key.db, key.name.into())).or_default() += 1;
+        self.keyspace.count_waiting(1);
+    }
+
+    pub fn stop_waiting_for(&mut self, key: Key<'_>) {
+        let waiting = &mut self.held.stripe(key.hash.stripe).waiting;
+        let name = (key.db, key.name.into());
+        if let Some(n) = waiting.get_mut(&name) {
+            *n -= 1;
+            if *n == 0 {
+                waiting.remove(&name);
+            }
+            self.keyspace.count_waiting(-1);
+        }
+    }
+
+    /// True if some command waits for this key; the stripe is held.
+    pub fn is_waited_for(&mut self, key: Key<'_>) -> bool {
+        self.held.stripe(key.hash.stripe).waiting.contains_key(&(key.db, key.name.into()))
+    }
+
+    /// Numbers that guard nothing: which member SPOP takes.
+    pub fn rng(&mut self) -> &mut Random {
+        &mut self.rng
+    }
+
+    /// A random living key of a database; every stripe is held. Keys past their deadline that are met go.
+    pub fn random_key(&mut self, db: u32) -> Option<Vec<u8>> {
+        assert!(self.is_whole(), "RANDOMKEY plans for every stripe");
+        for _ in 0..100 {
+            let mut total = 0;
+            for n in 0..super::STRIPES as u16 {
+                total += self.held.stripe(n).database(db).table.len();
+            }
+            let mut at = self.rng.below(total as u64) as usize;
+            let mut name = None;
+            for n in 0..super::STRIPES as u16 {
+                let table = &self.held.stripe(n).database(db).table;
+                if at < table.len() {
+                    name = table.random(&mut self.rng).map(|r| r.name().to_vec());
+                    break;
+                }
+                at -= table.len();
+            }
+            let name = name?;
+            if self.alive(Key::new(db, &name)) {
+                return Some(name);
+            }
+            if !self.deletes_expired {
+                // All keys may be past their deadline and stay: then one of them is as good an answer as none.
+                return Some(name);
+            }
+        }
+        None
+    }
+
+    /// Takes the tables of a database, or of all, leaving empty ones; every stripe is held. Watchers of keys that were there are
+    /// marked. Returns the number of keys and what has to be dropped.
+    pub fn flush(&mut self, db: Option<u32>) -> (usize, Flushed) {
+        assert!(self.is_whole(), "FLUSHALL and FLUSHDB plan for every stripe");
+        let (mut keys, mut tables) = (0, Vec::new());
+        for n in 0..super::STRIPES as u16 {
+            let stripe = self.held.stripe(n);
+            if !stripe.watchers.is_empty() {
+                let databases = &stripe.databases;
+                stripe.watchers.raise_where(|d, name| {
+                    db.is_none_or(|db| db == d) && databases[d as usize].table.get(name).is_some()
+                });
+            }
+            let range = match db {
+                Some(db) => db..db + 1,
+                None => 0..stripe.databases.len() as u32,
+            };
+            for d in range {
+                let table = &mut stripe.database_mut(d).table;
+                if !table.is_empty() {
+                    keys += table.len();
+                    tables.push(std::mem::take(table));
+                }
+            }
+        }
+        (keys, Flushed(tables))
+    }
+
+    /// Exchanges two databases; every stripe is held. Watchers of keys in either are marked where a key is there before or after.
+    pub fn swap(&mut self, a: u32, b: u32) {
+        assert!(self.is_whole(), "SWAPDB plans for every stripe");
+        for n in 0..super::STRIPES as u16 {
+            let stripe = self.held.stripe(n);
+            if !stripe.watchers.is_empty() {
+                let databases = &stripe.databases;
+                let there = |d: u32, name: &[u8]| databases[d as usize].table.get(name).is_some();
+                stripe.watchers.raise_where(|d, name| (d == a || d == b) && (there(a, name) || there(b, name)));
+            }
+            stripe.databases.swap(a as usize, b as usize);
+            for (d, name) in stripe.waiting.keys() {
+                if *d == a || *d == b {
+                    self.changes.ready.push((*d, name.to_vec()));
+                }
+            }
+        }
+    }
+}
+
+/// What a flush took out, to be dropped where it holds nobody up.
+#[derive(Debug, Default)]
+pub struct Flushed(Vec<crate::value::table::Table<super::KeyPath>>);
+
+impl Flushed {
+    /// Drops a slice of it; false when nothing is left.
+    pub fn drop_slice(&mut self) -> bool {
+        let Some(table) = self.0.last_mut() else { return false };
+        if !table.drop_slice() {
+            self.0.pop();
+        }
+        !self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AccessPolicy, KeyHash, Plan};
+    use super::*;
+    use crate::value::record::ContentRef;
+    use std::sync::Arc;
+
+    fn at(ms: i64) -> Access {
+        Access { policy: AccessPolicy::Lru, now_ms: ms }
+    }
+
+    #[test]
+    fn a_key_past_its_deadline_is_gone_with_an_effect() {
+        let ks = Keyspace::new(1);
+        let key = Key::new(0, b"k");
+        let mut s = ks.lock_one(key.hash.stripe, at(1000));
+        s.set(key, Content::String(b"v"), Some(Some(1500)));
+        assert!(s.find(key).is_some());
+        drop(s);
+        let mut s = ks.lock_one(key.hash.stripe, at(1500));
+        s.journaled = true;
+        assert!(s.find(key).is_none());
+        assert_eq!(s.changes.expired, 1);
+        assert_eq!(s.changes.effects[0].args[0], b"DEL");
+        drop(s);
+        assert_eq!(ks.size(0), (0, 0));
+    }
+
+    #[test]
+    fn set_keeps_or_replaces_the_deadline() {
+        let ks = Keyspace::new(1);
+        let key = Key::new(0, b"k");
+        let mut s = ks.lock_one(key.hash.stripe, at(1000));
+        s.set(key, Content::String(b"v"), Some(Some(5000)));
+        s.set(key, Content::String(b"w"), None);
+        assert_eq!(s.find(key).unwrap().deadline(), Some(5000));
+        s.set(key, Content::Int(7), Some(None));
+        let r = s.find(key).unwrap();
+        assert_eq!(r.deadline(), None);
+        assert!(matches!(r.content(), ContentRef::Int(7)));
+    }
+
+    #[test]
+    fn watchers_learn_of_changes_flushes_and_swaps() {
+        let ks = Keyspace::new(2);
+        let key = Key::new(0, b"k");
+        let watch = || {
+            let f = Arc::new(super::super::WatchFlag::default());
+            ks.watch(key, &f);
+            f
+        };
+        let f = watch();
+        ks.lock_one(key.hash.stripe, at(1)).changed(key, EventClass::STRING, "set");
+        assert!(f.is_raised());
+        let (absent, mut all) = (watch(), ks.lock(&Plan::All, at(1)));
+        all.flush(None);
+        assert!(!absent.is_raised(), "a flush does not change a key that is not there");
+        all.set(key, Content::Int(1), Some(None));
+        all.swap(0, 1);
+        assert!(absent.is_raised());
+    }
+
+    #[test]
+    #[should_panic(expected = "without its lock")]
+    fn an_unplanned_stripe_is_refused() {
+        let ks = Keyspace::new(1);
+        let key = Key::new(0, b"k");
+        let other = Key { hash: KeyHash { stripe: (key.hash.stripe + 1) % 512, ..key.hash }, ..key };
+        ks.lock_one(key.hash.stripe, at(1)).find(other);
+    }
+}

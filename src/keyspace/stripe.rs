@@ -1,0 +1,230 @@
+//! Stripes and the locks over them.
+
+use super::key::{KeyHash, KeyPath, STRIPES};
+use super::space::Space;
+use super::watch::{WatchFlag, Watchers};
+use super::{Access, Key};
+use crate::value::table::Table;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One database's part of a stripe.
+#[derive(Debug, Default)]
+pub struct Database {
+    pub table: Table<KeyPath>,
+}
+
+/// What one lock guards.
+#[derive(Debug)]
+pub struct Stripe {
+    pub(super) databases: Vec<Database>,
+    pub(super) watchers: Watchers,
+    /// How many blocked commands wait for a key here; who they are is known to the engine.
+    pub(super) waiting: HashMap<(u32, Box<[u8]>), u32>,
+}
+
+impl Stripe {
+    pub fn database(&self, db: u32) -> &Database {
+        &self.databases[db as usize]
+    }
+
+    pub fn database_mut(&mut self, db: u32) -> &mut Database {
+        &mut self.databases[db as usize]
+    }
+}
+
+/// On a cache line of its own, so that workers on neighbouring stripes do not disturb each other.
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// All keys of the server.
+pub struct Keyspace {
+    stripes: Box<[Padded<Mutex<Stripe>>]>,
+    databases: u32,
+    /// Commands that wait for a key anywhere: while 0, no writer looks for waiters.
+    waiting: AtomicU64,
+}
+
+impl std::fmt::Debug for Keyspace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyspace({} databases)", self.databases)
+    }
+}
+
+/// Which stripes a command needs: none, one, several in ascending order, or all.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Plan {
+    #[default]
+    None,
+    One(u16),
+    /// Ascending, without repetition, at least two.
+    Many(Vec<u16>),
+    All,
+}
+
+impl Plan {
+    /// Adds a stripe.
+    pub fn add(&mut self, stripe: u16) {
+        match self {
+            Plan::None => *self = Plan::One(stripe),
+            Plan::One(s) if *s == stripe => {}
+            Plan::One(s) => *self = Plan::Many(if *s < stripe { vec![*s, stripe] } else { vec![stripe, *s] }),
+            Plan::Many(list) => {
+                if let Err(at) = list.binary_search(&stripe) {
+                    list.insert(at, stripe);
+                }
+            }
+            Plan::All => {}
+        }
+    }
+
+    pub fn covers(&self, stripe: u16) -> bool {
+        match self {
+            Plan::None => false,
+            Plan::One(s) => *s == stripe,
+            Plan::Many(list) => list.binary_search(&stripe).is_ok(),
+            Plan::All => true,
+        }
+    }
+}
+
+/// The locks a plan holds.
+pub(super) enum Held<'k> {
+    None,
+    One(u16, MutexGuard<'k, Stripe>),
+    Many(Vec<(u16, MutexGuard<'k, Stripe>)>),
+    All(Vec<MutexGuard<'k, Stripe>>),
+}
+
+impl<'k> Held<'k> {
+    /// The stripe, which the plan must cover.
+    #[inline(always)]
+    pub fn stripe(&mut self, n: u16) -> &mut Stripe {
+        match self {
+            Held::One(s, guard) if *s == n => guard,
+            Held::Many(list) => match list.binary_search_by_key(&n, |(s, _)| *s) {
+                Ok(i) => &mut list[i].1,
+                Err(_) => outside(n),
+            },
+            Held::All(list) => &mut list[n as usize],
+            _ => outside(n),
+        }
+    }
+
+    pub fn holds(&self, n: u16) -> bool {
+        match self {
+            Held::None => false,
+            Held::One(s, _) => *s == n,
+            Held::Many(list) => list.binary_search_by_key(&n, |(s, _)| *s).is_ok(),
+            Held::All(_) => true,
+        }
+    }
+
+    pub fn is_all(&self) -> bool {
+        matches!(self, Held::All(_))
+    }
+}
+
+#[cold]
+fn outside(n: u16) -> ! {
+    panic!("stripe {n} is used without its lock: a command touched a key its key specification does not name")
+}
+
+impl Keyspace {
+    /// An empty key space of `databases` databases.
+    pub fn new(databases: u32) -> Keyspace {
+        let stripe = || {
+            let databases = (0..databases).map(|_| Database::default()).collect();
+            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), waiting: HashMap::new() }))
+        };
+        Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting: AtomicU64::new(0) }
+    }
+
+    pub fn databases(&self) -> u32 {
+        self.databases
+    }
+
+    /// Takes the locks of `plan`, waiting for them in ascending order.
+    #[inline]
+    pub fn lock(&self, plan: &Plan, access: Access) -> Space<'_> {
+        let held = match plan {
+            Plan::None => Held::None,
+            Plan::One(s) => Held::One(*s, self.stripes[*s as usize].0.lock()),
+            Plan::Many(list) => Held::Many(list.iter().map(|s| (*s, self.stripes[*s as usize].0.lock())).collect()),
+            Plan::All => Held::All(self.stripes.iter().map(|s| s.0.lock()).collect()),
+        };
+        Space::new(self, held, access)
+    }
+
+    /// The lock of one stripe.
+    #[inline]
+    pub fn lock_one(&self, stripe: u16, access: Access) -> Space<'_> {
+        Space::new(self, Held::One(stripe, self.stripes[stripe as usize].0.lock()), access)
+    }
+
+    /// Asks the cache for the bucket, or for the record, of a key somebody is about to use. A busy stripe is left alone.
+    #[inline]
+    pub fn prefetch(&self, db: u32, hash: KeyHash, record: bool) {
+        if let Some(stripe) = self.stripes[hash.stripe as usize].0.try_lock() {
+            let table = &stripe.database(db).table;
+            if record {
+                table.prefetch_record(hash.path);
+            } else {
+                table.prefetch_bucket(hash.path);
+            }
+        }
+    }
+
+    /// Looks at each stripe in turn, one lock at a time: not one instant, but nobody waits long.
+    pub fn each_stripe(&self, mut f: impl FnMut(u16, &mut Stripe)) {
+        for (i, s) in self.stripes.iter().enumerate() {
+            f(i as u16, &mut s.0.lock());
+        }
+    }
+
+    /// Keys of a database, and those with a deadline, summed stripe by stripe.
+    pub fn size(&self, db: u32) -> (usize, usize) {
+        let mut sum = (0, 0);
+        self.each_stripe(|_, s| {
+            let t = &s.database(db).table;
+            sum = (sum.0 + t.len(), sum.1 + t.deadlines());
+        });
+        sum
+    }
+
+    /// Watches a key for `flag`; the caller holds no lock.
+    pub fn watch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        self.stripes[key.hash.stripe as usize].0.lock().watchers.add(key.db, key.name, flag);
+    }
+
+    pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        self.stripes[key.hash.stripe as usize].0.lock().watchers.remove(key.db, key.name, flag);
+    }
+
+    /// True while some command waits for a key.
+    #[inline(always)]
+    pub fn anyone_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) != 0
+    }
+
+    pub(super) fn count_waiting(&self, change: i64) {
+        self.waiting.fetch_add(change as u64, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_stays_sorted_and_without_repetition() {
+        let mut p = Plan::None;
+        for s in [7, 3, 7, 500, 3, 0] {
+            p.add(s);
+        }
+        assert_eq!(p, Plan::Many(vec![0, 3, 7, 500]));
+        assert!(p.covers(3) && !p.covers(4));
+    }
+}
