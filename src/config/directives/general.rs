@@ -1,0 +1,115 @@
+//! General: the process, its threads, its folder and how it ends.
+
+use std::path::PathBuf;
+
+use crate::config::codec::{Clamped, File, FileName, INT, LONG, OneOf, Text, TEXT, YesNo, int};
+use crate::config::row::{Standing, topic};
+use crate::config::special::{Events, OomValues, Shutdown};
+use crate::config::types::{KeyspaceEvents, OomScoreAdj, ShutdownOptions, Supervised};
+
+const CPUS: &str = "threads are placed by the kernel";
+
+/// Workers by default: one for each core the process may use.
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(256).min(256))
+}
+
+fn title(text: &str) -> Result<(), &'static str> {
+    const WRONG: &str = "template format is invalid or contains unknown variables";
+    const KNOWN: &[&str] = &["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
+    if text.is_empty() {
+        return Err(WRONG);
+    }
+    let mut rest = text;
+    while let Some((_, tail)) = rest.split_once('{') {
+        let Some((name, tail)) = tail.split_once('}') else { return Err(WRONG) };
+        if !KNOWN.contains(&name) {
+            return Err(WRONG);
+        }
+        rest = tail;
+    }
+    Ok(())
+}
+
+topic! {
+    /// The process, its threads, its folder and how it ends.
+    General in general, "General";
+
+    /// Databases, numbered from 0.
+    "databases" => databases: u32 = 16, int(1, i32::MAX as i128), Start, Open, Standing::Works;
+    /// Worker threads; each runs the commands of its own connections. The default is a worker for each core.
+    "io-threads" => io_threads: u32 = cores(), int(1, 256), Start, Open, Standing::Works;
+    /// Upkeep rounds in a second: expiry, statistics, clients that time out.
+    "hz" => hz: u32 = 10, Clamped { low: 1, high: 500 }, Runtime, Open, Standing::Works;
+    /// Folder the server works in: its files and generated certificates.
+    "dir" => dir: Option<PathBuf> = None, File, Runtime, Protected, Standing::Works;
+    /// Run in the background.
+    "daemonize" => daemonize: bool = false, YesNo, Start, Open, Standing::Missing("going to the background: let the service manager start it");
+    /// Who supervises the process, and is told that it is ready.
+    "supervised" => supervised: Supervised = Supervised::No, OneOf, Start, Open, Standing::Later("no readiness message is sent yet");
+    /// File the process id is written to.
+    "pidfile" => pidfile: Option<PathBuf> = None, File, Start, Open, Standing::Works;
+    /// Wait this many seconds for replicas to catch up when ending.
+    "shutdown-timeout" => shutdown_timeout_secs: u32 = 10, INT, Runtime, Open, Standing::Later("there are no replicas to wait for yet");
+    /// What SIGINT does.
+    "shutdown-on-sigint" => shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Works;
+    /// What SIGTERM does.
+    "shutdown-on-sigterm" => shutdown_on_sigterm: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Works;
+    /// Which key space events are published: K key space, E key event, g generic, $ strings, l lists, s sets, h hashes,
+    /// z sorted sets, x expired, e evicted, t streams, d modules, m misses, n new keys, A all but m and n.
+    "notify-keyspace-events" => notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default(), Events, Runtime, Open, Standing::Later("publish and subscribe is not there yet");
+    /// Change the process title.
+    "set-proc-title" => set_proc_title: bool = true, YesNo, Start, Open, Standing::Later("the title is left alone yet");
+    /// The process title: {title}, {listen-addr}, {server-mode}, {port}, {tls-port}, {unixsocket}, {config-file}.
+    "proc-title-template" => proc_title_template: String = "{title} {listen-addr} {server-mode}".into(), Text { check: title }, Runtime, Open, Standing::Later("the title is left alone yet");
+    /// Print a logo at start even when the output is no terminal.
+    "always-show-logo" => always_show_logo: bool = false, YesNo, Start, Open, Standing::Inert("there is no logo");
+    /// Locale for sorting text.
+    "locale-collate" => locale_collate: String = String::new(), TEXT, Runtime, Open, Standing::Missing("sorting by locale");
+    /// Tune how likely the kernel is to end this process when memory runs out.
+    "oom-score-adj" => oom_score_adj: OomScoreAdj = OomScoreAdj::No, OneOf, Runtime, Open, Standing::Works;
+    /// Its values for a primary, a replica, and background work.
+    "oom-score-adj-values" => oom_score_adj_values: [i32; 3] = [0, 200, 800], OomValues, Runtime, Open, Standing::Works;
+    /// Keep the kernel from giving this process huge pages.
+    "disable-thp" => disable_thp: bool = true, YesNo, Start, Open, Standing::Works;
+    /// Availability zone of this machine, shown in INFO and HELLO.
+    "availability-zone" => availability_zone: String = String::new(), TEXT, Runtime, Open, Standing::Works;
+    /// Warnings about this machine that do not stop the start.
+    "ignore-warnings" => ignore_warnings: String = String::new(), TEXT, Runtime, Open, Standing::Inert("no warning stops the start");
+    /// Answer as the older server where names differ.
+    "extended-redis-compatibility" => extended_redis_compatibility: bool = false, YesNo, Runtime, Open, Standing::Works;
+    /// Seed of the key space's hash; the same on several servers makes SCAN go the same way. Empty draws one at random.
+    "hash-seed" => hash_seed: String = String::new(), TEXT, Start, Secret, Standing::Works;
+    /// Processors for the workers.
+    "server-cpulist" | "server_cpulist" => server_cpulist: String = String::new(), TEXT, Start, Open, Standing::Missing(CPUS);
+    /// Processors for background work.
+    "bio-cpulist" | "bio_cpulist" => bio_cpulist: String = String::new(), TEXT, Start, Open, Standing::Missing(CPUS);
+    /// Processors for rewriting the append-only file.
+    "aof-rewrite-cpulist" | "aof_rewrite_cpulist" => aof_rewrite_cpulist: String = String::new(), TEXT, Start, Open, Standing::Missing(CPUS);
+    /// Processors for background saving.
+    "bgsave-cpulist" | "bgsave_cpulist" => bgsave_cpulist: String = String::new(), TEXT, Start, Open, Standing::Missing(CPUS);
+    /// Commands fetched ahead of their data in one batch; 0 fetches none.
+    "prefetch-batch-max-size" => prefetch_batch_max_size: u32 = 16, int(0, 128), Runtime, Open, Standing::Works;
+    /// Milliseconds a script may run before other clients are told that the server is busy.
+    "busy-reply-threshold" | "lua-time-limit" => busy_reply_threshold_ms: u64 = 5000, LONG, Runtime, Open, Standing::Later("scripts are not there yet");
+    /// Log a report when the process crashes.
+    "crash-log-enabled" => crash_log_enabled: bool = true, YesNo, Runtime, Open, Standing::Works;
+    /// Test memory when the process crashes.
+    "crash-memcheck-enabled" => crash_memcheck_enabled: bool = true, YesNo, Runtime, Open, Standing::Inert("a crash ends the process at once");
+    /// Rehash in the background.
+    "activerehashing" => activerehashing: bool = true, YesNo, Runtime, Open, Standing::Inert("the table never rehashes as a whole");
+    /// Free memory on a thread of the allocator.
+    "jemalloc-bg-thread" => jemalloc_bg_thread: bool = true, YesNo, Runtime, Open, Standing::Inert("the allocator's threads are set at build time");
+    /// Once chose whether reads went to I/O threads.
+    "io-threads-do-reads" => io_threads_do_reads: bool = true, YesNo, Start, Hidden, Standing::Inert("workers always read");
+    /// Once adapted `hz` to the number of clients.
+    "dynamic-hz" => dynamic_hz: bool = true, YesNo, Runtime, Hidden, Standing::Inert("hz is fixed");
+    /// Stop on assertions that are meant for tests.
+    "enable-debug-assert" => enable_debug_assert: bool = false, YesNo, Start, Hidden, Standing::Inert("assertions are chosen at build time");
+    /// Text that tests leave in the log of a crash.
+    "debug-context" => debug_context: String = String::new(), TEXT, Runtime, Hidden, Standing::Inert("only tests of the original server use it");
+    /// Microseconds to wait after each loaded key, for tests.
+    "key-load-delay" => key_load_delay_us: i64 = 0, int(i32::MIN as i128, i32::MAX as i128), Runtime, Hidden, Standing::Later("nothing is loaded yet");
+    /// Name of the file for the keys' events.
+    "dbfilename" => dbfilename: String = "dump.rdb".into(), FileName { name: "dbfilename" }, Runtime, Protected, Standing::Later("saving to disk is not there yet");
+}

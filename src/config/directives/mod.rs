@@ -1,0 +1,114 @@
+//! The directives, by topic, and the typed struct they fill.
+//!
+//! Invariant: no name or alias stands twice; a test walks the rows.
+
+mod cluster;
+mod encoding;
+mod general;
+mod latency;
+mod limits;
+mod logging;
+mod memory;
+mod network;
+mod persistence;
+mod replication;
+mod security;
+mod tls;
+
+use std::sync::OnceLock;
+
+pub use cluster::Cluster;
+pub use encoding::Encoding;
+pub use general::General;
+pub use latency::Latency;
+pub use limits::Limits;
+pub use logging::Logging;
+pub use memory::Memory;
+pub use network::Network;
+pub use persistence::Persistence;
+pub use replication::Replication;
+pub use security::Security;
+pub use tls::Tls;
+
+use super::row::Directive;
+
+/// Every directive's value.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    pub network: Network,
+    pub tls: Tls,
+    pub general: General,
+    pub security: Security,
+    pub limits: Limits,
+    pub memory: Memory,
+    pub encoding: Encoding,
+    pub logging: Logging,
+    pub latency: Latency,
+    pub persistence: Persistence,
+    pub replication: Replication,
+    pub cluster: Cluster,
+}
+
+impl Config {
+    /// The values of a server that was told nothing.
+    pub fn defaults() -> &'static Config {
+        static DEFAULTS: OnceLock<Config> = OnceLock::new();
+        DEFAULTS.get_or_init(Config::default)
+    }
+}
+
+/// The rows in reading order.
+pub fn directives() -> impl Iterator<Item = &'static Directive> {
+    [
+        network::ROWS,
+        tls::ROWS,
+        general::ROWS,
+        security::ROWS,
+        limits::ROWS,
+        memory::ROWS,
+        encoding::ROWS,
+        logging::ROWS,
+        latency::ROWS,
+        persistence::ROWS,
+        replication::ROWS,
+        cluster::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The directive of this name or alias, in any case.
+pub fn find(name: &[u8]) -> Option<&'static Directive> {
+    directives().find(|directive| directive.answers_to(name))
+}
+
+/// The name or alias nearest to `name` by edit distance, if one is near enough to be meant.
+pub fn nearest(name: &[u8]) -> Option<&'static str> {
+    // Longer than any directive by far: nothing is near, and the distance would cost.
+    if name.len() > 64 {
+        return None;
+    }
+    let lower = name.to_ascii_lowercase();
+    let names = directives().flat_map(Directive::names);
+    let (distance, found) = names.map(|own| (edit_distance(own.as_bytes(), &lower), own)).min()?;
+    (distance <= 1 + name.len() / 4).then_some(found)
+}
+
+/// Levenshtein distance, one row at a time.
+fn edit_distance(left: &[u8], right: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.iter().enumerate() {
+        let mut diagonal = i;
+        let mut before = i + 1;
+        let mut next = Vec::with_capacity(row.len());
+        next.push(before);
+        for (above, b) in row.iter().skip(1).zip(right) {
+            let cost = (diagonal + usize::from(a != b)).min(above + 1).min(before + 1);
+            diagonal = *above;
+            before = cost;
+            next.push(cost);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}

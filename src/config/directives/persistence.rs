@@ -1,0 +1,52 @@
+//! Persistence: snapshots and the append-only file.
+
+use crate::config::codec::{FileName, INT, MEM_LONG, OneOf, YesNo, int};
+use crate::config::row::{Standing, topic};
+use crate::config::special::Save;
+use crate::config::types::{AppendFsync, RdbVersionCheck, SavePoint};
+
+const DISK: &str = "saving to disk is not there yet";
+
+topic! {
+    /// Snapshots and the append-only file.
+    Persistence in persistence, "Persistence";
+
+    /// Take a snapshot after so many seconds with at least so many changes; may repeat, "" takes all away.
+    "save" => save: Vec<SavePoint> = Vec::new(), Save, Runtime, Open, Standing::Missing(DISK);
+    /// Compress strings in snapshots.
+    "rdbcompression" => rdbcompression: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    /// Put a checksum at the end of snapshots.
+    "rdbchecksum" => rdbchecksum: bool = true, YesNo, Start, Open, Standing::Later(DISK);
+    /// Whether a snapshot of an unknown version is tried.
+    "rdb-version-check" => rdb_version_check: RdbVersionCheck = RdbVersionCheck::Strict, OneOf, Runtime, Open, Standing::Later(DISK);
+    /// Force snapshots to disk in steps while they are written.
+    "rdb-save-incremental-fsync" => rdb_save_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    /// Delete snapshots that were only made for replication.
+    "rdb-del-sync-files" => rdb_del_sync_files: bool = false, YesNo, Runtime, Open, Standing::Later(DISK);
+    /// Microseconds to wait after each saved key, for tests.
+    "rdb-key-save-delay" => rdb_key_save_delay_us: i64 = 0, int(i32::MIN as i128, i32::MAX as i128), Runtime, Hidden, Standing::Later(DISK);
+    /// Refuse writes after a snapshot failed.
+    "stop-writes-on-bgsave-error" => stop_writes_on_bgsave_error: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    /// Write every change to an append-only file.
+    "appendonly" => appendonly: bool = false, YesNo, Runtime, Open, Standing::Missing(DISK);
+    /// Name of the append-only files.
+    "appendfilename" => appendfilename: String = "appendonly.aof".into(), FileName { name: "appendfilename" }, Start, Open, Standing::Later(DISK);
+    /// Folder of the append-only files, in `dir`.
+    "appenddirname" => appenddirname: String = "appendonlydir".into(), FileName { name: "appenddirname" }, Start, Open, Standing::Later(DISK);
+    /// When the append-only file is forced to disk: after each turn, every second, or when the kernel likes.
+    "appendfsync" => appendfsync: AppendFsync = AppendFsync::Everysec, OneOf, Runtime, Open, Standing::Later(DISK);
+    /// Do not force it while a rewrite or snapshot runs.
+    "no-appendfsync-on-rewrite" => no_appendfsync_on_rewrite: bool = false, YesNo, Runtime, Open, Standing::Later(DISK);
+    /// Growth in percent at which the append-only file is rewritten; 0 never.
+    "auto-aof-rewrite-percentage" => auto_aof_rewrite_percentage: u32 = 100, INT, Runtime, Open, Standing::Later(DISK);
+    /// Bytes below which it is not rewritten.
+    "auto-aof-rewrite-min-size" => auto_aof_rewrite_min_size: u64 = 64 << 20, MEM_LONG, Runtime, Open, Standing::Later(DISK);
+    /// Load an append-only file whose end is cut off.
+    "aof-load-truncated" => aof_load_truncated: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    /// Start a rewritten append-only file with a snapshot.
+    "aof-use-rdb-preamble" => aof_use_rdb_preamble: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    /// Note times in the append-only file.
+    "aof-timestamp-enabled" => aof_timestamp_enabled: bool = false, YesNo, Runtime, Open, Standing::Later(DISK);
+    /// Force a rewrite to disk in steps.
+    "aof-rewrite-incremental-fsync" => aof_rewrite_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+}

@@ -1,0 +1,64 @@
+//! Replication: whom to follow, and what replicas may do.
+
+use crate::config::codec::{INT, LONG, OneOf, PORT, Password, TEXT, YesNo, int, mem};
+use crate::config::row::{Standing, topic};
+use crate::config::special::Primary;
+use crate::config::types::{PropagationErrorBehavior, ReplDisklessLoad, Secret};
+
+const LATER: &str = "replication is not there yet";
+
+topic! {
+    /// Whom to follow, and what replicas may do.
+    Replication in replication, "Replication";
+
+    /// Follow this primary: host and port.
+    "replicaof" | "slaveof" => replicaof: Option<(String, u16)> = None, Primary, Start, Open, Standing::Missing(LATER);
+    /// User to log in as at the primary.
+    "primaryuser" | "masteruser" => primaryuser: Option<String> = None, TEXT, Runtime, Open, Standing::Later(LATER);
+    /// Password for the primary.
+    "primaryauth" | "masterauth" => primaryauth: Secret = Secret::default(), Password, Runtime, Secret, Standing::Later(LATER);
+    /// Answer reads while the link to the primary is down.
+    "replica-serve-stale-data" | "slave-serve-stale-data" => replica_serve_stale_data: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    /// Refuse writes on a replica.
+    "replica-read-only" | "slave-read-only" => replica_read_only: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    /// Leave eviction to the primary.
+    "replica-ignore-maxmemory" | "slave-ignore-maxmemory" => replica_ignore_maxmemory: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    /// Free old data on another thread when a full synchronisation replaces it.
+    "replica-lazy-flush" | "slave-lazy-flush" => replica_lazy_flush: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    /// Lower is promoted first; 0 never.
+    "replica-priority" | "slave-priority" => replica_priority: u32 = 100, INT, Runtime, Open, Standing::Later(LATER);
+    /// Address to tell the primary.
+    "replica-announce-ip" | "slave-announce-ip" => replica_announce_ip: Option<String> = None, TEXT, Runtime, Open, Standing::Later(LATER);
+    /// Port to tell the primary.
+    "replica-announce-port" | "slave-announce-port" => replica_announce_port: u16 = 0, PORT, Runtime, Open, Standing::Later(LATER);
+    /// Whether Sentinel is shown this replica.
+    "replica-announced" => replica_announced: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    /// Go on when a replica cannot write to its disk.
+    "replica-ignore-disk-write-errors" => replica_ignore_disk_write_errors: bool = false, YesNo, Runtime, Open, Standing::Later(LATER);
+    /// Refuse writes with fewer replicas than this.
+    "min-replicas-to-write" | "min-slaves-to-write" => min_replicas_to_write: u32 = 0, INT, Runtime, Open, Standing::Missing(LATER);
+    /// Seconds a replica may lag and still count.
+    "min-replicas-max-lag" | "min-slaves-max-lag" => min_replicas_max_lag_secs: u32 = 10, INT, Runtime, Open, Standing::Later(LATER);
+    /// Bytes kept for replicas that come back.
+    "repl-backlog-size" => repl_backlog_size: u64 = 10 << 20, mem(1, i64::MAX as i128), Runtime, Open, Standing::Later(LATER);
+    /// Seconds after the last replica left until they are dropped; 0 never.
+    "repl-backlog-ttl" => repl_backlog_ttl_secs: u64 = 3600, LONG, Runtime, Open, Standing::Later(LATER);
+    /// Send small packets together on replication links.
+    "repl-disable-tcp-nodelay" => repl_disable_tcp_nodelay: bool = false, YesNo, Runtime, Open, Standing::Later(LATER);
+    /// Send a full synchronisation without a file.
+    "repl-diskless-sync" => repl_diskless_sync: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    /// Seconds to wait for more replicas before it starts.
+    "repl-diskless-sync-delay" => repl_diskless_sync_delay_secs: u32 = 5, INT, Runtime, Open, Standing::Later(LATER);
+    /// Replicas that end that wait early; 0 waits it out.
+    "repl-diskless-sync-max-replicas" => repl_diskless_sync_max_replicas: u32 = 0, INT, Runtime, Open, Standing::Later(LATER);
+    /// How a replica loads one.
+    "repl-diskless-load" => repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled, OneOf, Runtime, Open, Standing::Later(LATER);
+    /// Seconds between pings to replicas.
+    "repl-ping-replica-period" | "repl-ping-slave-period" => repl_ping_replica_period_secs: u32 = 10, int(1, i32::MAX as i128), Runtime, Open, Standing::Later(LATER);
+    /// Seconds after which a silent link is dropped.
+    "repl-timeout" => repl_timeout_secs: u32 = 60, int(1, i32::MAX as i128), Runtime, Open, Standing::Later(LATER);
+    /// Full synchronisation and changes on two connections.
+    "dual-channel-replication-enabled" => dual_channel_replication_enabled: bool = false, YesNo, Runtime, Open, Standing::Missing(LATER);
+    /// What happens when a replicated command fails.
+    "propagation-error-behavior" => propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore, OneOf, Runtime, Open, Standing::Later(LATER);
+}
