@@ -1,1 +1,18 @@
-//! Client state, output, the registry of clients.
+//! Clients: what a connection is in, what others may see of it, and the way to reach the worker that owns it.
+//!
+//! A [`Client`] belongs to one worker and is touched by it alone. What CLIENT LIST and CLIENT KILL of other workers need is in its
+//! [`Shared`] half. Whoever wants something of another worker's client writes to that worker's [`Mailbox`].
+
+mod blocked;
+mod mailbox;
+mod output;
+mod registry;
+mod state;
+mod transaction;
+
+pub use blocked::{BlockRequest, Blocked, TimeoutReply};
+pub use mailbox::{Mailbox, Message};
+pub use output::Output;
+pub use registry::{Registry, Shared, SharedText};
+pub use state::{Client, ReplyMode};
+pub use transaction::{Queued, Transaction};

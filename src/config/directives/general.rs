@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::codec::{Clamped, File, FileName, INT, LONG, OneOf, Text, TEXT, YesNo, int};
+use crate::config::codec::{Clamped, File, FileName, INT, LONG, OneOf, TEXT, Text, YesNo, int};
 use crate::config::row::{Standing, topic};
 use crate::config::special::{Events, OomValues, Shutdown};
 use crate::config::types::{KeyspaceEvents, OomScoreAdj, ShutdownOptions, Supervised};

@@ -1,0 +1,55 @@
+//! Messages to a worker. The sender wakes it; it reads them at the start of its turn.
+
+use crate::resp::reply::Reply;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What one thread asks of the worker that owns a client.
+#[derive(Debug)]
+pub enum Message {
+    /// End the client's connection; what is already written is sent first if `flush`.
+    Kill { client: u64, flush: bool },
+    /// The answer to a blocked command that another worker served.
+    Served { client: u64, token: u64, reply: Reply },
+    /// CLIENT UNBLOCK.
+    Unblock { client: u64, error: bool },
+    /// Bytes between replies: a push, a published message, a monitored command.
+    Push { client: u64, reply: std::sync::Arc<Vec<u8>> },
+    /// Something changed that every worker looks at in its turn (configuration, pause, shutdown).
+    Look,
+}
+
+/// A worker's mailbox. Unbounded by itself: every message but `Push` is the answer to something its receiver or its client asked for, and
+/// `Push` counts against the receiver's output limit at once.
+#[derive(Debug)]
+pub struct Mailbox {
+    queue: Mutex<Vec<Message>>,
+    waker: mio::Waker,
+    /// Set while the worker has not begun to read: one wake is enough.
+    rung: AtomicBool,
+}
+
+impl Mailbox {
+    pub fn new(waker: mio::Waker) -> Mailbox {
+        Mailbox { queue: Mutex::new(Vec::new()), waker, rung: AtomicBool::new(false) }
+    }
+
+    pub fn send(&self, message: Message) {
+        self.queue.lock().push(message);
+        self.ring();
+    }
+
+    /// Wakes the worker.
+    pub fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            // A worker that cannot be woken has ended; then nobody waits for it either.
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// All messages so far.
+    pub fn take(&self) -> Vec<Message> {
+        self.rung.store(false, Ordering::Release);
+        std::mem::take(&mut *self.queue.lock())
+    }
+}

@@ -1,0 +1,177 @@
+//! All clients of the server, as others see them.
+
+use super::mailbox::{Mailbox, Message};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// The texts a client has: rarely written, read by CLIENT LIST.
+#[derive(Clone, Debug, Default)]
+pub struct SharedText {
+    pub name: String,
+    pub lib_name: String,
+    pub lib_ver: String,
+    pub user: String,
+}
+
+/// What others may see of a client. Numbers are written by its worker, most of them once a turn.
+#[derive(Debug)]
+pub struct Shared {
+    pub id: u64,
+    pub worker: u16,
+    pub addr: String,
+    pub laddr: String,
+    pub fd: i64,
+    /// ms since the epoch.
+    pub created_ms: i64,
+    pub last_ms: AtomicI64,
+    pub text: Mutex<SharedText>,
+    pub db: AtomicU32,
+    pub resp: AtomicU8,
+    /// Number of the last command in the table; `u32::MAX` before the first.
+    pub last_command: AtomicU32,
+    /// Commands queued in MULTI; -1 outside.
+    pub multi: AtomicI64,
+    pub watching: AtomicU32,
+    pub blocked: AtomicBool,
+    pub no_evict: AtomicBool,
+    pub no_touch: AtomicBool,
+    pub unix: AtomicBool,
+    pub tls: AtomicBool,
+    /// Set at once by CLIENT KILL, so that CLIENT LIST forgets it before its worker does.
+    pub killed: AtomicBool,
+    pub query_bytes: AtomicU64,
+    pub query_capacity: AtomicU64,
+    pub args_bytes: AtomicU64,
+    pub multi_bytes: AtomicU64,
+    pub output_bytes: AtomicU64,
+    pub output_chunks: AtomicU64,
+    pub reply_capacity: AtomicU64,
+    pub net_in: AtomicU64,
+    pub net_out: AtomicU64,
+    pub commands: AtomicU64,
+    pub subscriptions: AtomicU32,
+    pub pattern_subscriptions: AtomicU32,
+    pub shard_subscriptions: AtomicU32,
+    pub monitor: AtomicBool,
+    pub import_source: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(id: u64, worker: u16, addr: String, laddr: String, fd: i64, now_ms: i64) -> Shared {
+        Shared {
+            id,
+            worker,
+            addr,
+            laddr,
+            fd,
+            created_ms: now_ms,
+            last_ms: AtomicI64::new(now_ms),
+            text: Mutex::new(SharedText { user: "default".into(), ..SharedText::default() }),
+            db: AtomicU32::new(0),
+            resp: AtomicU8::new(2),
+            last_command: AtomicU32::new(u32::MAX),
+            multi: AtomicI64::new(-1),
+            watching: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            unix: AtomicBool::new(false),
+            tls: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            query_bytes: AtomicU64::new(0),
+            query_capacity: AtomicU64::new(0),
+            args_bytes: AtomicU64::new(0),
+            multi_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+            output_chunks: AtomicU64::new(0),
+            reply_capacity: AtomicU64::new(0),
+            net_in: AtomicU64::new(0),
+            net_out: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            subscriptions: AtomicU32::new(0),
+            pattern_subscriptions: AtomicU32::new(0),
+            shard_subscriptions: AtomicU32::new(0),
+            monitor: AtomicBool::new(false),
+            import_source: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Every client by id, and the workers' mailboxes.
+#[derive(Debug, Default)]
+pub struct Registry {
+    clients: Mutex<BTreeMap<u64, Arc<Shared>>>,
+    next_id: AtomicU64,
+    count: AtomicU32,
+    mailboxes: OnceLock<Vec<Arc<Mailbox>>>,
+}
+
+impl Registry {
+    /// Set once, before the first client.
+    pub fn set_mailboxes(&self, mailboxes: Vec<Arc<Mailbox>>) {
+        assert!(self.mailboxes.set(mailboxes).is_ok(), "mailboxes are set once");
+    }
+
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Clients connected now.
+    pub fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place among `max` clients; false if there is none.
+    pub fn admit(&self, max: u32) -> bool {
+        self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1)).is_ok()
+    }
+
+    /// Gives back a place that was taken for a connection that never became a client.
+    pub fn release(&self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub fn add(&self, shared: Arc<Shared>) {
+        self.clients.lock().insert(shared.id, shared);
+    }
+
+    /// Forgets a client and gives back its place.
+    pub fn remove(&self, id: u64) {
+        if self.clients.lock().remove(&id).is_some() {
+            self.release();
+        }
+    }
+
+    pub fn get(&self, id: u64) -> Option<Arc<Shared>> {
+        self.clients.lock().get(&id).filter(|c| !c.killed.load(Ordering::Acquire)).cloned()
+    }
+
+    /// All clients, oldest first, but for those that are about to be closed.
+    pub fn all(&self) -> Vec<Arc<Shared>> {
+        self.clients.lock().values().filter(|c| !c.killed.load(Ordering::Acquire)).cloned().collect()
+    }
+
+    /// Sends to the worker of a client.
+    pub fn send(&self, client: &Shared, message: Message) {
+        if let Some(boxes) = self.mailboxes.get() {
+            boxes[client.worker as usize].send(message);
+        }
+    }
+
+    /// Wakes every worker, so that it looks at what has changed.
+    pub fn ring_all(&self) {
+        for m in self.mailboxes.get().into_iter().flatten() {
+            m.send(Message::Look);
+        }
+    }
+
+    /// Marks a client as gone and tells its worker to close it.
+    pub fn kill(&self, client: &Shared, flush: bool) {
+        if !client.killed.swap(true, Ordering::AcqRel) {
+            self.send(client, Message::Kill { client: client.id, flush });
+        }
+    }
+}

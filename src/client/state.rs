@@ -1,0 +1,91 @@
+//! One connection, as its worker knows it.
+
+use super::blocked::Blocked;
+use super::output::Output;
+use super::registry::Shared;
+use super::transaction::Transaction;
+use crate::resp::parser::Partial;
+use crate::resp::reply::Version;
+use std::sync::Arc;
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The next command's reply is swallowed; this one's too.
+    SkipNext,
+    Skip,
+}
+
+/// State of a connection.
+#[derive(Debug)]
+pub struct Client {
+    pub id: u64,
+    pub shared: Arc<Shared>,
+    pub db: u32,
+    pub version: Version,
+    /// The user is known. Until then only AUTH, HELLO, QUIT and RESET are heard, and little is promised to it.
+    pub authenticated: bool,
+    pub reply_mode: ReplyMode,
+    /// Close once all output is sent.
+    pub closing: bool,
+    /// Close at once: the peer is gone or was killed.
+    pub dead: bool,
+    pub transaction: Transaction,
+    pub blocked: Option<Blocked>,
+    /// Counts waits, so that late answers find their own.
+    pub next_token: u64,
+    pub no_touch: bool,
+    pub no_evict: bool,
+    /// Bytes of an unfinished request, and how far it was understood.
+    pub query: Vec<u8>,
+    pub partial: Partial,
+    pub output: Output,
+    /// Monotonic ms since when the output has been above its soft limit.
+    pub soft_limit_since: Option<u64>,
+    /// Monotonic ms of the last byte in either direction.
+    pub last_active_ms: u64,
+    /// Commands run; flushed to `shared` once a turn.
+    pub commands: u64,
+    /// Wanted by DEBUG REPLYBUFFER and CLIENT INFO: the largest reply lately.
+    pub reply_peak: usize,
+    /// Waiting for CLIENT PAUSE to end: its requests stay unread.
+    pub paused: bool,
+    pub import_source: bool,
+}
+
+impl Client {
+    pub fn new(shared: Arc<Shared>, authenticated: bool, now_mono_ms: u64) -> Client {
+        Client {
+            id: shared.id,
+            shared,
+            db: 0,
+            version: Version::Resp2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            closing: false,
+            dead: false,
+            transaction: Transaction::default(),
+            blocked: None,
+            next_token: 0,
+            no_touch: false,
+            no_evict: false,
+            query: Vec::new(),
+            partial: Partial::default(),
+            output: Output::default(),
+            soft_limit_since: None,
+            last_active_ms: now_mono_ms,
+            commands: 0,
+            reply_peak: 0,
+            paused: false,
+            import_source: false,
+        }
+    }
+
+    /// Commands are being gathered for EXEC.
+    pub fn in_multi(&self) -> bool {
+        self.transaction.open
+    }
+}

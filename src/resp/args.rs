@@ -1,0 +1,94 @@
+//! The arguments of one request: spans into its bytes, wherever those are kept.
+
+use super::parser::Span;
+
+/// Borrowed arguments; the first is the command's name. Copying is free.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    request: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// `spans` lie inside `request`.
+    #[inline]
+    pub fn new(request: &'a [u8], spans: &'a [Span]) -> Args<'a> {
+        Args { request, spans }
+    }
+
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Argument `i`, which must be there: arity has been checked against the table.
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> &'a [u8] {
+        self.spans[i].of(self.request)
+    }
+
+    #[inline]
+    pub fn get(&self, i: usize) -> Option<&'a [u8]> {
+        self.spans.get(i).map(|s| s.of(self.request))
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {
+        let request = self.request;
+        self.spans.iter().map(move |s| s.of(request))
+    }
+
+    /// The arguments from `n` on.
+    pub fn from(&self, n: usize) -> Args<'a> {
+        Args { request: self.request, spans: &self.spans[n.min(self.spans.len())..] }
+    }
+
+    pub fn to_owned(&self) -> OwnedArgs {
+        OwnedArgs::new(self.iter())
+    }
+
+    /// Bytes of all arguments together.
+    pub fn bytes(&self) -> usize {
+        self.spans.iter().map(|s| s.len).sum()
+    }
+}
+
+impl std::fmt::Debug for Args<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter().map(String::from_utf8_lossy)).finish()
+    }
+}
+
+/// Arguments that outlive the read buffer: queued in MULTI, blocked, typed inline, or made by the server itself.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedArgs {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl OwnedArgs {
+    pub fn new<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> OwnedArgs {
+        let mut own = OwnedArgs::default();
+        for a in args {
+            own.push(a);
+        }
+        own
+    }
+
+    pub fn push(&mut self, arg: &[u8]) {
+        self.spans.push(Span { start: self.bytes.len(), len: arg.len() });
+        self.bytes.extend_from_slice(arg);
+    }
+
+    pub fn args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+
+    /// Bytes it has allocated.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+    }
+}
