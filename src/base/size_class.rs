@@ -21,9 +21,19 @@ mod tests {
 
     #[test]
     fn classes_are_the_allocators() {
-        for (bytes, class) in
-            [(0, 0), (1, 8), (8, 8), (9, 16), (33, 40), (64, 64), (65, 80), (81, 96), (128, 128), (129, 160), (4097, 5120)]
-        {
+        for (bytes, class) in [
+            (0, 0),
+            (1, 8),
+            (8, 8),
+            (9, 16),
+            (33, 40),
+            (64, 64),
+            (65, 80),
+            (81, 96),
+            (128, 128),
+            (129, 160),
+            (4097, 5120),
+        ] {
             assert_eq!(size_class(bytes), class, "{bytes}");
         }
         assert_eq!(size_class(usize::MAX), usize::MAX);
