@@ -1,3 +1,4 @@
 //! The data types and their compact encodings. No time, no locks, no sockets.
 
+pub mod intset;
 pub mod listpack;
