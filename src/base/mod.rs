@@ -1,5 +1,10 @@
 //! What needs nothing of ours: time, slots, hashing, checksums, glob patterns, number text.
 
 pub mod clock;
+pub mod crc64;
+pub mod extended;
+pub mod glob;
 pub mod hash;
+pub mod number;
+pub mod size_class;
 pub mod slot;
