@@ -26,7 +26,10 @@ pub enum CommandError {
     OutOfRange,
     DbIndexOutOfRange,
     /// The command knows no such subcommand.
-    UnknownSubcommand { command: String, given: Vec<u8> },
+    UnknownSubcommand {
+        command: String,
+        given: Vec<u8>,
+    },
     /// Words of its own, its code first: `ERR invalid expire time in 'set' command`.
     Text(Cow<'static, str>),
     /// The same, with bytes a client sent in it.

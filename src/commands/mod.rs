@@ -1,1 +1,25 @@
-//! The table and the handlers, a file per topic, row and handler side by side.
+//! The table of commands and their handlers: a folder per family, a file per topic, the row beside the handler.
+//!
+//! # Adding a command
+//! In its topic's file: a `CommandSpec` row, the handler, and its name in the topic's `COMMANDS` slice. Nothing else.
+//!
+//! # Invariants
+//! A data handler sees its arguments, the locked part of the key space and the reply; no socket, no clock, no lock. So the same
+//! function serves a client, EXEC, a script, a log that is replayed, and a replica. It checks its arguments before it changes anything:
+//! an error means that nothing was done.
+
+pub mod arguments;
+pub mod context;
+pub mod error;
+pub mod node;
+pub mod table;
+#[cfg(test)]
+pub mod testing;
+
+pub use context::{DataContext, DataFn, NodeContext, NodeFn};
+pub use error::{CommandError, Outcome};
+pub use node::Node;
+pub use table::{Command, CommandTable, Entry, Handler};
+
+/// All families in reading order.
+pub static FAMILIES: &[&[&Command]] = &[];

@@ -2,7 +2,7 @@
 
 use super::access::Access;
 use super::key::Key;
-use super::stripe::{Held, Keyspace, Stripe};
+use super::stripe::{Held, Keyspace, Plan, Stripe};
 use crate::base::hash::Random;
 use crate::journal::Effect;
 use crate::value::record::{Content, Record};
@@ -105,6 +105,26 @@ impl<'k> Space<'k> {
             deletes_expired: true,
             rng: Random::new(access.now_ms as u64),
         }
+    }
+
+    /// Takes the locks of `plan`, in ascending order; none may be held.
+    #[inline]
+    pub fn lock(&mut self, plan: &Plan) {
+        debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
+        self.held = self.keyspace.hold(plan);
+    }
+
+    /// Takes the lock of one stripe; none may be held.
+    #[inline]
+    pub fn lock_stripe(&mut self, stripe: u16) {
+        debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
+        self.held = self.keyspace.hold_one(stripe);
+    }
+
+    /// Lets go of all locks.
+    #[inline]
+    pub fn unlock(&mut self) {
+        self.held = Held::None;
     }
 
     pub fn keyspace(&self) -> &'k Keyspace {

@@ -146,22 +146,34 @@ impl Keyspace {
         self.databases
     }
 
+    /// The key space without any lock, for a worker's turn: it takes and gives back locks command by command.
+    pub fn space(&self, access: Access) -> Space<'_> {
+        Space::new(self, Held::None, access)
+    }
+
     /// Takes the locks of `plan`, waiting for them in ascending order.
-    #[inline]
     pub fn lock(&self, plan: &Plan, access: Access) -> Space<'_> {
-        let held = match plan {
-            Plan::None => Held::None,
-            Plan::One(s) => Held::One(*s, self.stripes[*s as usize].0.lock()),
-            Plan::Many(list) => Held::Many(list.iter().map(|s| (*s, self.stripes[*s as usize].0.lock())).collect()),
-            Plan::All => Held::All(self.stripes.iter().map(|s| s.0.lock()).collect()),
-        };
-        Space::new(self, held, access)
+        Space::new(self, self.hold(plan), access)
     }
 
     /// The lock of one stripe.
-    #[inline]
     pub fn lock_one(&self, stripe: u16, access: Access) -> Space<'_> {
-        Space::new(self, Held::One(stripe, self.stripes[stripe as usize].0.lock()), access)
+        Space::new(self, self.hold_one(stripe), access)
+    }
+
+    #[inline]
+    pub(super) fn hold(&self, plan: &Plan) -> Held<'_> {
+        match plan {
+            Plan::None => Held::None,
+            Plan::One(s) => self.hold_one(*s),
+            Plan::Many(list) => Held::Many(list.iter().map(|s| (*s, self.stripes[*s as usize].0.lock())).collect()),
+            Plan::All => Held::All(self.stripes.iter().map(|s| s.0.lock()).collect()),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn hold_one(&self, stripe: u16) -> Held<'_> {
+        Held::One(stripe, self.stripes[stripe as usize].0.lock())
     }
 
     /// Asks the cache for the bucket, or for the record, of a key somebody is about to use. A busy stripe is left alone.

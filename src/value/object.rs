@@ -1,17 +1,62 @@
 //! What a key can hold besides a string.
 
+use super::hash::Hash;
+use super::list::List;
+use super::set::Set;
+use super::zset::Zset;
+
 /// A collection, boxed behind its record.
 #[derive(Debug)]
-pub enum Object {}
+pub enum Object {
+    List(List),
+    Set(Set),
+    Hash(Hash),
+    Zset(Zset),
+}
 
 impl Object {
+    /// What TYPE says.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Object::List(_) => "list",
+            Object::Set(_) => "set",
+            Object::Hash(_) => "hash",
+            Object::Zset(_) => "zset",
+        }
+    }
+
     /// Elements.
     pub fn len(&self) -> usize {
-        match *self {}
+        match self {
+            Object::List(v) => v.len(),
+            Object::Set(v) => v.len(),
+            Object::Hash(v) => v.len(),
+            Object::Zset(v) => v.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What OBJECT ENCODING says.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Object::List(v) => v.encoding(),
+            Object::Set(v) => v.encoding(),
+            Object::Hash(v) => v.encoding(),
+            Object::Zset(v) => v.encoding(),
+        }
     }
 
     /// Bytes it has allocated, its own box included.
     pub fn memory_bytes(&self) -> usize {
-        match *self {}
+        size_of::<Object>()
+            + match self {
+                Object::List(v) => v.memory_bytes(),
+                Object::Set(v) => v.memory_bytes(),
+                Object::Hash(v) => v.memory_bytes(),
+                Object::Zset(v) => v.memory_bytes(),
+            }
     }
 }

@@ -1,0 +1,133 @@
+//! What a handler is given.
+
+use super::error::{CommandError, Outcome};
+use super::node::Node;
+use super::table::Entry;
+use crate::client::{BlockRequest, Client, TimeoutReply};
+use crate::config::Config;
+use crate::keyspace::{Access, Key, KeyHash, Plan, Space};
+use crate::resp::args::Args;
+use crate::resp::reply::Reply;
+use std::sync::Arc;
+
+/// Runs under the locks of the keys it names.
+pub type DataFn = fn(&mut DataContext<'_, '_>) -> Outcome;
+/// Runs without locks.
+pub type NodeFn = fn(&mut NodeContext<'_, '_>) -> Outcome;
+
+/// For commands on keys.
+pub struct DataContext<'a, 'k> {
+    pub args: Args<'a>,
+    /// The locked part of the key space.
+    pub space: &'a mut Space<'k>,
+    pub reply: &'a mut Reply,
+    /// Encodings' thresholds and limits, as they stood when the turn began.
+    pub config: &'a Config,
+    pub db: u32,
+    pub entry: &'static Entry,
+    /// The hash of the single key, if it was computed ahead.
+    pub hash: Option<KeyHash>,
+    /// False in EXEC and scripts: a blocking command answers at once.
+    pub may_block: bool,
+    /// Set by a blocking handler that found nothing; it writes no reply then.
+    pub block: Option<BlockRequest>,
+}
+
+impl<'a> DataContext<'a, '_> {
+    /// Argument `i` as a key of the command's database.
+    #[inline(always)]
+    pub fn key(&self, i: usize) -> Key<'a> {
+        let name = self.args.at(i);
+        match self.hash {
+            Some(hash) if self.entry.single_key == Some(i as u8) => Key { name, hash, db: self.db },
+            _ => Key::new(self.db, name),
+        }
+    }
+
+    /// Milliseconds since the epoch, the same for the whole command.
+    #[inline(always)]
+    pub fn now_ms(&self) -> i64 {
+        self.space.now_ms()
+    }
+
+    /// The command's name as error texts write it.
+    pub fn command_name(&self) -> &'static str {
+        &self.entry.name
+    }
+
+    /// Waits for a change of one of `keys` and then runs again. Where the command may not wait it answers as if its time were up.
+    pub fn block_on(&mut self, keys: &[&[u8]], timeout_ms: u64, timeout_reply: TimeoutReply) {
+        if self.may_block {
+            let keys = keys.iter().map(|k| k.to_vec()).collect();
+            self.block = Some(BlockRequest { keys, timeout_ms, timeout_reply, args: None });
+            return;
+        }
+        match timeout_reply {
+            TimeoutReply::NullArray => self.reply.null_array(),
+            TimeoutReply::Null => self.reply.null(),
+            TimeoutReply::Integer(n) => self.reply.integer(n),
+        }
+    }
+}
+
+/// For commands on the connection, the server, or the key space as a whole.
+pub struct NodeContext<'a, 'k> {
+    pub args: Args<'a>,
+    pub node: &'a Arc<Node>,
+    pub client: &'a mut Client,
+    pub reply: &'a mut Reply,
+    pub config: &'a Arc<Config>,
+    /// No lock is held, but inside EXEC with a `Span` command in it: then all are.
+    pub space: &'a mut Space<'k>,
+    pub entry: &'static Entry,
+    /// Inside EXEC or a script.
+    pub nested: bool,
+}
+
+impl<'a> NodeContext<'a, '_> {
+    /// Milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.space.now_ms()
+    }
+
+    pub fn access(&self) -> Access {
+        self.space.access
+    }
+
+    /// Runs `f` with the lock of one stripe held.
+    pub fn with_stripe<R>(&mut self, stripe: u16, f: impl FnOnce(&mut Space<'_>, &mut Reply) -> R) -> R {
+        if self.space.is_whole() {
+            return f(self.space, self.reply);
+        }
+        self.space.lock(&Plan::One(stripe));
+        let r = f(self.space, self.reply);
+        self.space.unlock();
+        r
+    }
+
+    /// Runs `f` with the lock of a key of the client's database held.
+    pub fn with_key<R>(&mut self, name: &[u8], f: impl FnOnce(&mut Space<'_>, Key<'_>, &mut Reply) -> R) -> R {
+        let key = Key::new(self.client.db, name);
+        self.with_stripe(key.hash.stripe, |space, reply| f(space, key, reply))
+    }
+
+    /// A subcommand's HELP: its lines as status replies, framed as clients print them.
+    pub fn help(&mut self, lines: &[&str]) -> Outcome {
+        let name = String::from_utf8_lossy(self.args.at(0)).to_uppercase();
+        self.reply.array(lines.len() + 3);
+        self.reply.status(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        for l in lines {
+            self.reply.status(l);
+        }
+        self.reply.status("HELP");
+        self.reply.status("    Print this help.");
+        Ok(())
+    }
+
+    /// The error of a subcommand with odd arguments.
+    pub fn syntax_hint(&self) -> CommandError {
+        let sub = String::from_utf8_lossy(self.args.get(1).unwrap_or_default()).into_owned();
+        let name = String::from_utf8_lossy(self.args.at(0)).to_uppercase();
+        CommandError::err(format_args!("unknown subcommand or wrong number of arguments for '{sub}'. Try {name} HELP."))
+    }
+}

@@ -1,0 +1,294 @@
+//! The table: from a name to its row and handler.
+
+use super::context::{DataFn, NodeFn};
+use super::error::CommandError;
+use crate::resp::args::Args;
+use crate::spec::{CommandFlags, CommandSpec};
+
+/// Who runs a command.
+#[derive(Clone, Copy)]
+pub enum Handler {
+    /// Under the locks of the keys its key specifications name.
+    Data(DataFn),
+    /// Under all locks: it must see the whole key space at one instant.
+    Whole(DataFn),
+    /// Without locks: the connection, the server, or the key space stripe by stripe.
+    Node(NodeFn),
+    /// The same, but inside EXEC all locks are held for it: it looks at the key space.
+    Span(NodeFn),
+    /// Only its subcommands run.
+    Container,
+    /// Part of MULTI's own machinery; the engine knows it.
+    Transaction(TransactionCommand),
+    /// Known, but not there yet: answers with an error that says what is missing.
+    Missing(&'static str),
+}
+
+/// The commands the engine itself runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionCommand {
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
+}
+
+/// A command as its family writes it down.
+pub struct Command {
+    pub spec: CommandSpec,
+    pub handler: Handler,
+    pub subcommands: &'static [&'static Command],
+}
+
+impl Command {
+    pub const fn data(spec: CommandSpec, f: DataFn) -> Command {
+        Command { spec, handler: Handler::Data(f), subcommands: &[] }
+    }
+
+    pub const fn whole(spec: CommandSpec, f: DataFn) -> Command {
+        Command { spec, handler: Handler::Whole(f), subcommands: &[] }
+    }
+
+    pub const fn node(spec: CommandSpec, f: NodeFn) -> Command {
+        Command { spec, handler: Handler::Node(f), subcommands: &[] }
+    }
+
+    pub const fn span(spec: CommandSpec, f: NodeFn) -> Command {
+        Command { spec, handler: Handler::Span(f), subcommands: &[] }
+    }
+
+    pub const fn container(spec: CommandSpec, subcommands: &'static [&'static Command]) -> Command {
+        Command { spec, handler: Handler::Container, subcommands }
+    }
+
+    /// A command that also has subcommands (COMMAND).
+    pub const fn with_subcommands(self, subcommands: &'static [&'static Command]) -> Command {
+        Command { subcommands, ..self }
+    }
+
+    pub const fn transaction(spec: CommandSpec, which: TransactionCommand) -> Command {
+        Command { spec, handler: Handler::Transaction(which), subcommands: &[] }
+    }
+
+    /// `what` completes "... is not there yet: <what>".
+    pub const fn missing(spec: CommandSpec, what: &'static str) -> Command {
+        Command { spec, handler: Handler::Missing(what), subcommands: &[] }
+    }
+}
+
+/// A command in the table.
+pub struct Entry {
+    /// Its number: statistics and ACL bits are kept by it.
+    pub id: u16,
+    pub command: &'static Command,
+    /// `get`, `config|get`; the name it was given if it was renamed.
+    pub name: String,
+    /// Entries of the subcommands.
+    pub subcommands: Vec<&'static Entry>,
+    pub flags: CommandFlags,
+    /// The one key's position, where there is exactly one at a fixed place: the way most commands go.
+    pub single_key: Option<u8>,
+}
+
+impl Entry {
+    #[inline(always)]
+    pub fn spec(&self) -> &'static CommandSpec {
+        &self.command.spec
+    }
+
+    #[inline(always)]
+    pub fn is(&self, flags: CommandFlags) -> bool {
+        self.flags.intersects(flags)
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Entry({} {})", self.id, self.name)
+    }
+}
+
+/// All commands. Made once at boot and kept for the life of the process.
+pub struct CommandTable {
+    entries: Vec<&'static Entry>,
+    /// Open addressing over top-level names; a power of two, at most half full.
+    places: Vec<Option<&'static Entry>>,
+}
+
+impl CommandTable {
+    /// The commands of `families`; `renames` gives commands another name, or takes them away with an empty one.
+    ///
+    /// # Errors
+    /// A rename that names no command, or a name that is taken.
+    pub fn new(families: &[&[&'static Command]], renames: &[(String, String)]) -> Result<CommandTable, String> {
+        let mut entries: Vec<&'static Entry> = Vec::new();
+        let mut tops = Vec::new();
+        for command in families.iter().flat_map(|f| f.iter()) {
+            tops.push(add(command, &mut entries));
+        }
+        for (from, _) in renames {
+            if !tops.iter().any(|e| e.name.eq_ignore_ascii_case(from)) {
+                return Err(format!("No such command in rename-command: '{from}'"));
+            }
+        }
+        let mut table =
+            CommandTable { entries, places: vec![None; (tops.len() * 2 + 1).next_power_of_two().max(1024)] };
+        for top in tops {
+            match renames.iter().rev().find(|(from, _)| from.eq_ignore_ascii_case(&top.name)) {
+                None => table.place(top.name.as_bytes(), top)?,
+                Some((_, to)) if to.is_empty() => {}
+                Some((_, to)) => table.place(to.to_ascii_lowercase().as_bytes(), top)?,
+            }
+        }
+        Ok(table)
+    }
+
+    fn place(&mut self, name: &[u8], entry: &'static Entry) -> Result<(), String> {
+        let mask = self.places.len() - 1;
+        let mut at = hash(name) & mask;
+        while let Some(other) = self.places[at] {
+            if other.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Err(format!("Target command name already exists: '{}'", String::from_utf8_lossy(name)));
+            }
+            at = (at + 1) & mask;
+        }
+        // A renamed command keeps its own name in statistics but is found by the new one.
+        self.places[at] = Some(if entry.name.as_bytes() == name {
+            entry
+        } else {
+            Box::leak(Box::new(Entry {
+                name: String::from_utf8_lossy(name).into_owned(),
+                subcommands: entry.subcommands.clone(),
+                ..*entry
+            }))
+        });
+        Ok(())
+    }
+
+    /// A command by name, in any case.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&'static Entry> {
+        let mask = self.places.len() - 1;
+        let mut at = hash(name) & mask;
+        loop {
+            let entry = self.places[at]?;
+            if entry.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(entry);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// The entry of `name` or of `name|sub`.
+    pub fn find_full(&self, name: &[u8]) -> Option<&'static Entry> {
+        match name.iter().position(|c| *c == b'|') {
+            None => self.find(name),
+            Some(bar) => sub_of(self.find(&name[..bar])?, &name[bar + 1..]),
+        }
+    }
+
+    /// The command or subcommand that `args` call, with its arity checked.
+    #[inline]
+    pub fn resolve(&self, args: Args<'_>) -> Result<&'static Entry, CommandError> {
+        let Some(entry) = self.find(args.at(0)) else { return Err(unknown(args)) };
+        self.resolve_known(entry, args)
+    }
+
+    /// The same, once the name has been looked up.
+    #[inline]
+    pub fn resolve_known(&self, entry: &'static Entry, args: Args<'_>) -> Result<&'static Entry, CommandError> {
+        let mut entry = entry;
+        if !entry.subcommands.is_empty() && args.len() > 1 {
+            match sub_of(entry, args.at(1)) {
+                Some(sub) => entry = sub,
+                None => {
+                    return Err(CommandError::UnknownSubcommand {
+                        command: entry.name.clone(),
+                        given: args.at(1).to_vec(),
+                    });
+                }
+            }
+        }
+        if !entry.spec().accepts(args.len()) {
+            return Err(CommandError::wrong_arity(&entry.name));
+        }
+        Ok(entry)
+    }
+
+    pub fn by_id(&self, id: u16) -> Option<&'static Entry> {
+        self.entries.get(id as usize).copied()
+    }
+
+    /// All entries by number, subcommands behind their container.
+    pub fn all(&self) -> &[&'static Entry] {
+        &self.entries
+    }
+
+    /// The entries that can be called now, as they are called.
+    pub fn callable(&self) -> impl Iterator<Item = &'static Entry> + '_ {
+        self.places.iter().flatten().copied()
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+fn add(command: &'static Command, entries: &mut Vec<&'static Entry>) -> &'static Entry {
+    let id = entries.len() as u16;
+    let spec = &command.spec;
+    let single_key = match spec.key_triple {
+        (first @ 1..=9, last, _) if first == last && !spec.flags.contains(CommandFlags::MOVABLE_KEYS) => {
+            Some(first as u8)
+        }
+        _ => None,
+    };
+    // A place for the container first, so that subcommands follow it.
+    let entry = |subcommands| Entry { id, command, name: spec.full_name(), subcommands, flags: spec.flags, single_key };
+    entries.push(Box::leak(Box::new(entry(Vec::new()))));
+    if !command.subcommands.is_empty() {
+        let subcommands = command.subcommands.iter().map(|c| add(c, entries)).collect();
+        entries[id as usize] = Box::leak(Box::new(entry(subcommands)));
+    }
+    entries[id as usize]
+}
+
+fn sub_of(entry: &'static Entry, name: &[u8]) -> Option<&'static Entry> {
+    entry.subcommands.iter().find(|s| s.spec().name.as_bytes().eq_ignore_ascii_case(name)).copied()
+}
+
+/// Over the length and the first and last bytes without their case bit: names are short and few.
+#[inline(always)]
+fn hash(name: &[u8]) -> usize {
+    let byte = |i: usize| u64::from(name.get(i).copied().unwrap_or(0) | 0x20);
+    let n = name.len();
+    let word = byte(0)
+        | byte(1) << 8
+        | byte(2) << 16
+        | byte(n / 2) << 24
+        | byte(n.wrapping_sub(2)) << 32
+        | byte(n.wrapping_sub(1)) << 40
+        | (n as u64) << 48;
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+}
+
+#[cold]
+fn unknown(args: Args<'_>) -> CommandError {
+    let cut = |b: &[u8], n: usize| String::from_utf8_lossy(&b[..b.len().min(n)]).into_owned();
+    let mut text = format!("ERR unknown command '{}', with args beginning with: ", cut(args.at(0), 128));
+    let mut room = 128usize;
+    for a in args.from(1).iter() {
+        if room == 0 {
+            break;
+        }
+        let shown = cut(a, room);
+        room = room.saturating_sub(shown.len() + 3);
+        text.push_str(&format!("'{shown}' "));
+    }
+    CommandError::Bytes(text.into_bytes())
+}
