@@ -25,8 +25,6 @@ pub mod net;
 pub mod client;
 pub mod fips;
 pub mod observe;
-// [6]
-pub mod tx;
 // [9]
 pub mod commands;
 // [10]

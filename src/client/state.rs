@@ -84,6 +84,12 @@ impl Client {
         }
     }
 
+    /// Notes the command for CLIENT LIST.
+    #[inline(always)]
+    pub fn last_command(&self, id: u16) {
+        self.shared.last_command.store(u32::from(id), std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Commands are being gathered for EXEC.
     pub fn in_multi(&self) -> bool {
         self.transaction.open

@@ -1,1 +1,365 @@
-//! Admit, run, commit: the way of every command.
+//! The way of every command: admit, lock, run, commit.
+//!
+//! # Invariants
+//! * The first gate of [`admit`](self::admit) that refuses is the reply; nothing has happened then.
+//! * A handler runs under all locks its command needs, taken at once in ascending order. Whoever is waiting for one of its keys is
+//!   found before, and the keys *his* command needs are locked too: so a write and the waiters it serves are one step.
+//! * [`commit`](self::commit) runs before the locks go, and is the only caller of the journal's `append`.
+
+mod admit;
+mod block;
+mod commit;
+mod evict;
+mod transaction;
+pub mod upkeep;
+
+pub use admit::Gates;
+pub use block::{WaitList, Waiter};
+pub use evict::Evictor;
+
+use crate::base::clock::Tick;
+use crate::client::{Client, ReplyMode};
+use crate::commands::table::Handler;
+use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
+use crate::config::Config;
+use crate::keyspace::{Access, AccessPolicy, EventClass, Key, KeyHash, Plan, Space};
+use crate::resp::args::Args;
+use crate::resp::reply::Reply;
+use crate::spec::CommandFlags;
+use std::sync::Arc;
+
+/// What the session does next with this client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The next request.
+    Next,
+    /// The client waits for a key: its further requests stay unread.
+    Blocked,
+    /// The server is paused for this command: it stays unread and is tried again.
+    Paused,
+}
+
+/// One worker's turn: everything its commands share.
+pub struct Turn<'k> {
+    pub node: &'k Arc<Node>,
+    pub config: Arc<Config>,
+    pub config_version: u64,
+    pub space: Space<'k>,
+    pub reply: Reply,
+    pub gates: Gates,
+    pub evictor: &'k mut Evictor,
+    /// Changes since the turn began; told to the node at its end.
+    pub dirty: u64,
+    pub worker: u16,
+    pub last_tick: Tick,
+}
+
+impl<'k> Turn<'k> {
+    /// Begins a turn at this instant.
+    pub fn begin(
+        node: &'k Arc<Node>,
+        worker: u16,
+        config: Arc<Config>,
+        config_version: u64,
+        now_ms: i64,
+        reply: Reply,
+        evictor: &'k mut Evictor,
+    ) -> Turn<'k> {
+        let mut space = node.keyspace.space(access(&config, now_ms));
+        space.journaled = node.journal.is_read();
+        space.events_wanted = EventClass::default();
+        let gates = Gates::of(node, &config, now_ms);
+        Turn { node, config, config_version, space, reply, gates, evictor, dirty: 0, worker, last_tick: Tick::now() }
+    }
+
+    /// Ends the turn and gives the reply buffer back.
+    pub fn end(self) -> Reply {
+        if self.dirty > 0 {
+            self.node.dirty.fetch_add(self.dirty, std::sync::atomic::Ordering::Relaxed);
+        }
+        let c = &self.space.changes;
+        self.node.metrics.keyspace(self.worker, c.hits, c.misses, c.expired);
+        self.reply
+    }
+
+    /// Runs one request of a client and writes its reply.
+    #[inline]
+    pub fn run(
+        &mut self,
+        client: &mut Client,
+        entry: Result<&'static Entry, CommandError>,
+        args: Args<'_>,
+        hash: Option<KeyHash>,
+    ) -> Flow {
+        let mark = self.reply.mark();
+        self.reply.version = client.version;
+        self.space.no_touch = client.no_touch;
+        client.commands += 1;
+        let flow = match entry {
+            Ok(entry) => match self.admit(client, entry, args) {
+                Ok(admit::Pass::Run) => self.execute(client, entry, args, hash),
+                Ok(admit::Pass::Answered) => Flow::Next,
+                Ok(admit::Pass::Wait) => {
+                    client.commands -= 1;
+                    return Flow::Paused;
+                }
+                Err(e) => {
+                    self.refuse(client, Some(entry), &e);
+                    Flow::Next
+                }
+            },
+            Err(e) => {
+                self.refuse(client, None, &e);
+                Flow::Next
+            }
+        };
+        if client.reply_mode != ReplyMode::On {
+            self.swallow(client, mark);
+        }
+        flow
+    }
+
+    /// Writes an error for a command that did not run; one that was to be queued breaks its transaction.
+    fn refuse(&mut self, client: &mut Client, entry: Option<&'static Entry>, error: &CommandError) {
+        if client.in_multi() {
+            client.transaction.broken = true;
+        }
+        let text = error.text();
+        self.reply.error(&text);
+        self.node.metrics.refused(self.worker, entry.map(|e| e.id), &text);
+    }
+
+    #[cold]
+    fn swallow(&mut self, client: &mut Client, mark: crate::resp::reply::Mark) {
+        match client.reply_mode {
+            ReplyMode::On => {}
+            ReplyMode::Off => self.reply.rewind(mark),
+            ReplyMode::SkipNext => {
+                // CLIENT REPLY SKIP itself has said nothing; the next command is the one that is skipped.
+                self.reply.rewind(mark);
+                client.reply_mode = ReplyMode::Skip;
+            }
+            ReplyMode::Skip => {
+                self.reply.rewind(mark);
+                client.reply_mode = ReplyMode::On;
+            }
+        }
+    }
+
+    /// Runs an admitted command and keeps its statistics.
+    #[inline]
+    fn execute(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>, hash: Option<KeyHash>) -> Flow {
+        let mark = self.reply.mark();
+        client.last_command(entry.id);
+        let flow = match entry.command.handler {
+            Handler::Data(f) => {
+                let single = match (hash, entry.single_key) {
+                    (Some(h), _) => Some(h),
+                    (None, Some(i)) => Some(KeyHash::of(args.at(i as usize))),
+                    (None, None) => None,
+                };
+                match single {
+                    Some(h) if !self.node.keyspace.may_be_waited_for(h) => {
+                        self.space.lock_stripe(h.stripe);
+                    }
+                    _ => match self.plan_of(client.db, entry, args) {
+                        Ok(plan) => self.lock_with_waiters(plan, client.db, entry, args),
+                        Err(e) => {
+                            self.reply.error(&e.text());
+                            self.failed(entry, args, &e);
+                            return Flow::Next;
+                        }
+                    },
+                }
+                let flow = self.run_data(client, entry, f, args, single, true, mark);
+                self.commit(client.db, args);
+                self.space.unlock();
+                flow
+            }
+            Handler::Whole(f) => {
+                self.space.lock(&Plan::All);
+                let flow = self.run_data(client, entry, f, args, None, true, mark);
+                self.commit(client.db, args);
+                self.space.unlock();
+                flow
+            }
+            Handler::Node(f) | Handler::Span(f) => {
+                self.run_node(client, entry, f, args, false, mark);
+                Flow::Next
+            }
+            Handler::Transaction(which) => {
+                self.run_transaction(client, which, entry, args, mark);
+                Flow::Next
+            }
+            Handler::Container => {
+                let e = CommandError::wrong_arity(&entry.name);
+                self.reply.error(&e.text());
+                Flow::Next
+            }
+            Handler::Missing(what) => {
+                let e = CommandError::err(format_args!("'{}' is not there yet: {what}", entry.name));
+                self.reply.error(&e.text());
+                self.failed(entry, args, &e);
+                Flow::Next
+            }
+        };
+        if !self.space.changes.is_plain() {
+            self.after_unlock();
+        }
+        self.account(client, entry, args, mark, flow);
+        flow
+    }
+
+    /// Runs a data handler under the locks that are held.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "one call per command; a struct would only rename them")]
+    fn run_data(
+        &mut self,
+        client: &mut Client,
+        entry: &'static Entry,
+        f: crate::commands::DataFn,
+        args: Args<'_>,
+        hash: Option<KeyHash>,
+        may_block: bool,
+        mark: crate::resp::reply::Mark,
+    ) -> Flow {
+        let mut cx = DataContext {
+            args,
+            space: &mut self.space,
+            reply: &mut self.reply,
+            config: &self.config,
+            db: client.db,
+            entry,
+            hash,
+            may_block,
+            block: None,
+        };
+        let outcome = f(&mut cx);
+        let block = cx.block.take();
+        match outcome {
+            Ok(()) => match block {
+                None => Flow::Next,
+                Some(request) => {
+                    self.wait(client, entry, args, request);
+                    Flow::Blocked
+                }
+            },
+            Err(e) => {
+                self.reply.rewind(mark);
+                self.reply.error(&e.text());
+                self.failed(entry, args, &e);
+                Flow::Next
+            }
+        }
+    }
+
+    fn run_node(
+        &mut self,
+        client: &mut Client,
+        entry: &'static Entry,
+        f: crate::commands::NodeFn,
+        args: Args<'_>,
+        nested: bool,
+        mark: crate::resp::reply::Mark,
+    ) {
+        let config = Arc::clone(&self.config);
+        let mut cx = NodeContext {
+            args,
+            node: self.node,
+            client,
+            reply: &mut self.reply,
+            config: &config,
+            space: &mut self.space,
+            entry,
+            nested,
+        };
+        if let Err(e) = f(&mut cx) {
+            self.reply.rewind(mark);
+            self.reply.error(&e.text());
+            self.failed(entry, args, &e);
+        }
+        // What it changed holds from the next command on.
+        if self.node.config.version() != self.config_version {
+            self.node.config.refresh(&mut self.config, &mut self.config_version);
+            self.space.access = access(&self.config, self.space.now_ms());
+        }
+        self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
+        self.space.journaled = self.node.journal.is_read();
+        self.reply.version = client.version;
+    }
+
+    fn failed(&mut self, entry: &'static Entry, _args: Args<'_>, error: &CommandError) {
+        self.node.metrics.failed(self.worker, entry.id, &error.text());
+    }
+
+    /// Statistics of a command that ran.
+    #[inline]
+    fn account(
+        &mut self,
+        client: &Client,
+        entry: &'static Entry,
+        args: Args<'_>,
+        mark: crate::resp::reply::Mark,
+        _flow: Flow,
+    ) {
+        let now = Tick::now();
+        let ns = now.ns_since(self.last_tick);
+        self.last_tick = now;
+        self.node.metrics.ran(self.worker, entry.id, ns);
+        let reply_bytes = self.reply.len_since(mark);
+        if self.gates.logs(ns, args, reply_bytes) && !entry.is(CommandFlags::SKIP_COMMANDLOG) {
+            self.node.log_command(client, entry, args, ns, reply_bytes, &self.config, self.space.now_ms());
+        }
+    }
+
+    /// The stripes a command's keys are in.
+    fn plan_of(&self, db: u32, entry: &'static Entry, args: Args<'_>) -> Result<Plan, CommandError> {
+        let mut plan = Plan::None;
+        match entry.command.handler {
+            Handler::Whole(_) | Handler::Span(_) => plan = Plan::All,
+            Handler::Data(_) => for_each_key(db, entry, args, |key| plan.add(key.hash.stripe))?,
+            _ => {}
+        }
+        Ok(plan)
+    }
+}
+
+/// Calls `f` with each key of a call.
+///
+/// # Errors
+/// The arguments do not say which keys: the words of the command's own syntax check.
+pub fn for_each_key<'a>(
+    db: u32,
+    entry: &Entry,
+    args: Args<'a>,
+    mut f: impl FnMut(Key<'a>),
+) -> Result<(), CommandError> {
+    if let Some(i) = entry.single_key {
+        f(Key::new(db, args.at(i as usize)));
+        return Ok(());
+    }
+    if entry.spec().key_specs.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<&[u8]> = args.iter().collect();
+    // A call whose keys cannot be told has wrong arguments; the handler, without any lock, finds its own words for that.
+    if let Ok(ranges) = entry.spec().extract_keys(&list) {
+        for (i, _) in ranges.iter() {
+            f(Key::new(db, args.at(i)));
+        }
+    }
+    Ok(())
+}
+
+/// How accesses are noted under this configuration.
+pub fn access(config: &Config, now_ms: i64) -> Access {
+    use crate::config::types::EvictionPolicy as E;
+    let policy = match config.memory.maxmemory_policy {
+        E::AllkeysLfu | E::VolatileLfu => AccessPolicy::Lfu {
+            log_factor: config.memory.lfu_log_factor as u32,
+            decay_minutes: config.memory.lfu_decay_time_minutes as u32,
+        },
+        _ => AccessPolicy::Lru,
+    };
+    Access { policy, now_ms }
+}

@@ -14,6 +14,7 @@
 mod access;
 mod evict;
 mod expire;
+mod free;
 mod key;
 mod scan;
 mod space;
@@ -22,8 +23,9 @@ mod watch;
 
 pub use access::{Access, AccessPolicy};
 pub use evict::{Candidate, EvictionPool, Pick, Policy};
+pub use free::{FreeCounts, Freer, Garbage};
 pub use key::{Key, KeyHash, KeyPath, STRIPES};
 pub use scan::Cursor;
-pub use space::{Change, Changes, Event, EventClass, Space};
+pub use space::{Change, Changes, Event, EventClass, Flushed, Space};
 pub use stripe::{Database, Keyspace, Plan, Stripe};
 pub use watch::WatchFlag;

@@ -65,9 +65,23 @@ pub struct Changes {
     pub ready: Vec<(u32, Vec<u8>)>,
     /// Big values that were unlinked; they are freed without a lock.
     pub unlinked: Vec<Record>,
+    /// What flushes took out, and whether the caller waits until it is freed.
+    pub flushed: Option<(Flushed, bool)>,
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+}
+
+impl Changes {
+    /// True if there is nothing to commit but the count of changes, hits and misses.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.effects.is_empty()
+            && self.events.is_empty()
+            && self.ready.is_empty()
+            && self.unlinked.is_empty()
+            && self.flushed.is_none()
+    }
 }
 
 /// Values with more elements than this are freed without a lock and in slices.
@@ -348,12 +362,11 @@ impl<'k> Space<'k> {
     /// Marks watchers and waiters of a key without counting a change.
     #[inline]
     pub fn mark(&mut self, key: Key<'_>) {
-        let waiting = self.keyspace.anyone_waiting();
         let stripe = self.held.stripe(key.hash.stripe);
         if !stripe.watchers.is_empty() {
             stripe.watchers.raise(key.db, key.name);
         }
-        if waiting && stripe.waiting.contains_key(&(key.db, key.name.into())) {
+        if self.keyspace.may_be_waited_for(key.hash) {
             self.changes.ready.push((key.db, key.name.to_vec()));
         }
     }
@@ -377,29 +390,6 @@ impl<'k> Space<'k> {
     /// The command's arguments are not journaled, whatever it changed (its effects are said by `replace_effect`).
     pub fn no_effect(&mut self) {
         self.changes.replaced = true;
-    }
-
-    /// Notes that a command of a client waits for this key; the stripe is held.
-    pub fn wait_for(&mut self, key: Key<'_>) {
-        *self.held.stripe(key.hash.stripe).waiting.entry((key.db, key.name.into())).or_default() += 1;
-        self.keyspace.count_waiting(1);
-    }
-
-    pub fn stop_waiting_for(&mut self, key: Key<'_>) {
-        let waiting = &mut self.held.stripe(key.hash.stripe).waiting;
-        let name = (key.db, key.name.into());
-        if let Some(n) = waiting.get_mut(&name) {
-            *n -= 1;
-            if *n == 0 {
-                waiting.remove(&name);
-            }
-            self.keyspace.count_waiting(-1);
-        }
-    }
-
-    /// True if some command waits for this key; the stripe is held.
-    pub fn is_waited_for(&mut self, key: Key<'_>) -> bool {
-        self.held.stripe(key.hash.stripe).waiting.contains_key(&(key.db, key.name.into()))
     }
 
     /// Numbers that guard nothing: which member SPOP takes.
@@ -476,11 +466,6 @@ impl<'k> Space<'k> {
                 stripe.watchers.raise_where(|d, name| (d == a || d == b) && (there(a, name) || there(b, name)));
             }
             stripe.databases.swap(a as usize, b as usize);
-            for (d, name) in stripe.waiting.keys() {
-                if *d == a || *d == b {
-                    self.changes.ready.push((*d, name.to_vec()));
-                }
-            }
         }
     }
 }
@@ -490,6 +475,11 @@ impl<'k> Space<'k> {
 pub struct Flushed(Vec<crate::value::table::Table<super::KeyPath>>);
 
 impl Flushed {
+    /// Keys that are still in it.
+    pub fn keys(&self) -> usize {
+        self.0.iter().map(|t| t.len()).sum()
+    }
+
     /// Drops a slice of it; false when nothing is left.
     pub fn drop_slice(&mut self) -> bool {
         let Some(table) = self.0.last_mut() else { return false };

@@ -6,9 +6,8 @@ use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
 use crate::value::table::Table;
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One database's part of a stripe.
 #[derive(Debug, Default)]
@@ -21,8 +20,6 @@ pub struct Database {
 pub struct Stripe {
     pub(super) databases: Vec<Database>,
     pub(super) watchers: Watchers,
-    /// How many blocked commands wait for a key here; who they are is known to the engine.
-    pub(super) waiting: HashMap<(u32, Box<[u8]>), u32>,
 }
 
 impl Stripe {
@@ -43,8 +40,8 @@ struct Padded<T>(T);
 pub struct Keyspace {
     stripes: Box<[Padded<Mutex<Stripe>>]>,
     databases: u32,
-    /// Commands that wait for a key anywhere: while 0, no writer looks for waiters.
-    waiting: AtomicU64,
+    /// How many commands wait for keys of each of these buckets of the hash: while 0, a writer need not look for waiters.
+    waiting: Box<[AtomicU32]>,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -137,9 +134,10 @@ impl Keyspace {
     pub fn new(databases: u32) -> Keyspace {
         let stripe = || {
             let databases = (0..databases).map(|_| Database::default()).collect();
-            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), waiting: HashMap::new() }))
+            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default() }))
         };
-        Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting: AtomicU64::new(0) }
+        let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
+        Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting }
     }
 
     pub fn databases(&self) -> u32 {
@@ -215,15 +213,29 @@ impl Keyspace {
         self.stripes[key.hash.stripe as usize].0.lock().watchers.remove(key.db, key.name, flag);
     }
 
-    /// True while some command waits for a key.
+    /// False if certainly no command waits for the key in any database. Asked and told under the key's lock.
     #[inline(always)]
-    pub fn anyone_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) != 0
+    pub fn may_be_waited_for(&self, hash: KeyHash) -> bool {
+        self.waiting[bucket(hash)].load(Ordering::Relaxed) != 0
     }
 
-    pub(super) fn count_waiting(&self, change: i64) {
-        self.waiting.fetch_add(change as u64, Ordering::AcqRel);
+    /// Notes that a command waits for a key; its stripe is held.
+    pub fn wait_for(&self, hash: KeyHash) {
+        self.waiting[bucket(hash)].fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Takes that back, once for each time.
+    pub fn stop_waiting_for(&self, hash: KeyHash) {
+        self.waiting[bucket(hash)].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counters of waiters; two keys in one bucket only cost a look more.
+const WAITING_BUCKETS: usize = 4096;
+
+#[inline(always)]
+fn bucket(hash: KeyHash) -> usize {
+    (hash.path >> 8) as usize % WAITING_BUCKETS
 }
 
 #[cfg(test)]

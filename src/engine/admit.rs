@@ -1,0 +1,159 @@
+//! The gates before a command, in order. The first that refuses is the reply.
+
+use super::Turn;
+use crate::client::{Client, Queued};
+use crate::commands::table::{Handler, TransactionCommand};
+use crate::commands::{CommandError, Entry, Node};
+use crate::config::Config;
+use crate::resp::args::Args;
+use crate::spec::CommandFlags;
+use std::sync::atomic::Ordering;
+
+/// What the gates look at, gathered once a turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gates {
+    pub maxmemory: u64,
+    /// CLIENT PAUSE: nobody, writers, or everybody.
+    pub paused_writes: bool,
+    pub paused_all: bool,
+    slower_than_ns: u64,
+    request_larger_than: usize,
+    reply_larger_than: usize,
+}
+
+impl Gates {
+    pub fn of(node: &Node, config: &Config, now_ms: i64) -> Gates {
+        let (mut paused_writes, mut paused_all) = (false, false);
+        if node.paused.load(Ordering::Acquire) {
+            let p = *node.pause.lock();
+            if p.until_ms > now_ms {
+                paused_writes = true;
+                paused_all = !p.writes_only;
+            }
+        }
+        let bound = |n: i64, unit: u64| if n < 0 { u64::MAX } else { (n as u64).saturating_mul(unit) };
+        let l = &config.latency;
+        let threshold = |n: i64, max_len: u64, unit: u64| if max_len == 0 { u64::MAX } else { bound(n, unit) };
+        Gates {
+            maxmemory: config.memory.maxmemory,
+            paused_writes,
+            paused_all,
+            slower_than_ns: threshold(
+                l.commandlog_execution_slower_than_us,
+                l.commandlog_slow_execution_max_len,
+                1000,
+            ),
+            request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
+                as usize,
+            reply_larger_than: threshold(l.commandlog_reply_larger_than, l.commandlog_large_reply_max_len, 1) as usize,
+        }
+    }
+
+    /// True if a command log may want this command.
+    #[inline(always)]
+    pub fn logs(&self, ns: u64, args: Args<'_>, reply_bytes: usize) -> bool {
+        ns >= self.slower_than_ns
+            || reply_bytes >= self.reply_larger_than
+            || (self.request_larger_than != usize::MAX && args.bytes() >= self.request_larger_than)
+    }
+}
+
+/// What the gates decided.
+pub(super) enum Pass {
+    Run,
+    /// Queued in MULTI: the reply is written.
+    Answered,
+    /// Try again later.
+    Wait,
+}
+
+impl Turn<'_> {
+    #[inline]
+    pub(super) fn admit(
+        &mut self,
+        client: &mut Client,
+        entry: &'static Entry,
+        args: Args<'_>,
+    ) -> Result<Pass, CommandError> {
+        if !client.authenticated && !entry.is(CommandFlags::NO_AUTH) {
+            return Err(CommandError::fixed("NOAUTH Authentication required."));
+        }
+        if self.gates.paused_writes && self.is_paused(client, entry) {
+            return Ok(Pass::Wait);
+        }
+        if self.gates.maxmemory != 0 {
+            self.make_memory(client, entry)?;
+        }
+        if client.in_multi() {
+            return self.queue(client, entry, args);
+        }
+        Ok(Pass::Run)
+    }
+
+    #[cold]
+    fn is_paused(&self, client: &Client, entry: &'static Entry) -> bool {
+        if self.gates.paused_all {
+            return true;
+        }
+        let writes = CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE);
+        match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client.transaction.queue.iter().any(|q| {
+                self.node.commands.by_id(q.command).is_some_and(|e| e.is(writes))
+            }),
+            // In MULTI commands are only queued; EXEC waits for them.
+            _ => !client.in_multi() && entry.is(writes),
+        }
+    }
+
+    /// Memory is over its limit: something goes, or what would need more is refused.
+    #[cold]
+    fn make_memory(&mut self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+        if self.evict() {
+            return Ok(());
+        }
+        let denied = match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client.transaction.queue.iter().any(|q| {
+                self.node.commands.by_id(q.command).is_some_and(|e| e.is(CommandFlags::DENYOOM))
+            }),
+            _ => entry.is(CommandFlags::DENYOOM),
+        };
+        if denied {
+            return Err(CommandError::fixed("OOM command not allowed when used memory > 'maxmemory'."));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn queue(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>) -> Result<Pass, CommandError> {
+        let now = matches!(
+            entry.command.handler,
+            Handler::Transaction(
+                TransactionCommand::Multi
+                    | TransactionCommand::Exec
+                    | TransactionCommand::Discard
+                    | TransactionCommand::Watch
+            )
+        ) || matches!(entry.name.as_str(), "quit" | "reset");
+        if now {
+            return Ok(Pass::Run);
+        }
+        if entry.is(CommandFlags::NO_MULTI) {
+            return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
+        }
+        let limit = self.config.limits.client_query_buffer_limit as usize;
+        let t = &mut client.transaction;
+        let own = args.to_owned();
+        t.queued_bytes += own.memory_bytes();
+        if t.queued_bytes > limit {
+            // The same bound that a single request has: a transaction is one request in several pieces.
+            t.queue.clear();
+            t.broken = true;
+            return Err(CommandError::err("transaction is larger than client-query-buffer-limit"));
+        }
+        if !t.broken {
+            t.queue.push(Queued { command: entry.id, args: own });
+        }
+        self.reply.raw(b"+QUEUED\r\n");
+        Ok(Pass::Answered)
+    }
+}

@@ -1,0 +1,241 @@
+//! Waiting for keys.
+//!
+//! A blocked command stands in the [`WaitList`] with its arguments. A command that changes one of its keys runs it again, in its
+//! stead, before letting go of the locks; the reply travels to the worker that owns the client.
+//!
+//! # Invariants
+//! * A command joins the list under the locks of its keys, so no change falls between looking and waiting.
+//! * Whoever takes a waiter off the list (a server, the clock, CLIENT UNBLOCK, the client's end) answers it; nobody else does.
+//! * Waiters of a key are served in the order in which they came.
+//! * Serving may change keys that others wait for (BLMOVE): they are locked beforehand, and served in the same step.
+
+use super::Turn;
+use crate::client::{BlockRequest, Blocked, Client, Message, Shared};
+use crate::commands::table::Handler;
+use crate::commands::{DataContext, Entry};
+use crate::keyspace::{Key, KeyHash, Keyspace, Plan};
+use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::reply::{Reply, Version};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A blocked command.
+#[derive(Debug)]
+pub struct Waiter {
+    pub client: Arc<Shared>,
+    pub token: u64,
+    pub command: u16,
+    pub args: OwnedArgs,
+    pub db: u32,
+    pub version: Version,
+    keys: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    /// In order of arrival.
+    waiters: BTreeMap<u64, Waiter>,
+    by_client: HashMap<u64, u64>,
+    by_key: HashMap<(u32, Vec<u8>), Vec<u64>>,
+    next: u64,
+}
+
+/// Everybody who waits.
+#[derive(Debug, Default)]
+pub struct WaitList(Mutex<Lists>);
+
+impl WaitList {
+    fn add(&self, keyspace: &Keyspace, waiter: Waiter) {
+        let lists = &mut *self.0.lock();
+        lists.next += 1;
+        let n = lists.next;
+        for k in &waiter.keys {
+            keyspace.wait_for(KeyHash::of(k));
+            lists.by_key.entry((waiter.db, k.clone())).or_default().push(n);
+        }
+        lists.by_client.insert(waiter.client.id, n);
+        lists.waiters.insert(n, waiter);
+    }
+
+    fn take(&self, keyspace: &Keyspace, n: u64) -> Option<Waiter> {
+        let lists = &mut *self.0.lock();
+        let waiter = lists.waiters.remove(&n)?;
+        lists.by_client.remove(&waiter.client.id);
+        for k in &waiter.keys {
+            keyspace.stop_waiting_for(KeyHash::of(k));
+            let key = (waiter.db, k.clone());
+            if let Some(list) = lists.by_key.get_mut(&key) {
+                list.retain(|m| *m != n);
+                if list.is_empty() {
+                    lists.by_key.remove(&key);
+                }
+            }
+        }
+        Some(waiter)
+    }
+
+    /// Takes a client's wait off the list. False if somebody is answering it already.
+    pub fn cancel(&self, keyspace: &Keyspace, client: u64) -> bool {
+        let n = self.0.lock().by_client.get(&client).copied();
+        n.is_some_and(|n| self.take(keyspace, n).is_some())
+    }
+
+    /// Clients that wait.
+    pub fn len(&self) -> usize {
+        self.0.lock().waiters.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keys somebody waits for.
+    pub fn keys(&self) -> usize {
+        self.0.lock().by_key.len()
+    }
+
+    fn of_key(&self, db: u32, key: &[u8]) -> Vec<u64> {
+        self.0.lock().by_key.get(&(db, key.to_vec())).cloned().unwrap_or_default()
+    }
+
+    /// What a waiter would run.
+    fn call(&self, n: u64) -> Option<(u16, OwnedArgs, u32, Version)> {
+        let lists = self.0.lock();
+        let w = lists.waiters.get(&n)?;
+        Some((w.command, w.args.clone(), w.db, w.version))
+    }
+}
+
+impl Turn<'_> {
+    /// Puts a client whose command found nothing on the list; the locks of its keys are held.
+    pub(super) fn wait(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>, request: BlockRequest) {
+        client.next_token += 1;
+        let token = client.next_token;
+        let now = crate::base::clock::monotonic_ms();
+        client.blocked = Some(Blocked {
+            token,
+            until_ms: (request.timeout_ms > 0).then(|| now.saturating_add(request.timeout_ms)),
+            timeout_reply: request.timeout_reply,
+            command: entry.id,
+        });
+        client.shared.blocked.store(true, Ordering::Relaxed);
+        let waiter = Waiter {
+            client: Arc::clone(&client.shared),
+            token,
+            command: entry.id,
+            args: request.args.unwrap_or_else(|| args.to_owned()),
+            db: client.db,
+            version: client.version,
+            keys: request.keys,
+        };
+        self.node.waiting.add(&self.node.keyspace, waiter);
+    }
+
+    /// Takes the locks of `plan` and of all keys that waiters on the command's keys would touch.
+    pub(super) fn lock_with_waiters(&mut self, plan: Plan, db: u32, entry: &'static Entry, args: Args<'_>) {
+        let mut keys: Vec<(u32, Vec<u8>)> = Vec::new();
+        let _ = super::for_each_key(db, entry, args, |k| keys.push((db, k.name.to_vec())));
+        self.lock_with_waiters_of(plan, keys);
+    }
+
+    /// The same for several commands' keys.
+    pub(super) fn lock_with_waiters_of(&mut self, mut plan: Plan, keys: Vec<(u32, Vec<u8>)>) {
+        loop {
+            self.space.lock(&plan);
+            if plan == Plan::All || !keys.iter().any(|(_, k)| self.node.keyspace.may_be_waited_for(KeyHash::of(k))) {
+                return;
+            }
+            let mut wider = plan.clone();
+            let mut open = keys.clone();
+            let mut seen: Vec<(u32, Vec<u8>)> = Vec::new();
+            while let Some((db, key)) = open.pop() {
+                if seen.contains(&(db, key.clone())) {
+                    continue;
+                }
+                for n in self.node.waiting.of_key(db, &key) {
+                    let Some((command, args, waiter_db, _)) = self.node.waiting.call(n) else { continue };
+                    let Some(entry) = self.node.commands.by_id(command) else { continue };
+                    let _ = super::for_each_key(waiter_db, entry, args.args(), |k| {
+                        wider.add(k.hash.stripe);
+                        open.push((waiter_db, k.name.to_vec()));
+                    });
+                }
+                seen.push((db, key));
+            }
+            if wider == plan {
+                return;
+            }
+            // Never upgraded: all go, and the wider plan is taken from the start. Who waits may have changed meanwhile.
+            self.space.unlock();
+            plan = wider;
+        }
+    }
+
+    /// Serves the waiters of the keys that changed, in order, until none of them can go on.
+    #[cold]
+    pub(super) fn serve_waiters(&mut self) {
+        loop {
+            let ready = std::mem::take(&mut self.space.changes.ready);
+            if ready.is_empty() {
+                return;
+            }
+            for (db, key) in ready {
+                for n in self.node.waiting.of_key(db, &key) {
+                    self.serve(n);
+                }
+            }
+        }
+    }
+
+    /// Runs a waiter's command; answers it if it found something.
+    fn serve(&mut self, n: u64) {
+        let Some((command, own, db, version)) = self.node.waiting.call(n) else { return };
+        let Some(entry) = self.node.commands.by_id(command) else { return };
+        let Handler::Data(f) = entry.command.handler else { return };
+        let args = own.args();
+        let mut covered = true;
+        let _ = super::for_each_key(db, entry, args, |k| covered &= self.space.holds(k));
+        if !covered {
+            // Its keys are not locked: it joined after the plan was made, so it has seen this change itself.
+            return;
+        }
+        let mut reply = Reply::new(version);
+        let (dirty, effects) = (self.space.changes.dirty, self.space.changes.effects.len());
+        let mut cx = DataContext {
+            args,
+            space: &mut self.space,
+            reply: &mut reply,
+            config: &self.config,
+            db,
+            entry,
+            hash: None,
+            may_block: true,
+            block: None,
+        };
+        let outcome = f(&mut cx);
+        let still_waiting = cx.block.is_some() || outcome.is_err();
+        if still_waiting {
+            debug_assert_eq!((dirty, effects), (self.space.changes.dirty, self.space.changes.effects.len()));
+            return;
+        }
+        let Some(waiter) = self.node.waiting.take(&self.node.keyspace, n) else {
+            // Taken off by the clock between the two locks of the list: only its worker does that, and it answers "nothing". What was
+            // popped for it is lost to it, as it would be if the answer had been on its way when it left.
+            self.gather(db, args);
+            return;
+        };
+        self.gather(db, args);
+        self.node.metrics.ran(self.worker, entry.id, 0);
+        self.node.clients.send(
+            &waiter.client,
+            Message::Served { client: waiter.client.id, token: waiter.token, reply },
+        );
+    }
+
+    /// True if the key of a wait exists in this database; for tests of the list's invariants.
+    pub fn waits_for(&self, key: Key<'_>) -> bool {
+        !self.node.waiting.of_key(key.db, key.name).is_empty()
+    }
+}

@@ -1,0 +1,55 @@
+//! What a command leaves behind: effects into the journal, waiters served, values freed.
+
+use super::Turn;
+use crate::journal::Effect;
+use crate::keyspace::Garbage;
+use crate::resp::args::Args;
+
+impl Turn<'_> {
+    /// Commits what the handler of `args` did, under its locks.
+    #[inline]
+    pub(super) fn commit(&mut self, db: u32, args: Args<'_>) {
+        self.gather(db, args);
+        if !self.space.changes.ready.is_empty() {
+            self.serve_waiters();
+        }
+        if self.space.journaled && !self.space.changes.effects.is_empty() {
+            let effects = std::mem::take(&mut self.space.changes.effects);
+            self.node.journal.append(effects);
+        }
+    }
+
+    /// Turns one handler's changes into effects and counts them, leaving the rest for the end of the step.
+    #[inline]
+    pub(super) fn gather(&mut self, db: u32, args: Args<'_>) {
+        let changes = &mut self.space.changes;
+        if changes.dirty > 0 {
+            self.dirty += changes.dirty;
+            if self.space.journaled && !changes.replaced {
+                changes.effects.push(Effect { db, args: args.iter().map(<[u8]>::to_vec).collect() });
+            }
+            changes.dirty = 0;
+        }
+        changes.replaced = false;
+    }
+
+    /// What needs no lock: big values go.
+    #[cold]
+    pub(super) fn after_unlock(&mut self) {
+        let changes = &mut self.space.changes;
+        changes.events.clear();
+        changes.ready.clear();
+        changes.effects.clear();
+        let unlinked = std::mem::take(&mut changes.unlinked);
+        if !unlinked.is_empty() {
+            self.node.freer.free(Garbage::Records(unlinked));
+        }
+        if let Some((mut flushed, wait)) = changes.flushed.take() {
+            if wait {
+                while flushed.drop_slice() {}
+            } else {
+                self.node.freer.free(Garbage::Flushed(flushed));
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! MULTI, EXEC, DISCARD, WATCH.
+//!
+//! EXEC takes the locks of all keys of its queue, and of the keys it watched, at once; then it looks whether a watched key has changed, and
+//! runs the queue without letting go. So nobody sees half of it, and it sees nobody's half.
+
+use super::Turn;
+use crate::client::Client;
+use crate::commands::error::Outcome;
+use crate::commands::table::{Handler, TransactionCommand};
+use crate::commands::{CommandError, Entry};
+use crate::keyspace::{Key, Plan};
+use crate::resp::args::Args;
+use crate::resp::reply::Mark;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Turn<'_> {
+    pub(super) fn run_transaction(
+        &mut self,
+        client: &mut Client,
+        which: TransactionCommand,
+        entry: &'static Entry,
+        args: Args<'_>,
+        mark: Mark,
+    ) {
+        let outcome = match which {
+            TransactionCommand::Multi => self.multi(client),
+            TransactionCommand::Exec => self.exec(client),
+            TransactionCommand::Discard => self.discard(client),
+            TransactionCommand::Watch => self.watch(client, args),
+            TransactionCommand::Unwatch => {
+                self.forget_watched(client);
+                self.reply.ok();
+                Ok(())
+            }
+        };
+        if let Err(e) = outcome {
+            self.reply.rewind(mark);
+            self.reply.error(&e.text());
+            self.failed(entry, args, &e);
+        }
+        let t = &client.transaction;
+        client.shared.multi.store(if t.open { t.queue.len() as i64 } else { -1 }, Ordering::Relaxed);
+        client.shared.watching.store(t.watched.len() as u32, Ordering::Relaxed);
+    }
+
+    fn multi(&mut self, client: &mut Client) -> Outcome {
+        if client.in_multi() {
+            client.transaction.broken = true;
+            return Err(CommandError::fixed("ERR MULTI calls can not be nested"));
+        }
+        client.transaction.open = true;
+        self.reply.ok();
+        Ok(())
+    }
+
+    fn discard(&mut self, client: &mut Client) -> Outcome {
+        if !client.in_multi() {
+            return Err(CommandError::fixed("ERR DISCARD without MULTI"));
+        }
+        self.close(client);
+        self.reply.ok();
+        Ok(())
+    }
+
+    /// Ends a transaction and what it watched.
+    pub fn close(&mut self, client: &mut Client) {
+        self.forget_watched(client);
+        let t = &mut client.transaction;
+        t.open = false;
+        t.broken = false;
+        t.queue = Vec::new();
+        t.queued_bytes = 0;
+    }
+
+    pub fn forget_watched(&mut self, client: &mut Client) {
+        forget_watched(&self.node.keyspace, client);
+    }
+
+    fn watch(&mut self, client: &mut Client, args: Args<'_>) -> Outcome {
+        if client.in_multi() {
+            client.transaction.broken = true;
+            return Err(CommandError::fixed("ERR WATCH inside MULTI is not allowed"));
+        }
+        let db = client.db;
+        let flag = Arc::clone(client.transaction.flag.get_or_insert_default());
+        for name in args.from(1).iter() {
+            let t = &mut client.transaction;
+            if t.watched.iter().any(|(d, k)| *d == db && k == name) {
+                continue;
+            }
+            let key = Key::new(db, name);
+            self.space.lock_stripe(key.hash.stripe);
+            // A key past its deadline that is still there: its going is no change.
+            let dead = self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name);
+            let dead = dead.and_then(|r| r.deadline()).is_some_and(|d| d <= self.space.now_ms());
+            self.space.unlock();
+            if dead {
+                t.watched_expired.push((db, name.to_vec()));
+            }
+            self.node.keyspace.watch(key, &flag);
+            t.watched.push((db, name.to_vec()));
+        }
+        self.reply.ok();
+        Ok(())
+    }
+
+    fn exec(&mut self, client: &mut Client) -> Outcome {
+        if !client.in_multi() {
+            return Err(CommandError::fixed("ERR EXEC without MULTI"));
+        }
+        if client.transaction.broken {
+            self.close(client);
+            return Err(CommandError::fixed("EXECABORT Transaction discarded because of previous errors."));
+        }
+        let queue = std::mem::take(&mut client.transaction.queue);
+        let entries: Vec<&'static Entry> =
+            queue.iter().filter_map(|q| self.node.commands.by_id(q.command)).collect();
+        let (mut plan, mut keys) = (Plan::None, Vec::new());
+        let mut db = client.db;
+        for (q, entry) in queue.iter().zip(&entries) {
+            match entry.command.handler {
+                Handler::Whole(_) | Handler::Span(_) => plan = Plan::All,
+                _ => {}
+            }
+            super::for_each_key(db, entry, q.args.args(), |k| {
+                plan.add(k.hash.stripe);
+                keys.push((db, k.name.to_vec()));
+            })?;
+            if entry.name == "select" {
+                // Keys after it are in another database; which stripe they are in does not depend on that.
+                db = q.args.args().get(1).and_then(crate::base::number::parse_i64).map_or(db, |n| n as u32);
+            }
+        }
+        for (db, name) in &client.transaction.watched {
+            plan.add(Key::new(*db, name).hash.stripe);
+        }
+        self.lock_with_waiters_of(plan, keys);
+        if self.watched_key_changed(client) {
+            self.space.unlock();
+            self.close(client);
+            self.reply.null_array();
+            return Ok(());
+        }
+        // From here on the watched keys are ours to change.
+        let open = std::mem::take(&mut client.transaction.open);
+        debug_assert!(open);
+        let before = self.space.changes.effects.len();
+        self.reply.array(queue.len());
+        for (q, entry) in queue.iter().zip(entries) {
+            self.run_queued(client, entry, q.args.args());
+        }
+        if !self.space.changes.ready.is_empty() {
+            self.serve_waiters();
+        }
+        if self.space.journaled && self.space.changes.effects.len() > before {
+            let effects = std::mem::take(&mut self.space.changes.effects);
+            self.node.journal.append(effects);
+        }
+        self.space.unlock();
+        self.close(client);
+        Ok(())
+    }
+
+    /// Under the locks: has a watched key changed, or has its time come since it was watched?
+    fn watched_key_changed(&mut self, client: &Client) -> bool {
+        let t = &client.transaction;
+        if t.flag.as_ref().is_some_and(|f| f.is_raised()) {
+            return true;
+        }
+        let now = self.space.now_ms();
+        t.watched.iter().any(|(db, name)| {
+            let key = Key::new(*db, name);
+            let r = self.space.stripe(key.hash.stripe).database(*db).table.get_at(key.hash.path, name);
+            r.and_then(|r| r.deadline()).is_some_and(|d| d <= now) && !t.watched_expired.contains(&(*db, name.clone()))
+        })
+    }
+
+    fn run_queued(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>) {
+        let mark = self.reply.mark();
+        client.last_command(entry.id);
+        match entry.command.handler {
+            Handler::Data(f) | Handler::Whole(f) => {
+                let flow = self.run_data(client, entry, f, args, None, false, mark);
+                debug_assert_eq!(flow, super::Flow::Next);
+                self.gather(client.db, args);
+            }
+            Handler::Node(f) | Handler::Span(f) => self.run_node(client, entry, f, args, true, mark),
+            Handler::Transaction(TransactionCommand::Unwatch) => {
+                // Inside EXEC nothing is watched any more.
+                self.reply.ok();
+            }
+            Handler::Transaction(_) | Handler::Container => {
+                self.reply.error(&CommandError::wrong_arity(&entry.name).text());
+            }
+            Handler::Missing(what) => {
+                let e = CommandError::err(format_args!("'{}' is not there yet: {what}", entry.name));
+                self.reply.error(&e.text());
+                self.failed(entry, args, &e);
+            }
+        }
+        self.account(client, entry, args, mark, super::Flow::Next);
+    }
+}
+
+/// Takes a client's flag off all keys it watched.
+pub fn forget_watched(keyspace: &crate::keyspace::Keyspace, client: &mut Client) {
+    let t = &mut client.transaction;
+    if let Some(flag) = t.flag.take() {
+        for (db, name) in std::mem::take(&mut t.watched) {
+            keyspace.unwatch(Key::new(db, &name), &flag);
+        }
+    }
+    t.watched_expired.clear();
+}

@@ -1,0 +1,75 @@
+//! What goes on without being asked: expired keys go.
+
+use crate::commands::Node;
+use crate::config::Config;
+use crate::keyspace::{Garbage, STRIPES};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Keys one visit of a stripe takes out: some ten microseconds under its lock.
+const EXPIRE_PER_VISIT: usize = 64;
+
+/// Where active expiry stands between calls.
+#[derive(Debug, Default)]
+pub struct Expiry {
+    stripe: usize,
+    db: u32,
+}
+
+impl Expiry {
+    /// Deletes keys whose time has come, for at most `budget`. Returns true if a whole round was made.
+    pub fn run(&mut self, node: &Arc<Node>, config: &Config, now_ms: i64, budget: Duration) -> bool {
+        if !node.active_expire.load(Ordering::Relaxed) || config.memory.import_mode {
+            return true;
+        }
+        let begin = Instant::now();
+        let mut space = node.keyspace.space(super::access(config, now_ms));
+        space.journaled = node.journal.is_read();
+        let databases = node.keyspace.databases();
+        let mut whole = true;
+        for _ in 0..STRIPES {
+            loop {
+                space.lock_stripe(self.stripe as u16);
+                let mut more = false;
+                while self.db < databases {
+                    let (_, again) = space.expire_due(self.stripe as u16, self.db, EXPIRE_PER_VISIT);
+                    if again {
+                        more = true;
+                        break;
+                    }
+                    self.db += 1;
+                }
+                if space.journaled && !space.changes.effects.is_empty() {
+                    node.journal.append(std::mem::take(&mut space.changes.effects));
+                }
+                space.unlock();
+                let unlinked = std::mem::take(&mut space.changes.unlinked);
+                if !unlinked.is_empty() {
+                    node.freer.free(Garbage::Records(unlinked));
+                }
+                space.changes.ready.clear();
+                space.changes.events.clear();
+                if !more {
+                    break;
+                }
+                if begin.elapsed() > budget {
+                    whole = false;
+                    break;
+                }
+            }
+            if !whole {
+                break;
+            }
+            self.db = 0;
+            self.stripe = (self.stripe + 1) % STRIPES;
+            if begin.elapsed() > budget {
+                whole = false;
+                break;
+            }
+        }
+        node.metrics.keyspace(0, 0, 0, space.changes.expired);
+        node.dirty.fetch_add(space.changes.expired, Ordering::Relaxed);
+        whole
+    }
+}

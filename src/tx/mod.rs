@@ -1,1 +1,0 @@
-//! MULTI and its lock plan.
