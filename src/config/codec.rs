@@ -314,13 +314,15 @@ impl Codec<Option<PathBuf>> for File {
 pub struct FileName {
     /// The directive, for its own error text.
     pub name: &'static str,
+    /// `filename` or `dirname`, for the same.
+    pub noun: &'static str,
 }
 
 impl Codec<String> for FileName {
     fn parse(&self, words: &[Vec<u8>], current: &String, source: Source) -> Result<String, String> {
         let text: String = TEXT.parse(words, current, source)?;
         if text.contains('/') {
-            return Err(format!("{} can't be a path, just a filename", self.name));
+            return Err(format!("{} can't be a path, just a {}", self.name, self.noun));
         }
         if text.is_empty() {
             return Err(format!("{} can't be empty", self.name));
@@ -348,4 +350,30 @@ impl Codec<Secret> for Password {
     fn kind(&self) -> Kind {
         Kind::Text
     }
+}
+
+/// A folder that exists; unset is the one the process was started in. Kept absolute, so that it means the same later.
+pub struct Folder;
+
+impl Codec<Option<PathBuf>> for Folder {
+    fn parse(&self, words: &[Vec<u8>], current: &Option<PathBuf>, source: Source) -> Result<Option<PathBuf>, String> {
+        let Some(path) = File.parse(words, current, source)? else { return Err("No such file or directory".into()) };
+        // A relative folder starts from the one set before, as if each had been entered in turn.
+        let path = current.as_ref().map_or_else(|| path.clone(), |before| before.join(&path));
+        let path = path.canonicalize().map_err(|error| os_text(&error))?;
+        if path.is_dir() { Ok(Some(path)) } else { Err("Not a directory".into()) }
+    }
+    fn print(&self, value: &Option<PathBuf>) -> Vec<u8> {
+        let here = value.clone().or_else(|| std::env::current_dir().ok());
+        File.print(&here)
+    }
+    fn kind(&self) -> Kind {
+        Kind::Special { shape: "existing folder" }
+    }
+}
+
+/// The operating system's words for an error, without the number that Rust adds.
+pub(super) fn os_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or_else(|| text.clone(), |(words, _)| words.to_string())
 }

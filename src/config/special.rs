@@ -120,9 +120,11 @@ impl Codec<OutputLimits> for OutputBuffers {
     }
     fn print(&self, value: &OutputLimits) -> Vec<u8> {
         // CONFIG GET keeps the old word for replicas; tools compare this text.
-        joined([("normal", value.normal), ("slave", value.replica), ("pubsub", value.pubsub)].map(|(class, limit)| {
-            format!("{class} {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_seconds)
-        }))
+        joined(
+            [("normal", value.normal), ("slave", value.replica), ("pubsub", value.pubsub)].map(|(class, limit)| {
+                format!("{class} {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_seconds)
+            }),
+        )
     }
     fn lines(&self, value: &OutputLimits) -> Vec<Vec<Vec<u8>>> {
         [("normal", value.normal), ("replica", value.replica), ("pubsub", value.pubsub)]
@@ -152,9 +154,9 @@ impl Codec<[i32; 3]> for OomValues {
         let [primary, replica, child] = words else { return Err("wrong number of arguments".into()) };
         let number = |word: &[u8]| {
             let value = integer(word).filter(|value| (-2000..=2000).contains(value));
-            value.and_then(|value| i32::try_from(value).ok()).ok_or_else(|| {
-                "Invalid oom-score-adj-values, elements must be between -2000 and 2000.".to_string()
-            })
+            value
+                .and_then(|value| i32::try_from(value).ok())
+                .ok_or_else(|| "Invalid oom-score-adj-values, elements must be between -2000 and 2000.".to_string())
         };
         Ok([number(primary)?, number(replica)?, number(child)?])
     }
@@ -286,12 +288,7 @@ impl Codec<ShutdownOptions> for Shutdown {
 pub struct Primary;
 
 impl Codec<Option<(String, u16)>> for Primary {
-    fn parse(
-        &self,
-        words: &[Vec<u8>],
-        _: &Option<(String, u16)>,
-        _: Source,
-    ) -> Result<Option<(String, u16)>, String> {
+    fn parse(&self, words: &[Vec<u8>], _: &Option<(String, u16)>, _: Source) -> Result<Option<(String, u16)>, String> {
         if is_empty(words) {
             return Ok(None);
         }

@@ -1,10 +1,14 @@
 //! Cluster: membership, failover, what is announced.
 
-use crate::config::codec::{INT, LONG, MEM_LONG, OneOf, PORT, TEXT, Text, YesNo, int, mem};
+use crate::config::codec::{INT, LONG, MEM_LONG, OneOf, PORT, Text, YesNo, int, mem};
 use crate::config::row::{Standing, topic};
 use crate::config::types::{ClusterConfigSave, ClusterPreferredEndpoint};
 
 const LATER: &str = "the cluster is not there yet";
+
+fn config_file(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() { Err("cluster-config-file can't be empty") } else { Ok(()) }
+}
 
 fn ipv4(text: &str) -> Result<(), &'static str> {
     let valid = text.is_empty() || text.parse::<std::net::Ipv4Addr>().is_ok();
@@ -44,7 +48,7 @@ topic! {
     /// Be a node of a cluster.
     "cluster-enabled" => enabled: bool = false, YesNo, Start, Open, Standing::Missing(LATER);
     /// File the node keeps its view of the cluster in.
-    "cluster-config-file" => config_file: String = "nodes.conf".into(), TEXT, Start, Open, Standing::Later(LATER);
+    "cluster-config-file" => config_file: String = "nodes.conf".into(), Text { check: config_file }, Start, Open, Standing::Later(LATER);
     /// Whether a failure to save it stops the node.
     "cluster-config-save-behavior" => config_save_behavior: ClusterConfigSave = ClusterConfigSave::Sync, OneOf, Runtime, Open, Standing::Later(LATER);
     /// Databases in cluster mode.

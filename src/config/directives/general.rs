@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::codec::{Clamped, File, FileName, INT, LONG, OneOf, Text, TEXT, YesNo, int};
+use crate::config::codec::{Clamped, File, Folder, INT, LONG, OneOf, TEXT, Text, YesNo, int};
 use crate::config::row::{Standing, topic};
 use crate::config::special::{Events, OomValues, Shutdown};
 use crate::config::types::{KeyspaceEvents, OomScoreAdj, ShutdownOptions, Supervised};
@@ -14,6 +14,7 @@ fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(256).min(256))
 }
 
+/// Variables in braces must be known ones; a doubled brace stands for itself.
 fn title(text: &str) -> Result<(), &'static str> {
     const WRONG: &str = "template format is invalid or contains unknown variables";
     const KNOWN: &[&str] = &["title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"];
@@ -22,7 +23,11 @@ fn title(text: &str) -> Result<(), &'static str> {
     }
     let mut rest = text;
     while let Some((_, tail)) = rest.split_once('{') {
-        let Some((name, tail)) = tail.split_once('}') else { return Err(WRONG) };
+        if let Some(after) = tail.strip_prefix('{') {
+            rest = after;
+            continue;
+        }
+        let (name, tail) = tail.split_once('}').ok_or(WRONG)?;
         if !KNOWN.contains(&name) {
             return Err(WRONG);
         }
@@ -42,7 +47,7 @@ topic! {
     /// Upkeep rounds in a second: expiry, statistics, clients that time out.
     "hz" => hz: u32 = 10, Clamped { low: 1, high: 500 }, Runtime, Open, Standing::Works;
     /// Folder the server works in: its files and generated certificates.
-    "dir" => dir: Option<PathBuf> = None, File, Runtime, Protected, Standing::Works;
+    "dir" => dir: Option<PathBuf> = None, Folder, Runtime, Protected, Standing::Works;
     /// Run in the background.
     "daemonize" => daemonize: bool = false, YesNo, Start, Open, Standing::Missing("going to the background: let the service manager start it");
     /// Who supervises the process, and is told that it is ready.
@@ -110,6 +115,4 @@ topic! {
     "debug-context" => debug_context: String = String::new(), TEXT, Runtime, Hidden, Standing::Inert("only tests of the original server use it");
     /// Microseconds to wait after each loaded key, for tests.
     "key-load-delay" => key_load_delay_us: i64 = 0, int(i32::MIN as i128, i32::MAX as i128), Runtime, Hidden, Standing::Later("nothing is loaded yet");
-    /// Name of the file for the keys' events.
-    "dbfilename" => dbfilename: String = "dump.rdb".into(), FileName { name: "dbfilename" }, Runtime, Protected, Standing::Later("saving to disk is not there yet");
 }

@@ -112,3 +112,28 @@ fn edit_distance(left: &[u8], right: &[u8]) -> usize {
     }
     row.last().copied().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_twice_and_every_row_is_documented() {
+        let mut names = std::collections::HashSet::new();
+        for row in directives() {
+            for name in row.names() {
+                assert!(names.insert(name), "{name} stands twice");
+                assert!(find(name.to_ascii_uppercase().as_bytes()).is_some_and(|found| found.name == row.name));
+            }
+            assert!(row.doc.iter().any(|line| line.trim().ends_with('.')), "{}: no sentence", row.name);
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        assert_eq!(nearest(b"maxmemroy"), Some("maxmemory"));
+        assert_eq!(nearest(b"TLS-certfile"), Some("tls-cert-file"));
+        assert_eq!(nearest(b"completely-different"), None);
+        assert_eq!(nearest(&[b'x'; 1000]), None);
+    }
+}

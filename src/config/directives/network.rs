@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::codec::{File, INT, PORT, TEXT, YesNo, int, OneOf, Octal, LONG};
+use crate::config::codec::{File, INT, LONG, Octal, OneOf, PORT, TEXT, YesNo, int};
 use crate::config::row::{Standing, topic};
 use crate::config::special::Bind;
 use crate::config::types::{AllowPlaintext, BindAddress};

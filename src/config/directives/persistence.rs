@@ -13,6 +13,8 @@ topic! {
 
     /// Take a snapshot after so many seconds with at least so many changes; may repeat, "" takes all away.
     "save" => save: Vec<SavePoint> = Vec::new(), Save, Runtime, Open, Standing::Missing(DISK);
+    /// Name of the snapshot file in `dir`.
+    "dbfilename" => dbfilename: String = "dump.rdb".into(), FileName { name: "dbfilename", noun: "filename" }, Runtime, Protected, Standing::Later(DISK);
     /// Compress strings in snapshots.
     "rdbcompression" => rdbcompression: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
     /// Put a checksum at the end of snapshots.
@@ -30,9 +32,9 @@ topic! {
     /// Write every change to an append-only file.
     "appendonly" => appendonly: bool = false, YesNo, Runtime, Open, Standing::Missing(DISK);
     /// Name of the append-only files.
-    "appendfilename" => appendfilename: String = "appendonly.aof".into(), FileName { name: "appendfilename" }, Start, Open, Standing::Later(DISK);
+    "appendfilename" => appendfilename: String = "appendonly.aof".into(), FileName { name: "appendfilename", noun: "filename" }, Start, Open, Standing::Later(DISK);
     /// Folder of the append-only files, in `dir`.
-    "appenddirname" => appenddirname: String = "appendonlydir".into(), FileName { name: "appenddirname" }, Start, Open, Standing::Later(DISK);
+    "appenddirname" => appenddirname: String = "appendonlydir".into(), FileName { name: "appenddirname", noun: "dirname" }, Start, Open, Standing::Later(DISK);
     /// When the append-only file is forced to disk: after each turn, every second, or when the kernel likes.
     "appendfsync" => appendfsync: AppendFsync = AppendFsync::Everysec, OneOf, Runtime, Open, Standing::Later(DISK);
     /// Do not force it while a rewrite or snapshot runs.

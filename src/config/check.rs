@@ -1,0 +1,58 @@
+//! What one directive cannot see: settings that contradict each other.
+//!
+//! Invariant: every refusal names the directive to change and the remedy.
+
+use super::directives::Config;
+use super::types::{AllowPlaintext, TlsAuthClients};
+
+/// A contradiction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The directive whose value is refused.
+    pub directive: &'static str,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+const PLAINTEXT: &str = "plaintext is not allowed: use tls-port, or add 'allow-plaintext local' (loopback addresses and \
+                         unix sockets) or 'allow-plaintext yes' (everywhere)";
+
+/// Every contradiction in `config`.
+pub fn conflicts(config: &Config) -> Vec<Conflict> {
+    let (network, tls) = (&config.network, &config.tls);
+    let mut found = Vec::new();
+    let mut refuse = |directive, reason: &str| found.push(Conflict { directive, reason: reason.to_string() });
+
+    if network.allow_plaintext == AllowPlaintext::No {
+        if network.port != 0 {
+            refuse("port", PLAINTEXT);
+        }
+        if network.unixsocket.is_some() {
+            refuse("unixsocket", PLAINTEXT);
+        }
+    }
+    if network.port != 0 && network.port == tls.port {
+        refuse("tls-port", "port and tls-port are the same");
+    }
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(_), None) => refuse("tls-cert-file", "tls-key-file is not set"),
+        (None, Some(_)) => refuse("tls-key-file", "tls-cert-file is not set"),
+        (None, None) if tls.port != 0 && !tls.auto_generate => {
+            refuse("tls-auto-generate", "tls-cert-file and tls-key-file are not set, and none may be generated");
+        }
+        (Some(_), Some(_))
+            if tls.port != 0
+                && tls.auth_clients != TlsAuthClients::No
+                && tls.ca_cert_file.is_none()
+                && tls.ca_cert_dir.is_none() =>
+        {
+            refuse(
+                "tls-auth-clients",
+                "clients' certificates cannot be verified: set tls-ca-cert-file or tls-ca-cert-dir, or \
+                 'tls-auth-clients no'",
+            );
+        }
+        _ => {}
+    }
+    found
+}
