@@ -52,6 +52,8 @@ impl LogFile {
 struct Syslog {
     ident: String,
     facility: u8,
+    /// The service's socket; a field so that a test can listen in its place.
+    path: PathBuf,
     socket: Option<UnixDatagram>,
 }
 
@@ -69,18 +71,18 @@ impl Syslog {
         if self.socket.as_ref().is_some_and(|socket| socket.send(text.as_bytes()).is_ok()) {
             return;
         }
-        // The service was restarted, or was not there yet.
-        self.socket = connect().ok();
+        // The first line, or the service was restarted.
+        self.socket = connect(&self.path).ok();
         if let Some(socket) = &self.socket {
             let _ = socket.send(text.as_bytes());
         }
     }
 }
 
-fn connect() -> io::Result<UnixDatagram> {
+fn connect(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
-    socket.connect(SYSLOG_SOCKET)?;
+    socket.connect(path)?;
     Ok(socket)
 }
 
@@ -105,7 +107,8 @@ impl Sink {
         let syslog = config.syslog_enabled.then(|| Syslog {
             ident: config.syslog_ident.chars().filter(|char| !char.is_control()).take(64).collect(),
             facility: facility_code(config.syslog_facility),
-            socket: connect().ok(),
+            path: SYSLOG_SOCKET.into(),
+            socket: None,
         });
         Ok(Self { file, syslog })
     }
@@ -123,6 +126,37 @@ impl Sink {
         }
         if let Some(syslog) = &mut self.syslog {
             syslog.write(line, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syslog_gets_priority_name_and_text_and_is_found_again_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut syslog = Syslog { ident: "holdfast".into(), facility: 16, path: path.clone(), socket: None };
+        let line = Line {
+            pid: 7,
+            role: b'M',
+            timestamp: "",
+            level: LogLevel::Warning,
+            message: "a\nb",
+            fields: &[("port", "1".into())],
+        };
+        // Nobody listens: the line is lost, quietly.
+        syslog.write(&line, &Local::now());
+        for _ in 0..2 {
+            let service = UnixDatagram::bind(&path).unwrap();
+            syslog.write(&line, &Local::now());
+            let mut buffer = [0; 256];
+            let length = service.recv(&mut buffer).unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            assert!(text.starts_with("<132>") && text.ends_with(" holdfast[7]: a\\nb port=1"), "{text}");
+            std::fs::remove_file(&path).unwrap();
         }
     }
 }
