@@ -34,17 +34,18 @@ pub fn conflicts(config: &Config) -> Vec<Conflict> {
     if network.port != 0 && network.port == tls.port {
         refuse("tls-port", "port and tls-port are the same");
     }
+    if tls.port == 0 {
+        // Without a TLS port certificates may be set one by one.
+        return found;
+    }
     match (&tls.cert_file, &tls.key_file) {
         (Some(_), None) => refuse("tls-cert-file", "tls-key-file is not set"),
         (None, Some(_)) => refuse("tls-key-file", "tls-cert-file is not set"),
-        (None, None) if tls.port != 0 && !tls.auto_generate => {
+        (None, None) if !tls.auto_generate => {
             refuse("tls-auto-generate", "tls-cert-file and tls-key-file are not set, and none may be generated");
         }
         (Some(_), Some(_))
-            if tls.port != 0
-                && tls.auth_clients != TlsAuthClients::No
-                && tls.ca_cert_file.is_none()
-                && tls.ca_cert_dir.is_none() =>
+            if tls.auth_clients != TlsAuthClients::No && tls.ca_cert_file.is_none() && tls.ca_cert_dir.is_none() =>
         {
             refuse(
                 "tls-auth-clients",

@@ -1,7 +1,7 @@
 //! `conf/holdfast.conf`: every directive with its paragraph and default, commented; made from the rows.
 
 use super::directives::{Config, directives};
-use super::row::{Change, Sensitivity, Standing};
+use super::row::{Change, Directive, Sensitivity, Standing};
 use super::words::quote_if_needed;
 
 /// Columns of the file's paragraphs.
@@ -17,7 +17,7 @@ pub fn text() -> String {
          # Other files can be read in: `include /etc/holdfast/local.conf`, `include conf.d/*.conf`.\n",
     );
     let mut topic = "";
-    for row in directives().filter(|row| row.sensitivity != Sensitivity::Hidden) {
+    for row in directives().filter(|row| listed(row)) {
         if row.topic != topic {
             topic = row.topic;
             out.push_str(&format!("\n{}\n# {topic}\n{}\n", "#".repeat(WIDTH), "#".repeat(WIDTH)));
@@ -53,6 +53,12 @@ pub fn text() -> String {
         }
     }
     out
+}
+
+/// Whether people are meant to find it: not what only tests use, nor names kept for old files.
+fn listed(row: &Directive) -> bool {
+    let kept_for_old_files = row.sensitivity == Sensitivity::Unlisted && matches!(row.standing, Standing::Inert(_));
+    row.sensitivity != Sensitivity::Hidden && !kept_for_old_files
 }
 
 fn wrap(out: &mut String, paragraph: &str) {

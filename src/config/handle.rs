@@ -366,4 +366,26 @@ mod tests {
         assert_eq!(held.network.maxclients, 7);
         assert!(!handle.refresh(&mut held, &mut seen));
     }
+
+    #[test]
+    fn every_value_that_is_shown_can_be_set_again() {
+        let handle = ConfigHandle::with_defaults();
+        handle.adjust(|config| config.security.enable_protected_configs = Permission::Yes);
+        let before = handle.get(&[b"*"]);
+        for (name, value) in &before {
+            let changed = handle.set(&[(name.as_bytes(), value)], REMOTE);
+            let immutable = find(name.as_bytes()).is_some_and(|row| row.change == Change::Start);
+            assert_eq!(changed.map(|rows| rows.len()).ok(), (!immutable).then_some(0), "{name}");
+        }
+        assert_eq!(handle.get(&[b"*"]), before);
+    }
+
+    #[test]
+    fn protected_directives_open_as_far_as_they_are_opened() {
+        let handle = ConfigHandle::with_defaults();
+        let name: &[(&[u8], &[u8])] = &[(b"dbfilename", b"x.rdb")];
+        handle.adjust(|config| config.security.enable_protected_configs = Permission::Local);
+        assert!(handle.set(name, REMOTE).is_err());
+        assert!(handle.set(name, SetContext { local: true }).is_ok());
+    }
 }

@@ -264,7 +264,10 @@ impl Reader {
         }
         problem.word = 1;
         let mut config = self.config.clone();
-        // The first `save` line replaces the default, the others add to it; other lists behave the same.
+        if directive.name == "save" && !self.given.contains_key(directive.name) {
+            // The first line replaces the default, the others add to it.
+            config.persistence.save.clear();
+        }
         match directive.apply(&mut config, values, Source::Load) {
             Ok(()) => {
                 self.config = config;

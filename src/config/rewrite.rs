@@ -129,7 +129,7 @@ fn same(row: &Directive, line: &[u8], words: &[Vec<u8>]) -> bool {
 /// Whole gigabytes, megabytes or kilobytes where the value is one.
 fn with_unit(bytes: u64) -> String {
     for (shift, unit) in [(30, "gb"), (20, "mb"), (10, "kb")] {
-        if bytes != 0 && bytes % (1 << shift) == 0 {
+        if bytes != 0 && bytes.is_multiple_of(1 << shift) {
             return format!("{}{unit}", bytes >> shift);
         }
     }

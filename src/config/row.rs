@@ -84,6 +84,9 @@ pub enum Source {
     Runtime,
 }
 
+/// Parses words into a configuration; the error is the text clients see.
+pub type Setter = fn(&mut Config, &[Vec<u8>], Source) -> Result<(), String>;
+
 /// One directive.
 pub struct Directive {
     /// The name CONFIG REWRITE and the default file use.
@@ -109,7 +112,7 @@ pub struct Directive {
     /// The lines (each a list of words after the name) that set this value again when a file is loaded.
     pub lines: fn(&Config) -> Vec<Vec<Vec<u8>>>,
     /// Parses `words` into `config`; the error is the text Valkey gives for it.
-    pub set: fn(&mut Config, &[Vec<u8>], Source) -> Result<(), String>,
+    pub set: Setter,
 }
 
 impl Directive {

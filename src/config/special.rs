@@ -67,7 +67,7 @@ impl Codec<Vec<SavePoint>> for Save {
             Source::Load => current.clone(),
             Source::Runtime => Vec::new(),
         };
-        if words.len() % 2 != 0 {
+        if !words.len().is_multiple_of(2) {
             return Err(wrong());
         }
         for pair in words.chunks_exact(2) {
@@ -99,7 +99,7 @@ impl Codec<OutputLimits> for OutputBuffers {
         if is_empty(words) {
             return Ok(limits);
         }
-        if words.len() % 4 != 0 {
+        if !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
         for group in words.chunks_exact(4) {

@@ -13,14 +13,13 @@ pub trait Choice: Copy + PartialEq + 'static {
 
 /// Defines an enumeration with its words.
 macro_rules! choice {
-    ($(#[doc = $about:literal])* $name:ident { $( $(#[doc = $doc:literal])* $value:ident = $word:literal ),+ $(,)? }
-     $( also { $($alias:literal => $target:ident),+ } )?) => {
+    ($(#[doc = $about:literal])* $name:ident { $( $(#[doc = $doc:literal])* $value:ident = $word:literal ),+ $(,)? }) => {
         $(#[doc = $about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name { $( $(#[doc = $doc])* $value ),+ }
         impl Choice for $name {
             const WORDS: &'static [(&'static str, Self)] =
-                &[ $( ($word, $name::$value) ),+ $( $(, ($alias, $name::$target))+ )? ];
+                &[ $( ($word, $name::$value) ),+ ];
         }
         impl $name {
             /// Its word in the configuration.
@@ -89,10 +88,22 @@ choice! {
     /// Who supervises the process.
     Supervised { Upstart = "upstart", Systemd = "systemd", Auto = "auto", No = "no" }
 }
-choice! {
-    /// How `oom-score-adj-values` are applied.
-    OomScoreAdj { No = "no", Relative = "yes", Absolute = "absolute" } also { "relative" => Relative }
+/// How `oom-score-adj-values` are applied. Written out because two words are one value: `yes` is printed for `relative`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OomScoreAdj {
+    /// The kernel's score is left alone.
+    No,
+    /// Added to the score the process started with.
+    Relative,
+    /// The score itself.
+    Absolute,
 }
+
+impl Choice for OomScoreAdj {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("no", Self::No), ("yes", Self::Relative), ("relative", Self::Relative), ("absolute", Self::Absolute)];
+}
+
 choice! {
     /// Channels a new user may use.
     AclPubsubDefault { Allchannels = "allchannels", Resetchannels = "resetchannels" }

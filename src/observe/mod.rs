@@ -1,1 +1,3 @@
 //! INFO and logs.
+
+pub mod logs;

@@ -106,9 +106,9 @@ topic! {
     /// Free memory on a thread of the allocator.
     "jemalloc-bg-thread" => jemalloc_bg_thread: bool = true, YesNo, Runtime, Open, Standing::Inert("the allocator's threads are set at build time");
     /// Once chose whether reads went to I/O threads.
-    "io-threads-do-reads" => io_threads_do_reads: bool = true, YesNo, Start, Hidden, Standing::Inert("workers always read");
+    "io-threads-do-reads" => io_threads_do_reads: bool = true, YesNo, Start, Unlisted, Standing::Inert("workers always read");
     /// Once adapted `hz` to the number of clients.
-    "dynamic-hz" => dynamic_hz: bool = true, YesNo, Runtime, Hidden, Standing::Inert("hz is fixed");
+    "dynamic-hz" => dynamic_hz: bool = true, YesNo, Runtime, Unlisted, Standing::Inert("hz is fixed");
     /// Stop on assertions that are meant for tests.
     "enable-debug-assert" => enable_debug_assert: bool = false, YesNo, Start, Hidden, Standing::Inert("assertions are chosen at build time");
     /// Text that tests leave in the log of a crash.

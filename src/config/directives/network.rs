@@ -67,3 +67,17 @@ topic! {
     /// Keys the server remembers for client-side caching; above it, old ones are invalidated early. 0 is no limit.
     "tracking-table-max-keys" => tracking_table_max_keys: u64 = 1_000_000, LONG, Runtime, Open, Standing::Later("client tracking is not there yet");
 }
+
+impl Network {
+    /// Addresses the plaintext `port` listens on: those of `bind`, or only loopback with `allow-plaintext local`, or
+    /// none without it.
+    pub fn plaintext_bind(&self) -> Vec<BindAddress> {
+        match self.allow_plaintext {
+            AllowPlaintext::No => Vec::new(),
+            AllowPlaintext::Yes => self.bind.clone(),
+            AllowPlaintext::Local => ["127.0.0.1", "::1"]
+                .map(|address| BindAddress { address: address.into(), optional: address == "::1" })
+                .to_vec(),
+        }
+    }
+}
