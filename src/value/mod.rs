@@ -1,1 +1,3 @@
 //! The data types and their compact encodings. No time, no locks, no sockets.
+
+pub mod order;
