@@ -195,13 +195,13 @@ impl<M: Member> OrderTree<M> {
     pub fn update(&mut self, old: f64, bytes: &[u8], new: f64) -> bool {
         debug_assert!(!new.is_nan(), "callers refuse NaN");
         let Some(root) = &mut self.root else { return false };
-        match root.update(old, bytes, new, None) {
+        match root.update(old, bytes, new, None, &mut self.shape) {
             Moved::Absent => false,
             Moved::InPlace => true,
-            Moved::Elsewhere => match self.remove(old, bytes) {
-                Some(m) => self.insert(new, m),
-                None => false,
-            },
+            Moved::Taken(m) => {
+                self.removed_one();
+                self.insert(new, m)
+            }
         }
     }
 

@@ -343,6 +343,22 @@ impl<M: Member> Inner<M> {
         false
     }
 
+    /// Accounts for an element that left child `i`.
+    fn lost_one(&mut self, i: usize, shape: &mut Shape) {
+        self.counts[i] -= 1;
+        let kid = self.kid(i);
+        if kid.is_empty() {
+            self.remove_kid(i);
+            if self.len == 0 {
+                shape.inners -= 1;
+            }
+        } else if kid.is_low() && self.len() > 1 {
+            self.balance(i, shape);
+        } else {
+            self.refresh_separator(i);
+        }
+    }
+
     /// Brings child `i`, which has become too empty, together with a sibling: merged if one node can hold both, evened
     /// out otherwise. Without a sibling it stays as it is.
     fn balance(&mut self, i: usize, shape: &mut Shape) {
@@ -404,12 +420,11 @@ pub(super) enum Inserted<M> {
 }
 
 /// Outcome of trying to give an element a new score without leaving its leaf.
-#[derive(PartialEq, Eq, Clone, Copy, Debug)]
-pub(super) enum Moved {
+pub(super) enum Moved<M> {
     Absent,
     InPlace,
-    /// It belongs into another leaf; nothing changed.
-    Elsewhere,
+    /// It belongs into another leaf: it was taken out, and is to be inserted anew.
+    Taken(M),
 }
 
 pub(super) enum Node<M> {
@@ -470,28 +485,16 @@ impl<M: Member> Node<M> {
             }
             Node::Inner(inner) => {
                 let i = seek.child(inner);
-                let kid = inner.kid_mut(i);
-                let out = kid.remove(seek, shape)?;
-                let (empty, low) = (kid.is_empty(), kid.is_low());
-                inner.counts[i] -= 1;
-                if empty {
-                    inner.remove_kid(i);
-                    if inner.len == 0 {
-                        shape.inners -= 1;
-                    }
-                } else if low && inner.len() > 1 {
-                    inner.balance(i, shape);
-                } else {
-                    inner.refresh_separator(i);
-                }
+                let out = inner.kid_mut(i).remove(seek, shape)?;
+                inner.lost_one(i, shape);
                 Some(out)
             }
         }
     }
 
-    /// Gives the element (`old`, `bytes`) the score `new` if it can keep to its leaf. `upper` is the first key behind
-    /// this node, if there is one.
-    pub fn update(&mut self, old: f64, bytes: &[u8], new: f64, upper: Option<(f64, M)>) -> Moved {
+    /// Gives the element (`old`, `bytes`) the score `new` if it can keep to its leaf, else takes it out. `upper` is the
+    /// first key behind this node, if there is one.
+    pub fn update(&mut self, old: f64, bytes: &[u8], new: f64, upper: Option<(f64, M)>, shape: &mut Shape) -> Moved<M> {
         match self {
             Node::Leaf(leaf) => {
                 let Ok(at) = leaf.position(old, bytes) else { return Moved::Absent };
@@ -501,20 +504,25 @@ impl<M: Member> Node<M> {
                 let fits_high = new <= old
                     || (at + 1 < len && against(leaf.scores[len - 1], leaf.handles[len - 1]).is_lt())
                     || upper.is_none_or(|(s, m)| against(s, m).is_lt());
-                if !fits_low || !fits_high {
-                    return Moved::Elsewhere;
-                }
                 let (_, m) = leaf.remove_at(at);
-                let (Ok(to) | Err(to)) = leaf.position(new, bytes);
-                leaf.insert_at(to, new, m);
-                Moved::InPlace
+                if fits_low && fits_high {
+                    let (Ok(to) | Err(to)) = leaf.position(new, bytes);
+                    leaf.insert_at(to, new, m);
+                    return Moved::InPlace;
+                }
+                if leaf.len == 0 {
+                    shape.leaves -= 1;
+                }
+                Moved::Taken(m)
             }
             Node::Inner(inner) => {
                 let i = inner.child_of_key(old, bytes);
                 let upper = if i + 1 < inner.len() { Some(inner.separator(i + 1)) } else { upper };
-                let moved = inner.kid_mut(i).update(old, bytes, new, upper);
-                if moved == Moved::InPlace {
-                    inner.refresh_separator(i);
+                let moved = inner.kid_mut(i).update(old, bytes, new, upper, shape);
+                match moved {
+                    Moved::Absent => {}
+                    Moved::InPlace => inner.refresh_separator(i),
+                    Moved::Taken(_) => inner.lost_one(i, shape),
                 }
                 moved
             }

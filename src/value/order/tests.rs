@@ -277,6 +277,16 @@ fn building_refuses_what_is_not_sorted() {
     assert_eq!(OrderTree::from_sorted([(f64::NAN, a)]).err(), Some(Unsorted { at: 0 }));
 }
 
+/// A handle of eight bytes, as the sorted set's.
+#[derive(Clone, Copy)]
+struct Thin(&'static [u8; 12]);
+
+impl Member for Thin {
+    fn bytes(&self) -> &[u8] {
+        self.0
+    }
+}
+
 /// Run by hand: `HOLDFAST_TIMING=1 cargo test --profile fast --lib value::order -- --nocapture timing`.
 #[test]
 fn timing() {
@@ -284,7 +294,7 @@ fn timing() {
         return;
     }
     const N: usize = 1_000_000;
-    let pool = members(N as u32);
+    let pool: Vec<_> = (0..N as u32).map(|n| Thin(member(n).first_chunk().expect("twelve bytes"))).collect();
     let mut x = 42u64;
     let mut random = || {
         x ^= x << 13;
@@ -303,24 +313,24 @@ fn timing() {
     per("insert at random", N, &mut || (0..N).for_each(|i| assert!(tree.insert(scores[i], pool[i]))));
     println!("bytes per element, random: {:.2}", tree.memory_bytes() as f64 / N as f64);
     let mut sum = 0;
-    per("rank", N, &mut || (0..N).for_each(|i| sum += tree.rank(scores[i], pool[i]).unwrap_or(0)));
-    per("at", N, &mut || (0..N).for_each(|i| sum += tree.at((i * 7919) % N).map_or(0, |e| e.1.len())));
+    per("rank", N, &mut || (0..N).for_each(|i| sum += tree.rank(scores[i], pool[i].0).unwrap_or(0)));
+    per("at", N, &mut || (0..N).for_each(|i| sum += tree.at((i * 7919) % N).map_or(0, |e| e.1.0.len())));
     per("walk", N, &mut || sum += tree.iter().map(|e| e.0 as usize & 1).sum::<usize>());
     per("update at random", N, &mut || {
         for i in 0..N {
             let new = (random() >> 11) as f64;
-            assert!(tree.update(scores[i], pool[i], new));
+            assert!(tree.update(scores[i], pool[i].0, new));
             scores[i] = new;
         }
     });
     println!("bytes per element, after updates: {:.2}", tree.memory_bytes() as f64 / N as f64);
     per("update nearby", N, &mut || {
         for i in 0..N {
-            assert!(tree.update(scores[i], pool[i], scores[i] + 1.0));
+            assert!(tree.update(scores[i], pool[i].0, scores[i] + 1.0));
             scores[i] += 1.0;
         }
     });
-    per("remove at random", N, &mut || (0..N).for_each(|i| assert!(tree.remove(scores[i], pool[i]).is_some())));
+    per("remove at random", N, &mut || (0..N).for_each(|i| assert!(tree.remove(scores[i], pool[i].0).is_some())));
     let sorted: Vec<_> = (0..N).map(|i| (i as f64, pool[i])).collect();
     per("build from sorted", N, &mut || tree = OrderTree::from_sorted(sorted.iter().copied()).expect("sorted"));
     println!("bytes per element, built: {:.2} ({sum})", tree.memory_bytes() as f64 / N as f64);
