@@ -12,10 +12,13 @@ const CHUNK_BITS: u32 = 7;
 const CHUNKS: usize = 24;
 /// Longer latencies count as this one, in nanoseconds.
 pub const LATENCY_NS_MAX: u64 = 1_000_000_000;
+/// The highest value of the last bucket, where Valkey's histogram ends too.
+const END_NS: u64 = (1 << 30) - 1;
 /// The first bound of [`Summary::doubling`], in nanoseconds.
 const DOUBLING_NS_FIRST: u64 = 1024;
 
 const _: () = assert!(place(LATENCY_NS_MAX).0 == CHUNKS - 1);
+const _: () = assert!(bounds(CHUNKS - 1, CHUNK - 1).1 == END_NS);
 
 const fn place(ns: u64) -> (usize, usize) {
     if ns < CHUNK as u64 {
@@ -124,7 +127,7 @@ impl Summary {
         let mut seen = 0;
         while seen < self.total {
             let (chunk, at) = place(bound);
-            let high = bounds(chunk, at).1;
+            let high = bounds(chunk, at).1.min(END_NS);
             let before = seen;
             while let Some((_, _, count)) = buckets.next_if(|b| b.1 <= high) {
                 seen += count;

@@ -9,12 +9,14 @@
 //! members, and knows nothing of keys, time or locks.
 
 mod iter;
+mod leaf;
 mod node;
 #[cfg(test)]
 mod tests;
 
 pub use iter::{Iter, RevIter};
-use node::{Border, ByKey, ByRank, Inner, Inserted, LEAF_MAX, Leaf, Moved, Node, Shape, balance_pair, key_cmp};
+use leaf::{Border, LEAF_MAX, Leaf, key_cmp};
+use node::{ByKey, ByRank, Inner, Inserted, Moved, Node, Shape, balance_pair};
 use std::ops::Range;
 
 /// A handle to a member: small, `Copy`, and able to show the member's bytes, which must not change while it is in a tree.
@@ -106,10 +108,10 @@ impl<M: Member> OrderTree<M> {
     /// The last node of a level may have come out nearly empty: it shares with the one before it.
     fn even_out_tail(&mut self, level: &mut Vec<Node<M>>) {
         let n = level.len();
-        if let [.., left, right] = level.as_mut_slice() {
-            if balance_pair(left, right, &mut self.shape) {
-                level.truncate(n - 1);
-            }
+        if let [.., left, right] = level.as_mut_slice()
+            && balance_pair(left, right, &mut self.shape)
+        {
+            level.truncate(n - 1);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Nodes of the order tree: leaves of elements, inner nodes of children with their counts and first keys.
+//! Inner nodes of the order tree, of children with their counts and first keys, and what goes down through them.
 //!
 //! Invariants: no node is empty; every leaf has the same depth; an inner node's `counts[i]` and separator `i` are exactly
 //! the number of elements and the first key of child `i`. The separator must be exact, not merely a bound: it holds a
@@ -6,11 +6,9 @@
 //! aim (single removals keep it, range removals nearly), not an invariant.
 
 use super::Member;
-use std::cmp::Ordering;
+use super::leaf::{Border, LEAF_MAX, Leaf, key_cmp, position, to_left, to_right};
 
-/// Elements per leaf. With an eight-byte handle a leaf is then 1,016 bytes and fits the 1,024-byte class of the allocator.
-pub(super) const LEAF_MAX: usize = 63;
-/// Children per inner node, for the same reason: 1,008 bytes in the 1,024-byte class.
+/// Children per inner node, sized like a leaf for the allocator's classes: 1,008 bytes in the 1,024-byte class.
 pub(super) const INNER_MAX: usize = 25;
 const LEAF_LOW: usize = LEAF_MAX / 2;
 const INNER_LOW: usize = INNER_MAX / 2;
@@ -22,38 +20,6 @@ const SPILL_ROOM_MIN: usize = LEAF_MAX / 8;
 pub(super) struct Shape {
     pub leaves: usize,
     pub inners: usize,
-}
-
-/// Order of elements: by score, then by the member's bytes. The two zeros are one score.
-pub(super) fn key_cmp(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
-    a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(b.1))
-}
-
-/// Where (score, bytes) stands among parallel sorted arrays: `Ok` at an equal element, `Err` where it would go.
-/// Scores are compared first without looking at members, so that the cache misses of members are paid for ties only.
-fn position<M: Member>(scores: &[f64], handles: &[M], score: f64, bytes: &[u8]) -> Result<usize, usize> {
-    let low = scores.partition_point(|s| *s < score);
-    let ties = if scores.get(low).is_some_and(|s| *s == score) {
-        1 + scores[low + 1..].partition_point(|s| *s <= score)
-    } else {
-        return Err(low);
-    };
-    match handles[low..low + ties].binary_search_by(|h| h.bytes().cmp(bytes)) {
-        Ok(i) => Ok(low + i),
-        Err(i) => Err(low + i),
-    }
-}
-
-/// Moves the last `k` of the first `left_len` items of `left` to the front of `right`, which holds `right_len`.
-fn to_right<T: Copy>(left: &[T], left_len: usize, right: &mut [T], right_len: usize, k: usize) {
-    right.copy_within(0..right_len, k);
-    right[..k].copy_from_slice(&left[left_len - k..left_len]);
-}
-
-/// Moves the first `k` items of `right` behind the first `left_len` of `left`.
-fn to_left<T: Copy>(left: &mut [T], left_len: usize, right: &mut [T], right_len: usize, k: usize) {
-    left[left_len..left_len + k].copy_from_slice(&right[..k]);
-    right.copy_within(k..right_len, 0);
 }
 
 /// Chooses a child in each inner node and an element in the leaf: the one difference between finding by key and by rank.
@@ -86,97 +52,6 @@ impl<M: Member> Seek<M> for ByRank {
     }
     fn slot(&mut self, leaf: &Leaf<M>) -> Option<usize> {
         (self.0 < leaf.len()).then_some(self.0)
-    }
-}
-
-/// Elements, scores apart from handles so that a search reads scores alone.
-pub(super) struct Leaf<M> {
-    scores: [f64; LEAF_MAX],
-    handles: [M; LEAF_MAX],
-    len: u16,
-}
-
-impl<M: Member> Leaf<M> {
-    /// A leaf of one element. The unused slots hold copies of its handle, which are never read.
-    pub fn of(score: f64, m: M) -> Self {
-        Leaf { scores: [score; LEAF_MAX], handles: [m; LEAF_MAX], len: 1 }
-    }
-    pub fn len(&self) -> usize {
-        usize::from(self.len)
-    }
-    fn set_len(&mut self, len: usize) {
-        debug_assert!(len <= LEAF_MAX);
-        self.len = len as u16;
-    }
-    pub fn scores(&self) -> &[f64] {
-        &self.scores[..self.len()]
-    }
-    pub fn handles(&self) -> &[M] {
-        &self.handles[..self.len()]
-    }
-    pub fn position(&self, score: f64, bytes: &[u8]) -> Result<usize, usize> {
-        position(self.scores(), self.handles(), score, bytes)
-    }
-    fn insert_at(&mut self, at: usize, score: f64, m: M) {
-        let len = self.len();
-        self.scores.copy_within(at..len, at + 1);
-        self.handles.copy_within(at..len, at + 1);
-        self.scores[at] = score;
-        self.handles[at] = m;
-        self.set_len(len + 1);
-    }
-    fn remove_at(&mut self, at: usize) -> (f64, M) {
-        let out = (self.scores[at], self.handles[at]);
-        self.remove_span(at, at + 1);
-        out
-    }
-    fn remove_span(&mut self, from: usize, to: usize) {
-        let len = self.len();
-        self.scores.copy_within(to..len, from);
-        self.handles.copy_within(to..len, from);
-        self.set_len(len - (to - from));
-    }
-    /// Appends without looking at order; false if full.
-    pub fn push(&mut self, score: f64, m: M) -> bool {
-        let full = self.len() == LEAF_MAX;
-        if !full {
-            self.insert_at(self.len(), score, m);
-        }
-        !full
-    }
-    fn move_right(&mut self, right: &mut Self, k: usize) {
-        let (l, r) = (self.len(), right.len());
-        to_right(&self.scores, l, &mut right.scores, r, k);
-        to_right(&self.handles, l, &mut right.handles, r, k);
-        self.set_len(l - k);
-        right.set_len(r + k);
-    }
-    fn move_left(&mut self, right: &mut Self, k: usize) {
-        let (l, r) = (self.len(), right.len());
-        to_left(&mut self.scores, l, &mut right.scores, r, k);
-        to_left(&mut self.handles, l, &mut right.handles, r, k);
-        self.set_len(l + k);
-        right.set_len(r - k);
-    }
-    /// Inserts into a full leaf: the upper part leaves for a new right sibling. At the tree's own border the split is
-    /// lopsided, so that elements arriving in order leave full leaves behind.
-    fn split_insert(&mut self, at: usize, score: f64, m: M, border: Border) -> Box<Self> {
-        let mut right = Box::new(Leaf::of(score, m));
-        if border.last && at == LEAF_MAX {
-            return right;
-        }
-        right.set_len(0);
-        if border.first && at == 0 {
-            self.move_right(&mut right, LEAF_MAX);
-            self.insert_at(0, score, m);
-            return right;
-        }
-        self.move_right(&mut right, LEAF_MAX / 2);
-        match at.checked_sub(self.len()) {
-            Some(beyond) if beyond > 0 => right.insert_at(beyond, score, m),
-            _ => self.insert_at(at, score, m),
-        }
-        right
     }
 }
 
@@ -215,6 +90,7 @@ impl<M: Member> Inner<M> {
     fn kid_mut(&mut self, i: usize) -> &mut Node<M> {
         self.kids[i].as_mut().expect("a child below len")
     }
+    #[cfg(test)]
     pub fn kids(&self) -> impl Iterator<Item = &Node<M>> {
         self.kids[..self.len()].iter().flatten()
     }
@@ -318,26 +194,26 @@ impl<M: Member> Inner<M> {
     /// Makes room in the full leaf `i` by handing elements to a sibling leaf with room; false if neither has any.
     /// It is what keeps leaves about four fifths full under random insertion, where splitting alone gives two thirds.
     fn spill(&mut self, i: usize) -> bool {
-        if i + 1 < self.len() {
-            if let (Node::Leaf(l), Node::Leaf(r)) = self.pair(i) {
-                let room = LEAF_MAX - r.len();
-                if room >= SPILL_ROOM_MIN {
-                    l.move_right(r, room / 2);
-                    self.refresh(i);
-                    self.refresh(i + 1);
-                    return true;
-                }
+        if i + 1 < self.len()
+            && let (Node::Leaf(l), Node::Leaf(r)) = self.pair(i)
+        {
+            let room = LEAF_MAX - r.len();
+            if room >= SPILL_ROOM_MIN {
+                l.move_right(r, room / 2);
+                self.refresh(i);
+                self.refresh(i + 1);
+                return true;
             }
         }
-        if i > 0 {
-            if let (Node::Leaf(l), Node::Leaf(r)) = self.pair(i - 1) {
-                let room = LEAF_MAX - l.len();
-                if room >= SPILL_ROOM_MIN {
-                    l.move_left(r, room / 2);
-                    self.refresh(i - 1);
-                    self.refresh(i);
-                    return true;
-                }
+        if i > 0
+            && let (Node::Leaf(l), Node::Leaf(r)) = self.pair(i - 1)
+        {
+            let room = LEAF_MAX - l.len();
+            if room >= SPILL_ROOM_MIN {
+                l.move_left(r, room / 2);
+                self.refresh(i - 1);
+                self.refresh(i);
+                return true;
             }
         }
         false
@@ -402,13 +278,6 @@ pub(super) fn balance_pair<M: Member>(left: &mut Node<M>, right: &mut Node<M>, s
         _ => debug_assert!(false, "siblings are of one kind"),
     }
     false
-}
-
-/// Whether a node stands at the left or right edge of the whole tree.
-#[derive(Clone, Copy)]
-pub(super) struct Border {
-    pub first: bool,
-    pub last: bool,
 }
 
 pub(super) enum Inserted<M> {
@@ -636,14 +505,13 @@ impl<M: Member> Node<M> {
 
 fn insert_below<M: Member>(inner: &mut Inner<M>, score: f64, m: M, border: Border, shape: &mut Shape) -> Inserted<M> {
     let mut i = inner.child_of_key(score, m.bytes());
-    if let Node::Leaf(leaf) = inner.kid(i) {
-        if leaf.len() == LEAF_MAX {
-            let Err(at) = leaf.position(score, m.bytes()) else { return Inserted::Present };
-            let in_order =
-                (border.last && i + 1 == inner.len() && at == LEAF_MAX) || (border.first && i == 0 && at == 0);
-            if !in_order && inner.spill(i) {
-                i = inner.child_of_key(score, m.bytes());
-            }
+    if let Node::Leaf(leaf) = inner.kid(i)
+        && leaf.len() == LEAF_MAX
+    {
+        let Err(at) = leaf.position(score, m.bytes()) else { return Inserted::Present };
+        let in_order = (border.last && i + 1 == inner.len() && at == LEAF_MAX) || (border.first && i == 0 && at == 0);
+        if !in_order && inner.spill(i) {
+            i = inner.child_of_key(score, m.bytes());
         }
     }
     let below = Border { first: border.first && i == 0, last: border.last && i + 1 == inner.len() };
