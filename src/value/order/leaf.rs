@@ -14,10 +14,21 @@ pub(super) fn key_cmp(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
     a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(b.1))
 }
 
+/// Number of scores below `score`. Counting all of a node's scores takes a few vector instructions and no branch that
+/// could be guessed wrong; a binary search of random scores measured a quarter slower.
+pub(super) fn count_below(scores: &[f64], score: f64) -> usize {
+    scores.iter().map(|s| usize::from(*s < score)).sum()
+}
+
+/// Number of scores at or below `score`.
+pub(super) fn count_to(scores: &[f64], score: f64) -> usize {
+    scores.iter().map(|s| usize::from(*s <= score)).sum()
+}
+
 /// Where (score, bytes) stands among parallel sorted arrays: `Ok` at an equal element, `Err` where it would go.
 /// Scores are compared first without looking at members, so that the cache misses of members are paid for ties only.
 pub(super) fn position<M: Member>(scores: &[f64], handles: &[M], score: f64, bytes: &[u8]) -> Result<usize, usize> {
-    let low = scores.partition_point(|s| *s < score);
+    let low = count_below(scores, score);
     let ties = if scores.get(low).is_some_and(|s| *s == score) {
         1 + scores[low + 1..].partition_point(|s| *s <= score)
     } else {

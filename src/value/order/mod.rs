@@ -292,12 +292,12 @@ impl<M: Member> OrderTree<M> {
 
     /// Number of elements whose score is below `score`: the rank of the first at or above it.
     pub fn count_below(&self, score: f64) -> usize {
-        self.partition(|scores, _| scores.partition_point(|s| *s < score))
+        self.partition(|scores, _| leaf::count_below(scores, score))
     }
 
     /// Number of elements whose score is at or below `score`: the rank of the first above it.
     pub fn count_to(&self, score: f64) -> usize {
-        self.partition(|scores, _| scores.partition_point(|s| *s <= score))
+        self.partition(|scores, _| leaf::count_to(scores, score))
     }
 
     /// Number of elements whose bytes are below `bytes`, in a tree whose scores are all equal. With differing scores the

@@ -6,7 +6,8 @@
 //! aim (single removals keep it, range removals nearly), not an invariant.
 
 use super::Member;
-use super::leaf::{Border, LEAF_MAX, Leaf, key_cmp, position, to_left, to_right};
+use super::leaf::{Border, LEAF_MAX, Leaf, position, to_left, to_right};
+use std::cmp::Ordering;
 
 /// Children per inner node, sized like a leaf for the allocator's classes: 1,008 bytes in the 1,024-byte class.
 pub(super) const INNER_MAX: usize = 25;
@@ -368,7 +369,11 @@ impl<M: Member> Node<M> {
             Node::Leaf(leaf) => {
                 let Ok(at) = leaf.position(old, bytes) else { return Moved::Absent };
                 let len = leaf.len();
-                let against = |score: f64, m: M| key_cmp((new, bytes), (score, m.bytes()));
+                // A member is looked at only when scores tie: its block is likely not in the cache.
+                let against = |score: f64, m: M| match new.partial_cmp(&score) {
+                    Some(Ordering::Equal) | None => bytes.cmp(m.bytes()),
+                    Some(order) => order,
+                };
                 let fits_low = new >= old || (at > 0 && against(leaf.scores[0], leaf.handles[0]).is_gt());
                 let fits_high = new <= old
                     || (at + 1 < len && against(leaf.scores[len - 1], leaf.handles[len - 1]).is_lt())
