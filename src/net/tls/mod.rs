@@ -1,0 +1,6 @@
+//! TLS: configurations, certificates, the session of one connection.
+
+pub mod certificate;
+pub mod config;
+pub mod generate;
+pub mod session;
