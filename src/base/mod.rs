@@ -5,6 +5,7 @@ pub mod crc64;
 pub mod extended;
 pub mod glob;
 pub mod hash;
+pub mod memory;
 pub mod number;
 pub mod size_class;
 pub mod slot;

@@ -9,6 +9,7 @@ mod output;
 mod registry;
 mod state;
 mod transaction;
+mod waitlist;
 
 pub use blocked::{BlockRequest, Blocked, TimeoutReply};
 pub use mailbox::{Mailbox, Message};
@@ -16,3 +17,4 @@ pub use output::Output;
 pub use registry::{Registry, Shared, SharedText};
 pub use state::{Client, ReplyMode};
 pub use transaction::{Queued, Transaction};
+pub use waitlist::{WaitList, Waiter};

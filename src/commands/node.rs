@@ -1,10 +1,13 @@
 //! The node: handles of everything there is one of. It has no logic; data handlers never see it.
 
-use super::table::CommandTable;
-use crate::client::Registry;
-use crate::config::ConfigHandle;
+use super::table::{CommandTable, Entry};
+use crate::client::{Client, Registry, WaitList};
+use crate::config::{Config, ConfigHandle};
 use crate::journal::Journal;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Freer, Keyspace};
+use crate::metrics::recorder::Metrics;
+use crate::metrics::slowlog::{Event, Kind};
+use crate::resp::args::Args;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -41,4 +44,77 @@ pub struct Node {
     pub shutdown: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    pub waiting: WaitList,
+    pub freer: Freer,
+    pub metrics: Metrics,
+    /// Bytes that were in use before the first client came: not the data's.
+    pub baseline_memory: AtomicU64,
+    /// Bytes of clients' output, which eviction could not give back.
+    pub output_memory: AtomicU64,
+    /// The most memory that was ever in use, as upkeep saw it.
+    pub peak_memory: AtomicU64,
+}
+
+impl Node {
+    /// Bytes that count against `maxmemory`.
+    pub fn memory_for_data(&self) -> u64 {
+        crate::base::memory::used().saturating_sub(self.output_memory.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// Puts a command into the command logs that want it.
+    #[expect(clippy::too_many_arguments, reason = "the facts of one event")]
+    pub fn log_command(
+        &self,
+        client: &Client,
+        entry: &Entry,
+        args: Args<'_>,
+        ns: u64,
+        reply_bytes: usize,
+        config: &Config,
+        now_ms: i64,
+    ) {
+        let list: Vec<&[u8]> = redacted(entry, args);
+        let name = client.shared.text.lock().name.clone();
+        let l = &config.latency;
+        let kinds = [
+            (Kind::Slow, ns / 1000, l.commandlog_execution_slower_than_us),
+            (Kind::LargeRequest, args.bytes() as u64, l.commandlog_request_larger_than),
+            (Kind::LargeReply, reply_bytes as u64, l.commandlog_reply_larger_than),
+        ];
+        for (kind, value, threshold) in kinds {
+            if threshold >= 0 && value >= threshold as u64 {
+                self.metrics.logs.of(kind).record(Event {
+                    time_s: now_ms / 1000,
+                    value,
+                    argv: &list,
+                    client_addr: &client.shared.addr,
+                    client_name: name.as_bytes(),
+                });
+            }
+        }
+    }
+}
+
+/// A command's arguments without the secrets in them.
+pub fn redacted<'a>(entry: &Entry, args: Args<'a>) -> Vec<&'a [u8]> {
+    let secret_from = match entry.name.as_str() {
+        "auth" => 1,
+        "config|set" => 2,
+        "acl|setuser" => 2,
+        _ => usize::MAX,
+    };
+    let mut hide_next = 0;
+    args.iter()
+        .enumerate()
+        .map(|(i, a)| {
+            if i >= secret_from || hide_next > 0 {
+                hide_next -= usize::from(hide_next > 0);
+                return &b"(redacted)"[..];
+            }
+            if entry.name == "hello" && a.eq_ignore_ascii_case(b"auth") {
+                hide_next = 2;
+            }
+            a
+        })
+        .collect()
 }

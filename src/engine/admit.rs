@@ -38,11 +38,7 @@ impl Gates {
             maxmemory: config.memory.maxmemory,
             paused_writes,
             paused_all,
-            slower_than_ns: threshold(
-                l.commandlog_execution_slower_than_us,
-                l.commandlog_slow_execution_max_len,
-                1000,
-            ),
+            slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
             reply_larger_than: threshold(l.commandlog_reply_larger_than, l.commandlog_large_reply_max_len, 1) as usize,
@@ -97,9 +93,11 @@ impl Turn<'_> {
         }
         let writes = CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE);
         match entry.command.handler {
-            Handler::Transaction(TransactionCommand::Exec) => client.transaction.queue.iter().any(|q| {
-                self.node.commands.by_id(q.command).is_some_and(|e| e.is(writes))
-            }),
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(writes))),
             // In MULTI commands are only queued; EXEC waits for them.
             _ => !client.in_multi() && entry.is(writes),
         }
@@ -112,9 +110,11 @@ impl Turn<'_> {
             return Ok(());
         }
         let denied = match entry.command.handler {
-            Handler::Transaction(TransactionCommand::Exec) => client.transaction.queue.iter().any(|q| {
-                self.node.commands.by_id(q.command).is_some_and(|e| e.is(CommandFlags::DENYOOM))
-            }),
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(CommandFlags::DENYOOM))),
             _ => entry.is(CommandFlags::DENYOOM),
         };
         if denied {

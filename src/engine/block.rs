@@ -1,6 +1,6 @@
 //! Waiting for keys.
 //!
-//! A blocked command stands in the [`WaitList`] with its arguments. A command that changes one of its keys runs it again, in its
+//! A blocked command stands in the [`WaitList`](crate::client::WaitList) with its arguments. A command that changes one of its keys runs it again, in its
 //! stead, before letting go of the locks; the reply travels to the worker that owns the client.
 //!
 //! # Invariants
@@ -10,103 +10,14 @@
 //! * Serving may change keys that others wait for (BLMOVE): they are locked beforehand, and served in the same step.
 
 use super::Turn;
-use crate::client::{BlockRequest, Blocked, Client, Message, Shared};
+use crate::client::{BlockRequest, Blocked, Client, Message, Waiter};
 use crate::commands::table::Handler;
 use crate::commands::{DataContext, Entry};
-use crate::keyspace::{Key, KeyHash, Keyspace, Plan};
-use crate::resp::args::{Args, OwnedArgs};
-use crate::resp::reply::{Reply, Version};
-use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use crate::keyspace::{Key, KeyHash, Plan};
+use crate::resp::args::Args;
+use crate::resp::reply::Reply;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// A blocked command.
-#[derive(Debug)]
-pub struct Waiter {
-    pub client: Arc<Shared>,
-    pub token: u64,
-    pub command: u16,
-    pub args: OwnedArgs,
-    pub db: u32,
-    pub version: Version,
-    keys: Vec<Vec<u8>>,
-}
-
-#[derive(Debug, Default)]
-struct Lists {
-    /// In order of arrival.
-    waiters: BTreeMap<u64, Waiter>,
-    by_client: HashMap<u64, u64>,
-    by_key: HashMap<(u32, Vec<u8>), Vec<u64>>,
-    next: u64,
-}
-
-/// Everybody who waits.
-#[derive(Debug, Default)]
-pub struct WaitList(Mutex<Lists>);
-
-impl WaitList {
-    fn add(&self, keyspace: &Keyspace, waiter: Waiter) {
-        let lists = &mut *self.0.lock();
-        lists.next += 1;
-        let n = lists.next;
-        for k in &waiter.keys {
-            keyspace.wait_for(KeyHash::of(k));
-            lists.by_key.entry((waiter.db, k.clone())).or_default().push(n);
-        }
-        lists.by_client.insert(waiter.client.id, n);
-        lists.waiters.insert(n, waiter);
-    }
-
-    fn take(&self, keyspace: &Keyspace, n: u64) -> Option<Waiter> {
-        let lists = &mut *self.0.lock();
-        let waiter = lists.waiters.remove(&n)?;
-        lists.by_client.remove(&waiter.client.id);
-        for k in &waiter.keys {
-            keyspace.stop_waiting_for(KeyHash::of(k));
-            let key = (waiter.db, k.clone());
-            if let Some(list) = lists.by_key.get_mut(&key) {
-                list.retain(|m| *m != n);
-                if list.is_empty() {
-                    lists.by_key.remove(&key);
-                }
-            }
-        }
-        Some(waiter)
-    }
-
-    /// Takes a client's wait off the list. False if somebody is answering it already.
-    pub fn cancel(&self, keyspace: &Keyspace, client: u64) -> bool {
-        let n = self.0.lock().by_client.get(&client).copied();
-        n.is_some_and(|n| self.take(keyspace, n).is_some())
-    }
-
-    /// Clients that wait.
-    pub fn len(&self) -> usize {
-        self.0.lock().waiters.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Keys somebody waits for.
-    pub fn keys(&self) -> usize {
-        self.0.lock().by_key.len()
-    }
-
-    fn of_key(&self, db: u32, key: &[u8]) -> Vec<u64> {
-        self.0.lock().by_key.get(&(db, key.to_vec())).cloned().unwrap_or_default()
-    }
-
-    /// What a waiter would run.
-    fn call(&self, n: u64) -> Option<(u16, OwnedArgs, u32, Version)> {
-        let lists = self.0.lock();
-        let w = lists.waiters.get(&n)?;
-        Some((w.command, w.args.clone(), w.db, w.version))
-    }
-}
 
 impl Turn<'_> {
     /// Puts a client whose command found nothing on the list; the locks of its keys are held.
@@ -227,11 +138,10 @@ impl Turn<'_> {
             return;
         };
         self.gather(db, args);
-        self.node.metrics.ran(self.worker, entry.id, 0);
-        self.node.clients.send(
-            &waiter.client,
-            Message::Served { client: waiter.client.id, token: waiter.token, reply },
-        );
+        self.recorder.commands.ran(entry.id as usize, 0, false, false);
+        self.node
+            .clients
+            .send(&waiter.client, Message::Served { client: waiter.client.id, token: waiter.token, reply });
     }
 
     /// True if the key of a wait exists in this database; for tests of the list's invariants.

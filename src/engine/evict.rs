@@ -63,7 +63,7 @@ impl Turn<'_> {
             }
             self.space.unlock();
             if gone {
-                self.node.metrics.evicted(self.worker);
+                self.recorder.counters.add(crate::metrics::counters::Counter::EvictedKeys, 1);
                 self.dirty += 1;
             }
             // Freed here and now: memory that another thread frees later would let more go than is needed.

@@ -14,7 +14,6 @@ mod transaction;
 pub mod upkeep;
 
 pub use admit::Gates;
-pub use block::{WaitList, Waiter};
 pub use evict::Evictor;
 
 use crate::base::clock::Tick;
@@ -23,6 +22,8 @@ use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
 use crate::config::Config;
 use crate::keyspace::{Access, AccessPolicy, EventClass, Key, KeyHash, Plan, Space};
+use crate::metrics::counters::Counter;
+use crate::metrics::recorder::Recorder;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use crate::spec::CommandFlags;
@@ -50,26 +51,40 @@ pub struct Turn<'k> {
     pub evictor: &'k mut Evictor,
     /// Changes since the turn began; told to the node at its end.
     pub dirty: u64,
-    pub worker: u16,
+    pub recorder: &'k mut Recorder,
     pub last_tick: Tick,
+    /// The command that runs has answered with an error.
+    failed: bool,
 }
 
 impl<'k> Turn<'k> {
     /// Begins a turn at this instant.
     pub fn begin(
         node: &'k Arc<Node>,
-        worker: u16,
         config: Arc<Config>,
         config_version: u64,
         now_ms: i64,
         reply: Reply,
         evictor: &'k mut Evictor,
+        recorder: &'k mut Recorder,
     ) -> Turn<'k> {
         let mut space = node.keyspace.space(access(&config, now_ms));
         space.journaled = node.journal.is_read();
         space.events_wanted = EventClass::default();
         let gates = Gates::of(node, &config, now_ms);
-        Turn { node, config, config_version, space, reply, gates, evictor, dirty: 0, worker, last_tick: Tick::now() }
+        Turn {
+            node,
+            config,
+            config_version,
+            space,
+            reply,
+            gates,
+            evictor,
+            dirty: 0,
+            recorder,
+            last_tick: Tick::now(),
+            failed: false,
+        }
     }
 
     /// Ends the turn and gives the reply buffer back.
@@ -78,7 +93,13 @@ impl<'k> Turn<'k> {
             self.node.dirty.fetch_add(self.dirty, std::sync::atomic::Ordering::Relaxed);
         }
         let c = &self.space.changes;
-        self.node.metrics.keyspace(self.worker, c.hits, c.misses, c.expired);
+        for (counter, n) in
+            [(Counter::KeyspaceHits, c.hits), (Counter::KeyspaceMisses, c.misses), (Counter::ExpiredKeys, c.expired)]
+        {
+            if n > 0 {
+                self.recorder.counters.add(counter, n);
+            }
+        }
         self.reply
     }
 
@@ -126,7 +147,10 @@ impl<'k> Turn<'k> {
         }
         let text = error.text();
         self.reply.error(&text);
-        self.node.metrics.refused(self.worker, entry.map(|e| e.id), &text);
+        self.node.metrics.error(self.recorder, &text);
+        if let Some(entry) = entry {
+            self.recorder.commands.rejected(entry.id as usize);
+        }
     }
 
     #[cold]
@@ -289,7 +313,9 @@ impl<'k> Turn<'k> {
     }
 
     fn failed(&mut self, entry: &'static Entry, _args: Args<'_>, error: &CommandError) {
-        self.node.metrics.failed(self.worker, entry.id, &error.text());
+        self.failed = true;
+        let _ = entry;
+        self.node.metrics.error(self.recorder, &error.text());
     }
 
     /// Statistics of a command that ran.
@@ -305,7 +331,8 @@ impl<'k> Turn<'k> {
         let now = Tick::now();
         let ns = now.ns_since(self.last_tick);
         self.last_tick = now;
-        self.node.metrics.ran(self.worker, entry.id, ns);
+        self.recorder.commands.ran(entry.id as usize, ns, self.failed, self.config.latency.latency_tracking);
+        self.failed = false;
         let reply_bytes = self.reply.len_since(mark);
         if self.gates.logs(ns, args, reply_bytes) && !entry.is(CommandFlags::SKIP_COMMANDLOG) {
             self.node.log_command(client, entry, args, ns, reply_bytes, &self.config, self.space.now_ms());

@@ -114,8 +114,7 @@ impl Turn<'_> {
             return Err(CommandError::fixed("EXECABORT Transaction discarded because of previous errors."));
         }
         let queue = std::mem::take(&mut client.transaction.queue);
-        let entries: Vec<&'static Entry> =
-            queue.iter().filter_map(|q| self.node.commands.by_id(q.command)).collect();
+        let entries: Vec<&'static Entry> = queue.iter().filter_map(|q| self.node.commands.by_id(q.command)).collect();
         let (mut plan, mut keys) = (Plan::None, Vec::new());
         let mut db = client.db;
         for (q, entry) in queue.iter().zip(&entries) {

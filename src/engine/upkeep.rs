@@ -3,6 +3,8 @@
 use crate::commands::Node;
 use crate::config::Config;
 use crate::keyspace::{Garbage, STRIPES};
+use crate::metrics::counters::Counter;
+use crate::metrics::recorder::Recorder;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,7 +21,14 @@ pub struct Expiry {
 
 impl Expiry {
     /// Deletes keys whose time has come, for at most `budget`. Returns true if a whole round was made.
-    pub fn run(&mut self, node: &Arc<Node>, config: &Config, now_ms: i64, budget: Duration) -> bool {
+    pub fn run(
+        &mut self,
+        node: &Arc<Node>,
+        config: &Config,
+        now_ms: i64,
+        budget: Duration,
+        recorder: &mut Recorder,
+    ) -> bool {
         if !node.active_expire.load(Ordering::Relaxed) || config.memory.import_mode {
             return true;
         }
@@ -68,7 +77,7 @@ impl Expiry {
                 break;
             }
         }
-        node.metrics.keyspace(0, 0, 0, space.changes.expired);
+        recorder.counters.add(Counter::ExpiredKeys, space.changes.expired);
         node.dirty.fetch_add(space.changes.expired, Ordering::Relaxed);
         whole
     }

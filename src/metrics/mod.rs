@@ -9,6 +9,7 @@ pub mod counters;
 pub mod errors;
 pub mod histogram;
 pub mod latency;
+pub mod recorder;
 pub mod sampler;
 mod section;
 pub mod slowlog;

@@ -114,7 +114,8 @@ pub fn docs(spec: &CommandSpec, subcommands: &[&CommandSpec]) -> Result<Node, Sy
         pairs.push(("replaced_by".into(), Node::bulk(replaced_by)));
     }
     if !spec.history.is_empty() {
-        let changes = spec.history.iter().map(|(since, change)| Node::Array(vec![Node::bulk(*since), Node::bulk(*change)]));
+        let changes =
+            spec.history.iter().map(|(since, change)| Node::Array(vec![Node::bulk(*since), Node::bulk(*change)]));
         pairs.push(("history".into(), Node::Set(changes.collect())));
     }
     let arguments = spec.argument_tree()?;
@@ -130,10 +131,8 @@ pub fn docs(spec: &CommandSpec, subcommands: &[&CommandSpec]) -> Result<Node, Sy
 }
 
 fn argument(argument: &Argument<'static>) -> Node {
-    let mut pairs: Vec<(Cow<'static, str>, Node)> = vec![
-        ("name".into(), Node::bulk(argument.name.clone())),
-        ("type".into(), Node::bulk(argument.kind.name())),
-    ];
+    let mut pairs: Vec<(Cow<'static, str>, Node)> =
+        vec![("name".into(), Node::bulk(argument.name.clone())), ("type".into(), Node::bulk(argument.kind.name()))];
     if argument.arguments.is_empty() {
         pairs.push(("display_text".into(), Node::bulk(argument.shown().to_owned())));
     }
@@ -147,11 +146,8 @@ fn argument(argument: &Argument<'static>) -> Node {
         ("deprecated_since", argument.deprecated_since),
     ];
     pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name.into(), Node::bulk(text?)))));
-    let flags = [
-        (argument.optional, "optional"),
-        (argument.multiple, "multiple"),
-        (argument.multiple_token, "multiple_token"),
-    ];
+    let flags =
+        [(argument.optional, "optional"), (argument.multiple, "multiple"), (argument.multiple_token, "multiple_token")];
     let flags: Vec<_> = flags.into_iter().filter_map(|(set, word)| set.then_some(Node::Status(word))).collect();
     if !flags.is_empty() {
         pairs.push(("flags".into(), Node::Set(flags)));
@@ -167,7 +163,8 @@ mod tests {
     use super::super::Group;
     use super::*;
 
-    const OBJECT: CommandSpec = CommandSpec::container("object", Group::Generic, "").since("2.2.3").doc("Looks inside.", "");
+    const OBJECT: CommandSpec =
+        CommandSpec::container("object", Group::Generic, "").since("2.2.3").doc("Looks inside.", "");
     const FREQ: CommandSpec = CommandSpec::sub("object", "freq", 3, Group::Generic, "readonly")
         .acl("keyspace")
         .since("4.0.0")

@@ -71,12 +71,7 @@ impl KeySpec {
 
     /// Keys that no rule finds.
     pub const fn unknown(flags: &str) -> Self {
-        Self {
-            begin: BeginSearch::Unknown,
-            find: FindKeys::Unknown,
-            flags: KeyFlags::from_words(flags),
-            notes: "",
-        }
+        Self { begin: BeginSearch::Unknown, find: FindKeys::Unknown, flags: KeyFlags::from_words(flags), notes: "" }
     }
 
     /// Goes on to `last` in steps; see [`FindKeys::Range`].
@@ -136,7 +131,8 @@ pub(super) const fn triple(specs: &[KeySpec]) -> (i32, i32, i32) {
     let mut whole: Option<(i32, i32, i32)> = None;
     let mut at = 0;
     while at < specs.len() {
-        if let (BeginSearch::Index(first), FindKeys::Range { last, step, limit: 0 }) = (specs[at].begin, specs[at].find) {
+        if let (BeginSearch::Index(first), FindKeys::Range { last, step, limit: 0 }) = (specs[at].begin, specs[at].find)
+        {
             let last = if last < 0 { last } else { first + last };
             whole = match whole {
                 None => Some((first, last, step)),

@@ -7,9 +7,9 @@
 //!
 //! Must never know: what a key holds, slots, users.
 
+use super::CommandSpec;
 use super::flags::{CommandFlags, KeyFlags};
 use super::key_spec::{BeginSearch, FindKeys, KeyCode, KeySpec};
-use super::CommandSpec;
 
 /// Why COMMAND GETKEYS has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,8 +348,9 @@ mod tests {
         CommandSpec::new("get", 2, Group::String, "readonly fast").keys(&[KeySpec::index(1, "RO access")]);
     const MSET: CommandSpec =
         CommandSpec::new("mset", -3, Group::String, "write").keys(&[KeySpec::index(1, "OW update").range(-1, 2, 0)]);
-    const BLPOP: CommandSpec = CommandSpec::new("blpop", -3, Group::List, "write blocking")
-        .keys(&[KeySpec::index(1, "RW access delete").range(-2, 1, 0)]);
+    const BLPOP: CommandSpec =
+        CommandSpec::new("blpop", -3, Group::List, "write blocking")
+            .keys(&[KeySpec::index(1, "RW access delete").range(-2, 1, 0)]);
     const RENAME: CommandSpec = CommandSpec::new("rename", 3, Group::Generic, "write")
         .keys(&[KeySpec::index(1, "RW access delete"), KeySpec::index(2, "OW update")]);
     const ZUNIONSTORE: CommandSpec = CommandSpec::new("zunionstore", -4, Group::SortedSet, "write")
@@ -358,8 +359,9 @@ mod tests {
         CommandSpec::new("msetex", -4, Group::String, "write").keys(&[KeySpec::index(1, "OW update").keynum(0, 1, 2)]);
     const EVAL: CommandSpec = CommandSpec::new("eval", -3, Group::Scripting, "no_mandatory_keys")
         .keys(&[KeySpec::index(2, "RW access update").keynum(0, 1, 1)]);
-    const XREAD: CommandSpec = CommandSpec::new("xread", -4, Group::Stream, "readonly")
-        .keys(&[KeySpec::keyword("STREAMS", 1, "RO access").range(-1, 1, 2)]);
+    const XREAD: CommandSpec =
+        CommandSpec::new("xread", -4, Group::Stream, "readonly")
+            .keys(&[KeySpec::keyword("STREAMS", 1, "RO access").range(-1, 1, 2)]);
     const SPUBLISH: CommandSpec =
         CommandSpec::new("spublish", 3, Group::PubSub, "pubsub").keys(&[KeySpec::index(1, "not_key")]);
     const PFMERGE: CommandSpec = CommandSpec::new("pfmerge", -2, Group::HyperLogLog, "write")
@@ -386,13 +388,13 @@ mod tests {
             KeySpec::keyword("KEYS", -2, "RW access delete incomplete").range(-1, 1, 0),
         ])
         .key_code(KeyCode::Migrate);
-    const ALL: [CommandSpec; 14] = [
-        GET, MSET, BLPOP, RENAME, ZUNIONSTORE, MSETEX, EVAL, XREAD, SPUBLISH, PFMERGE, SET, BITFIELD, SORT, MIGRATE,
-    ];
+    const ALL: [CommandSpec; 14] =
+        [GET, MSET, BLPOP, RENAME, ZUNIONSTORE, MSETEX, EVAL, XREAD, SPUBLISH, PFMERGE, SET, BITFIELD, SORT, MIGRATE];
 
     /// `""` stands for an empty argument. The answer reads `key:flag,flag key:flag`, or the error.
     fn getkeys(spec: &CommandSpec, line: &str) -> String {
-        let args: Vec<&[u8]> = line.split(' ').map(|arg| if arg == "\"\"" { &b""[..] } else { arg.as_bytes() }).collect();
+        let args: Vec<&[u8]> =
+            line.split(' ').map(|arg| if arg == "\"\"" { &b""[..] } else { arg.as_bytes() }).collect();
         match spec.extract_keys(&args) {
             Err(error) => error.to_string(),
             Ok(found) => found

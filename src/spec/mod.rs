@@ -213,11 +213,8 @@ impl CommandSpec {
     /// The key specs; `movablekeys` and the first-last-step triple follow from them.
     pub const fn keys(self, key_specs: &'static [KeySpec]) -> Self {
         assert!(key_specs.len() <= KeyRanges::SPECS_MAX, "more key specs than an extraction can hold");
-        let flags = if key_spec::are_movable(key_specs) {
-            self.flags.or(CommandFlags::MOVABLE_KEYS)
-        } else {
-            self.flags
-        };
+        let flags =
+            if key_spec::are_movable(key_specs) { self.flags.or(CommandFlags::MOVABLE_KEYS) } else { self.flags };
         Self { key_specs, flags, key_triple: key_spec::triple(key_specs), ..self }
     }
 
@@ -290,8 +287,7 @@ impl CommandSpec {
 
 /// The categories that follow from the flags. A read-only script is not a read of keys: it may do anything a script may.
 const fn derived_categories(flags: CommandFlags, group: Group) -> Categories {
-    let mut categories =
-        if flags.contains(CommandFlags::FAST) { Categories::FAST } else { Categories::SLOW };
+    let mut categories = if flags.contains(CommandFlags::FAST) { Categories::FAST } else { Categories::SLOW };
     if flags.contains(CommandFlags::WRITE) {
         categories = categories.or(Categories::WRITE);
     }

@@ -1,3 +1,15 @@
 //! The data types and their compact encodings. No time, no locks, no sockets.
+//!
+//! Everything that has a name, be it a key, a hash field, a set or sorted set member, is a [`record::Record`]: one
+//! allocation with the name and what belongs to it. Many of them stand in a [`table::Table`].
 
+pub mod hash;
+pub mod intset;
+pub mod list;
+pub mod listpack;
+pub mod object;
 pub mod order;
+pub mod record;
+pub mod set;
+pub mod table;
+pub mod zset;

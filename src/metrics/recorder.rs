@@ -1,0 +1,66 @@
+//! All statistics of a server, and each thread's right to add to them.
+
+use super::command_stats::{CommandRecorder, CommandStats};
+use super::counters::{Counter, CounterRecorder, Counters};
+use super::errors::{ErrorStats, Origin};
+use super::latency::LatencyMonitor;
+use super::sampler::Sampler;
+use super::slowlog::CommandLogs;
+
+/// What readers see.
+pub struct Metrics {
+    pub commands: CommandStats,
+    pub counters: Counters,
+    pub errors: ErrorStats,
+    pub logs: CommandLogs,
+    pub latency: LatencyMonitor,
+    pub ops: Sampler,
+    pub net_input: Sampler,
+    pub net_output: Sampler,
+}
+
+/// One thread's side.
+pub struct Recorder {
+    pub commands: CommandRecorder,
+    pub counters: CounterRecorder,
+}
+
+impl Metrics {
+    /// For `commands` commands and `threads` threads that count.
+    pub fn new(commands: usize, threads: usize) -> (Metrics, Vec<Recorder>) {
+        let (command_stats, command_recorders) = CommandStats::new(commands, threads);
+        let (counters, counter_recorders) = Counters::new(threads);
+        let metrics = Metrics {
+            commands: command_stats,
+            counters,
+            errors: ErrorStats::new(),
+            logs: CommandLogs::new(),
+            latency: LatencyMonitor::new(),
+            ops: Sampler::new(),
+            net_input: Sampler::new(),
+            net_output: Sampler::new(),
+        };
+        let recorders = command_recorders
+            .into_iter()
+            .zip(counter_recorders)
+            .map(|(commands, counters)| Recorder { commands, counters })
+            .collect();
+        (metrics, recorders)
+    }
+
+    /// Counts an error reply by its kind; `text` has no leading `-`.
+    pub fn error(&self, recorder: &mut Recorder, text: &[u8]) {
+        self.errors.record(text, Origin::Own);
+        recorder.counters.add(Counter::ErrorReplies, 1);
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        self.commands.reset();
+        self.counters.reset();
+        self.errors.reset();
+        self.ops.reset();
+        self.net_input.reset();
+        self.net_output.reset();
+    }
+}
