@@ -47,7 +47,7 @@ impl List {
     /// A list loaded node by node, in the form its size asks for.
     #[must_use]
     pub fn from_quicklist(mut quick: QuickList, limits: &Limits) -> Self {
-        match quick.take_single(|bytes, count| !limits.exceeded(bytes, count)) {
+        match quick.take_single(|bytes, count| limits.within(bytes, count)) {
             Some(pack) => Self::Listpack(pack),
             None => Self::Quick(Box::new(quick)),
         }
@@ -294,17 +294,16 @@ impl List {
     /// Moves the element at an end of this list to an end of the same list (LMOVE within a key); whether there was one.
     pub fn rotate(&mut self, from: End, to: End, limits: &Limits) -> bool {
         let Some(item) = self.peek(from) else { return false };
-        if from != to {
-            match item {
-                Item::Int(value) => {
-                    self.drop_end(from);
-                    self.push_one(to, value, limits);
-                }
-                Item::Str(text) => {
-                    let text = text.to_vec();
-                    self.drop_end(from);
-                    self.push_one(to, Item::Str(&text), limits);
-                }
+        // From and to the same end as well: pushing may change the form, and the original's form shows it.
+        match item {
+            Item::Int(value) => {
+                self.drop_end(from);
+                self.push_one(to, value, limits);
+            }
+            Item::Str(text) => {
+                let text = text.to_vec();
+                self.drop_end(from);
+                self.push_one(to, Item::Str(&text), limits);
             }
         }
         self.settle(limits);
@@ -358,7 +357,7 @@ impl List {
     /// Becomes a listpack again if it has shrunk enough.
     fn settle(&mut self, limits: &Limits) {
         if let Self::Quick(quick) = self
-            && let Some(pack) = quick.take_single(|bytes, count| limits.is_half(bytes, count))
+            && let Some(pack) = quick.take_single(|bytes, count| limits.within_half(bytes, count))
         {
             *self = Self::Listpack(pack);
         }

@@ -58,11 +58,18 @@ impl Limits {
         bytes > self.bytes_max || count > self.count_max
     }
 
-    /// Whether a listpack is small enough for a quicklist to become one: at most half of the limits, so that a list at
-    /// the limit does not change its form with every push and pop.
+    /// Whether a quicklist of a single listpack of this size is small enough to be that listpack: within the limit asked
+    /// for, be it by bytes or by count; the safety limit is no reason against it.
     #[must_use]
-    pub fn is_half(&self, bytes: usize, count: usize) -> bool {
-        bytes <= self.bytes_max / 2 && count <= self.count_max / 2
+    pub fn within(&self, bytes: usize, count: usize) -> bool {
+        if self.count_max == usize::MAX { bytes <= self.bytes_max } else { count <= self.count_max }
+    }
+
+    /// Like [`Self::within`] for a list that has shrunk: at most half of the limit, so that a list at the limit does not
+    /// change its form with every push and pop.
+    #[must_use]
+    pub fn within_half(&self, bytes: usize, count: usize) -> bool {
+        if self.count_max == usize::MAX { bytes <= self.bytes_max / 2 } else { count <= self.count_max / 2 }
     }
 
     /// Whether an element of this text length stands in a node of its own.
@@ -360,6 +367,11 @@ impl QuickList {
                 return;
             }
         }
+        if spot.position.is_none() && self.fits(spot.node + 1, item, limits) {
+            self.edit(spot.node + 1, |pack| pack.push_front(item));
+            self.remove_node(spot.node);
+            return;
+        }
         let offset = self.offset_of(spot);
         let count = self.nodes[spot.node].count();
         let new = Node::of(item, limits);
@@ -378,7 +390,10 @@ impl QuickList {
         if let Some(after) = after {
             self.insert_node(at + 1, after);
         }
-        self.merge_around(at, limits);
+        // A node of one element stays apart from its neighbours, as its form decides whether the list can be a listpack.
+        if count > 1 {
+            self.merge_around(at, limits);
+        }
     }
 
     /// Removes up to `count` elements from the one at `start` on; how many were removed.
