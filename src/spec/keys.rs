@@ -7,9 +7,9 @@
 //!
 //! Must never know: what a key holds, slots, users.
 
+use super::CommandSpec;
 use super::flags::{CommandFlags, KeyFlags};
 use super::key_spec::{BeginSearch, FindKeys, KeyCode, KeySpec};
-use super::CommandSpec;
 
 /// Why COMMAND GETKEYS has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,9 +229,7 @@ fn resolve<A: AsRef<[u8]>>(spec: &KeySpec, args: &[A]) -> Result<Option<KeyRange
         FindKeys::Keynum { at, first, step } => {
             let at = usize::try_from(begin + i64::from(at)).map_err(|_| DoesNotFit)?;
             let count = args.get(at).and_then(|text| parse_count(text.as_ref())).ok_or(DoesNotFit)?;
-            if count == 0 {
-                return Ok(Some(KeyRange { first: 1, step: 1, count: 0, flags: spec.flags }));
-            }
+            // No keys at all is for `no_mandatory_keys` to allow; here it is a range that ends before it begins.
             let first = begin + i64::from(first);
             (first, first + (i64::from(count) - 1) * i64::from(step), step)
         }
@@ -310,7 +308,7 @@ fn sort_target<A: AsRef<[u8]>>(args: &[A]) -> Option<usize> {
         let word = word.as_ref();
         if word.eq_ignore_ascii_case(b"STORE") && at + 1 < args.len() {
             target = Some(at + 1);
-            at += 2;
+            at += 1;
         } else if word.eq_ignore_ascii_case(b"LIMIT") {
             at += 3;
         } else if word.eq_ignore_ascii_case(b"BY") || word.eq_ignore_ascii_case(b"GET") {
@@ -348,8 +346,9 @@ mod tests {
         CommandSpec::new("get", 2, Group::String, "readonly fast").keys(&[KeySpec::index(1, "RO access")]);
     const MSET: CommandSpec =
         CommandSpec::new("mset", -3, Group::String, "write").keys(&[KeySpec::index(1, "OW update").range(-1, 2, 0)]);
-    const BLPOP: CommandSpec = CommandSpec::new("blpop", -3, Group::List, "write blocking")
-        .keys(&[KeySpec::index(1, "RW access delete").range(-2, 1, 0)]);
+    const BLPOP: CommandSpec =
+        CommandSpec::new("blpop", -3, Group::List, "write blocking")
+            .keys(&[KeySpec::index(1, "RW access delete").range(-2, 1, 0)]);
     const RENAME: CommandSpec = CommandSpec::new("rename", 3, Group::Generic, "write")
         .keys(&[KeySpec::index(1, "RW access delete"), KeySpec::index(2, "OW update")]);
     const ZUNIONSTORE: CommandSpec = CommandSpec::new("zunionstore", -4, Group::SortedSet, "write")
@@ -358,8 +357,9 @@ mod tests {
         CommandSpec::new("msetex", -4, Group::String, "write").keys(&[KeySpec::index(1, "OW update").keynum(0, 1, 2)]);
     const EVAL: CommandSpec = CommandSpec::new("eval", -3, Group::Scripting, "no_mandatory_keys")
         .keys(&[KeySpec::index(2, "RW access update").keynum(0, 1, 1)]);
-    const XREAD: CommandSpec = CommandSpec::new("xread", -4, Group::Stream, "readonly")
-        .keys(&[KeySpec::keyword("STREAMS", 1, "RO access").range(-1, 1, 2)]);
+    const XREAD: CommandSpec =
+        CommandSpec::new("xread", -4, Group::Stream, "readonly")
+            .keys(&[KeySpec::keyword("STREAMS", 1, "RO access").range(-1, 1, 2)]);
     const SPUBLISH: CommandSpec =
         CommandSpec::new("spublish", 3, Group::PubSub, "pubsub").keys(&[KeySpec::index(1, "not_key")]);
     const PFMERGE: CommandSpec = CommandSpec::new("pfmerge", -2, Group::HyperLogLog, "write")
@@ -386,13 +386,13 @@ mod tests {
             KeySpec::keyword("KEYS", -2, "RW access delete incomplete").range(-1, 1, 0),
         ])
         .key_code(KeyCode::Migrate);
-    const ALL: [CommandSpec; 14] = [
-        GET, MSET, BLPOP, RENAME, ZUNIONSTORE, MSETEX, EVAL, XREAD, SPUBLISH, PFMERGE, SET, BITFIELD, SORT, MIGRATE,
-    ];
+    const ALL: [CommandSpec; 14] =
+        [GET, MSET, BLPOP, RENAME, ZUNIONSTORE, MSETEX, EVAL, XREAD, SPUBLISH, PFMERGE, SET, BITFIELD, SORT, MIGRATE];
 
     /// `""` stands for an empty argument. The answer reads `key:flag,flag key:flag`, or the error.
     fn getkeys(spec: &CommandSpec, line: &str) -> String {
-        let args: Vec<&[u8]> = line.split(' ').map(|arg| if arg == "\"\"" { &b""[..] } else { arg.as_bytes() }).collect();
+        let args: Vec<&[u8]> =
+            line.split(' ').map(|arg| if arg == "\"\"" { &b""[..] } else { arg.as_bytes() }).collect();
         match spec.extract_keys(&args) {
             Err(error) => error.to_string(),
             Ok(found) => found
@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn counted_keys_are_found_and_counts_are_checked() {
         assert_eq!(getkeys(&ZUNIONSTORE, "ZUNIONSTORE d 2 a b"), "d:OW,update a:RO,access b:RO,access");
-        for count in ["0x1", "3", "-1", "x", "01", "+2", "99999999999", "4294967297", "18446744073709551617"] {
+        for count in ["0", "0x1", "3", "-1", "x", "01", "+2", "99999999999", "4294967297", "18446744073709551617"] {
             assert_eq!(getkeys(&ZUNIONSTORE, &format!("ZUNIONSTORE d {count} a b")), BAD, "{count}");
         }
         assert_eq!(getkeys(&MSETEX, "MSETEX 2 a 1 b 2"), "a:OW,update b:OW,update");

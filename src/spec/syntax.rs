@@ -388,7 +388,10 @@ mod tests {
         assert_eq!(by.summary, Some("One."));
         assert_eq!(only("key:key").key_spec, Some(0));
         let about = only("\"~\"=approximately:token");
-        assert_eq!((about.token, about.name.as_str(), about.kind), (Some("~"), "approximately", ArgumentKind::PureToken));
+        assert_eq!(
+            (about.token, about.name.as_str(), about.kind),
+            (Some("~"), "approximately", ArgumentKind::PureToken)
+        );
         assert_eq!(only("\"\"=empty-string:token").token, Some(""));
         assert!(only("id@1.2...").multiple);
     }
@@ -402,7 +405,8 @@ mod tests {
 
     #[test]
     fn the_human_line_reads_like_a_manual() {
-        let set = "key:key value [condition{NX|XX|IFEQ=comparison-value}] [GET] [expiration{EX=seconds:integer|KEEPTTL}]";
+        let set =
+            "key:key value [condition{NX|XX|IFEQ=comparison-value}] [GET] [expiration{EX=seconds:integer|KEEPTTL}]";
         assert_eq!(line(set), "key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | KEEPTTL]");
         assert_eq!(line("key:key... timeout:double"), "key [key ...] timeout");
         assert_eq!(line("data(key:key value)..."), "key value [key value ...]");
@@ -417,7 +421,9 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_read_says_where() {
         let too_deep = format!("{}a{}", "b(".repeat(9), ")".repeat(9));
-        for text in ["a{", "a(b", "[a", "a:color", "a]", "a{}", "b()", "a@x", "a/b", "\"x", "a|b", "é", "a'b", &too_deep] {
+        for text in
+            ["a{", "a(b", "[a", "a:color", "a]", "a{}", "b()", "a@x", "a/b", "\"x", "a|b", "é", "a'b", &too_deep]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("a b:color").map_err(|error| error.offset), Err(9));
