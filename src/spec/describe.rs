@@ -152,7 +152,7 @@ fn argument(argument: &Argument<'static>) -> Node {
     pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name.into(), Node::bulk(text?)))));
     let flags =
         [(argument.optional, "optional"), (argument.multiple, "multiple"), (argument.multiple_token, "multiple_token")];
-    let flags: Vec<_> = flags.into_iter().filter_map(|(set, word)| set.then(|| Node::status(word))).collect();
+    let flags: Vec<_> = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| Node::status(word)).collect();
     if !flags.is_empty() {
         pairs.push(("flags".into(), Node::Set(flags)));
     }
