@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What one thread asks of the worker that owns a client.
 pub enum Message {
     /// A new connection; its place among `maxclients` is taken.
-    Attach(Box<crate::net::stream::Stream>),
+    Attach(Box<crate::net::Stream>),
     /// End the client's connection; what is already written is sent first if `flush`.
     Kill { client: u64, flush: bool },
     /// The answer to a blocked command that another worker served.

@@ -154,10 +154,8 @@ impl Batch {
             Source::Own(i) => &self.own[i as usize][start..],
         };
         let entry = table.find(spans[0].of(bytes));
-        let hash = entry
-            .and_then(|e| e.single_key)
-            .and_then(|i| spans.get(i as usize))
-            .map(|s| KeyHash::of(s.of(bytes)));
+        let hash =
+            entry.and_then(|e| e.single_key).and_then(|i| spans.get(i as usize)).map(|s| KeyHash::of(s.of(bytes)));
         let spans = (spans_from as u32, self.spans.len() as u32);
         self.requests.push(Request { source, start, end, spans, entry, hash });
     }

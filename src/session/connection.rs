@@ -1,7 +1,7 @@
 //! A connection: the stream and the client on it.
 
 use crate::client::Client;
-use crate::net::stream::{Scratch, Stream, StreamError};
+use crate::net::{Scratch, Stream, StreamError};
 use crate::resp::reply::Reply;
 use std::io::IoSlice;
 
@@ -29,7 +29,7 @@ impl Connection {
             self.client.output.push_reply(reply, from, to, 0);
             return self.drain(scratch);
         }
-        let mut slices: [IoSlice<'_>; SLICES_MAX] = [const { IoSlice::new(&[]) }; SLICES_MAX];
+        let mut slices: [IoSlice<'_>; SLICES_MAX] = std::array::from_fn(|_| IoSlice::new(&[]));
         let (mut n, mut at, mut total) = (0, from, 0);
         for s in reply.shared.iter().filter(|s| s.at >= from && s.at <= to) {
             if n + 3 > SLICES_MAX {

@@ -16,4 +16,4 @@ mod batch;
 mod connection;
 mod worker;
 
-pub use worker::{Worker, WorkerParts};
+pub use worker::{Worker, WorkerParts, poll_and_mailbox};
