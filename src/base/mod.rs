@@ -1,1 +1,3 @@
 //! What needs nothing of ours: time, slots, checksums, glob patterns, number text.
+
+pub mod cpu;

@@ -3,4 +3,5 @@
 pub mod certificate;
 pub mod config;
 pub mod generate;
+pub mod probe;
 pub mod session;
