@@ -7,6 +7,8 @@
 //!
 //! It must never know what the bytes mean, whose they are, or where the parameters came from.
 
+pub mod dial;
+pub mod listener;
 mod permit;
 mod stream;
 pub mod tls;
