@@ -5,3 +5,6 @@ pub mod config;
 pub mod generate;
 pub mod probe;
 pub mod session;
+
+#[cfg(test)]
+mod tests;
