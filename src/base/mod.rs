@@ -1,6 +1,7 @@
 //! What needs nothing of ours: time, slots, hashing, checksums, glob patterns, number text.
 
 pub mod clock;
+pub mod cpu;
 pub mod crc64;
 pub mod extended;
 pub mod glob;
