@@ -1,7 +1,7 @@
 //! The value of a list key.
 
 /// A list.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct List {}
 
 impl List {

@@ -5,18 +5,12 @@ use crate::commands::arguments::integer;
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
 use crate::spec::{CommandSpec, Group, KeySpec};
-use crate::value::record::{Content, Record};
+use crate::value::record::Content;
 
 /// Refuses a string of `len` and `more` bytes if it would be longer than clients may send.
 pub fn check_len(cx: &DataContext<'_, '_>, len: usize, more: usize) -> Outcome {
     let fits = len.checked_add(more).is_some_and(|n| n as u64 <= cx.config.limits.proto_max_bulk_len);
     if fits { Ok(()) } else { Err(CommandError::StringTooLong) }
-}
-
-/// Puts a computed value in place of a record's, marked as changed piecewise.
-pub fn store_raw(record: &mut Record, mut value: Vec<u8>) {
-    record.set_content(access::text(&mut value));
-    record.set_raw(true);
 }
 
 const APPEND_SPEC: CommandSpec = CommandSpec::new("append", 3, Group::String, "write denyoom fast")
@@ -43,7 +37,7 @@ fn append(cx: &mut DataContext<'_, '_>) -> Outcome {
         } else {
             let mut value = access::copy(Some(&record), more.len())?;
             value.extend_from_slice(more);
-            store_raw(&mut record, value);
+            access::store_raw(&mut record, value);
         }
     }
     cx.space.changed(key, EventClass::STRING, "append");
@@ -75,26 +69,11 @@ fn setrange(cx: &mut DataContext<'_, '_>) -> Outcome {
     }
     check_len(cx, offset, patch.len())?;
     let end = offset + patch.len();
-    let write = |value: &mut Vec<u8>| {
-        if value.len() < end {
-            value.resize(end, 0);
-        }
-        value[offset..end].copy_from_slice(patch);
-    };
+    if old_len.is_none() {
+        cx.space.add(key, Content::String(b""), None);
+    }
     if let Some(mut record) = cx.space.find_mut(key) {
-        if let Some(big) = record.big_mut() {
-            write(big);
-        } else {
-            let more = end.saturating_sub(old_len.unwrap_or(0));
-            let mut value = access::copy(Some(&record), more)?;
-            write(&mut value);
-            store_raw(&mut record, value);
-        }
-    } else {
-        let mut value = Vec::with_capacity(end);
-        write(&mut value);
-        let mut record = cx.space.add(key, Content::String(b""), None);
-        store_raw(&mut record, value);
+        access::edit(&mut record, end, |value| value[offset..end].copy_from_slice(patch))?;
     }
     cx.space.changed(key, EventClass::STRING, "setrange");
     cx.reply.integer(old_len.unwrap_or(0).max(end) as i64);

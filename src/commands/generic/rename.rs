@@ -1,0 +1,89 @@
+//! Keys under another name or in another database.
+
+use crate::commands::arguments::integer;
+use crate::commands::{Command, CommandError, DataContext, Outcome};
+use crate::keyspace::EventClass;
+use crate::spec::{CommandSpec, Group, KeySpec};
+
+const RENAME_SPEC: CommandSpec = CommandSpec::new("rename", 3, Group::Generic, "write")
+    .acl("keyspace")
+    .since("1.0.0")
+    .keys(&[KeySpec::index(1, "RW access delete"), KeySpec::index(2, "OW update")])
+    .args("key:key newkey:key#1")
+    .doc("Renames a key, whatever the new name held before.", "O(1)");
+
+pub static RENAME: Command = Command::data(RENAME_SPEC, rename);
+fn rename(cx: &mut DataContext<'_, '_>) -> Outcome {
+    to_name(cx, true)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+const RENAMENX_SPEC: CommandSpec = CommandSpec::new("renamenx", 3, Group::Generic, "write fast")
+    .acl("keyspace")
+    .since("1.0.0")
+    .keys(&[KeySpec::index(1, "RW access delete"), KeySpec::index(2, "OW insert")])
+    .history(&[("3.2.0", "The same name twice is no error.")])
+    .args("key:key newkey:key#1")
+    .doc("Renames a key unless the new name exists.", "O(1)");
+
+pub static RENAMENX: Command = Command::data(RENAMENX_SPEC, renamenx);
+fn renamenx(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let renamed = to_name(cx, false)?;
+    cx.reply.integer(i64::from(renamed));
+    Ok(())
+}
+
+fn to_name(cx: &mut DataContext<'_, '_>, replace: bool) -> Result<bool, CommandError> {
+    let (source, target) = (cx.key(1), cx.key(2));
+    if cx.space.find_mut(source).is_none() {
+        return Err(CommandError::NoSuchKey);
+    }
+    if source.name == target.name {
+        return Ok(false);
+    }
+    if cx.space.alive(target) {
+        if !replace {
+            return Ok(false);
+        }
+        cx.space.delete(target);
+    }
+    if let Some(record) = cx.space.remove(source) {
+        cx.space.add_moved(target, record);
+    }
+    cx.space.changed(source, EventClass::GENERIC, "rename_from");
+    // One change, but two keys whose watchers and waiters learn of it.
+    cx.space.mark(target);
+    cx.space.event(EventClass::GENERIC, "rename_to", target);
+    Ok(true)
+}
+
+const MOVE_SPEC: CommandSpec = CommandSpec::new("move", 3, Group::Generic, "write fast")
+    .acl("keyspace")
+    .since("1.0.0")
+    .keys(&[KeySpec::index(1, "RW access update")])
+    .args("key:key db:integer")
+    .doc("Takes a key to another database.", "O(1)");
+
+pub static MOVE: Command = Command::data(MOVE_SPEC, move_key);
+fn move_key(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let source = cx.key(1);
+    let db = integer(cx.args.at(2))?;
+    let db = u32::try_from(db).ok().filter(|db| *db < cx.space.databases()).ok_or(CommandError::DbIndexOutOfRange)?;
+    if db == cx.db {
+        return Err(CommandError::fixed("ERR source and destination objects are the same"));
+    }
+    let target = source.in_db(db);
+    if cx.space.find_mut(source).is_none() || cx.space.alive(target) {
+        cx.reply.integer(0);
+        return Ok(());
+    }
+    if let Some(record) = cx.space.remove(source) {
+        cx.space.add_moved(target, record);
+    }
+    cx.space.changed(source, EventClass::GENERIC, "move_from");
+    cx.space.mark(target);
+    cx.space.event(EventClass::GENERIC, "move_to", target);
+    cx.reply.integer(1);
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Waiting for replicas and for the disk. There are neither replicas nor a log yet: zero of them have what was written.
+
+use crate::client::TimeoutReply;
+use crate::commands::arguments::{integer, integer_in};
+use crate::commands::{Command, CommandError, DataContext, Outcome};
+use crate::spec::{CommandSpec, Group};
+
+/// A timeout in milliseconds.
+fn timeout_ms(arg: &[u8]) -> Result<u64, CommandError> {
+    let ms = integer(arg).map_err(|_| CommandError::fixed("ERR timeout is not an integer or out of range"))?;
+    u64::try_from(ms).map_err(|_| CommandError::fixed("ERR timeout is negative"))
+}
+
+const WAIT_SPEC: CommandSpec = CommandSpec::new("wait", 3, Group::Generic, "blocking")
+    .acl("connection")
+    .since("3.0.0")
+    .tips("request_policy:all_shards response_policy:agg_min")
+    .args("numreplicas:integer timeout:integer")
+    .doc("Waits until replicas have the writes of this connection.", "O(1)");
+
+pub static WAIT: Command = Command::data(WAIT_SPEC, wait);
+fn wait(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let replicas = integer(cx.args.at(1))?;
+    let timeout_ms = timeout_ms(cx.args.at(2))?;
+    if replicas <= 0 {
+        cx.reply.integer(0);
+    } else {
+        cx.block_on(&[], timeout_ms, TimeoutReply::Integer(0));
+    }
+    Ok(())
+}
+
+const WAITAOF_SPEC: CommandSpec = CommandSpec::new("waitaof", 4, Group::Generic, "blocking")
+    .acl("connection")
+    .since("7.2.0")
+    .tips("request_policy:all_shards response_policy:agg_min")
+    .args("numlocal:integer numreplicas:integer timeout:integer")
+    .doc("Waits until the writes of this connection are on disk, here and on replicas.", "O(1)");
+
+pub static WAITAOF: Command = Command::data(WAITAOF_SPEC, waitaof);
+fn waitaof(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let range = CommandError::fixed("ERR value is out of range, value must between 0 and 1");
+    let local = integer_in(cx.args.at(1), 0, 1, range)?;
+    let replicas = integer_in(cx.args.at(2), 0, i64::MAX, CommandError::MustBePositive)?;
+    timeout_ms(cx.args.at(3))?;
+    if local > 0 {
+        return Err(CommandError::fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
+    }
+    if replicas > 0 && cx.may_block {
+        return Err(CommandError::fixed("ERR 'waitaof' is not there yet for replicas: they come with replication"));
+    }
+    cx.reply.array(2);
+    cx.reply.integer(0);
+    cx.reply.integer(0);
+    Ok(())
+}
