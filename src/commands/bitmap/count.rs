@@ -24,14 +24,14 @@ impl Given {
         if let Some(start) = cx.args.get(at) {
             given.start = integer(start)?;
         }
-        if let Some(end) = cx.args.get(at + 1) {
-            given.end = Some(integer(end)?);
-        }
         if let Some(unit) = cx.args.get(at + 2) {
             given.bits = is(unit, "BIT");
             if !given.bits && !is(unit, "BYTE") {
                 return Err(CommandError::Syntax);
             }
+        }
+        if let Some(end) = cx.args.get(at + 1) {
+            given.end = Some(integer(end)?);
         }
         Ok(given)
     }

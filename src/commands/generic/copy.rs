@@ -1,6 +1,6 @@
 //! Copies of keys.
 
-use crate::commands::arguments::{Options, integer};
+use crate::commands::arguments::Options;
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
 use crate::spec::{CommandSpec, Group, KeySpec};
@@ -21,9 +21,7 @@ fn copy(cx: &mut DataContext<'_, '_>) -> Outcome {
         if words.take("REPLACE") {
             replace = true;
         } else if words.left() > 1 && words.take("DB") {
-            let given = integer(words.value()?)?;
-            let there = u32::try_from(given).ok().filter(|db| *db < cx.space.databases());
-            db = there.ok_or(CommandError::DbIndexOutOfRange)?;
+            db = super::rename::database(cx, words.value()?)?;
         } else {
             return Err(CommandError::Syntax);
         }

@@ -160,7 +160,7 @@ const TTL_SPEC: CommandSpec = CommandSpec::new("ttl", 2, Group::Generic, "readon
 pub static TTL: Command = Command::data(TTL_SPEC, ttl);
 fn ttl(cx: &mut DataContext<'_, '_>) -> Outcome {
     let now = cx.now_ms();
-    tell(cx, |deadline| ((deadline - now).max(0).saturating_add(500)) / 1000)
+    tell(cx, |deadline| seconds((deadline - now).max(0)))
 }
 
 const PTTL_SPEC: CommandSpec = CommandSpec::new("pttl", 2, Group::Generic, "readonly fast")
@@ -187,7 +187,7 @@ const EXPIRETIME_SPEC: CommandSpec = CommandSpec::new("expiretime", 2, Group::Ge
 
 pub static EXPIRETIME: Command = Command::data(EXPIRETIME_SPEC, expiretime);
 fn expiretime(cx: &mut DataContext<'_, '_>) -> Outcome {
-    tell(cx, |deadline| deadline.saturating_add(500) / 1000)
+    tell(cx, seconds)
 }
 
 const PEXPIRETIME_SPEC: CommandSpec = CommandSpec::new("pexpiretime", 2, Group::Generic, "readonly fast")
@@ -200,6 +200,11 @@ const PEXPIRETIME_SPEC: CommandSpec = CommandSpec::new("pexpiretime", 2, Group::
 pub static PEXPIRETIME: Command = Command::data(PEXPIRETIME_SPEC, pexpiretime);
 fn pexpiretime(cx: &mut DataContext<'_, '_>) -> Outcome {
     tell(cx, |deadline| deadline)
+}
+
+/// Rounded to the nearest second; the 64-bit range's end does not cut the rounding short.
+fn seconds(ms: i64) -> i64 {
+    ms / 1000 + i64::from(ms % 1000 >= 500)
 }
 
 /// -2 without the key, -1 without a deadline.

@@ -5,9 +5,12 @@ use crate::commands::arguments::{integer, integer_in};
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::spec::{CommandSpec, Group};
 
-/// A timeout in milliseconds.
-fn timeout_ms(arg: &[u8]) -> Result<u64, CommandError> {
+/// A timeout in milliseconds, whose end the clock can still tell.
+fn timeout_ms(cx: &DataContext<'_, '_>, arg: &[u8]) -> Result<u64, CommandError> {
     let ms = integer(arg).map_err(|_| CommandError::fixed("ERR timeout is not an integer or out of range"))?;
+    if ms.checked_add(cx.now_ms()).is_none() {
+        return Err(CommandError::fixed("ERR timeout is out of range"));
+    }
     u64::try_from(ms).map_err(|_| CommandError::fixed("ERR timeout is negative"))
 }
 
@@ -21,7 +24,7 @@ const WAIT_SPEC: CommandSpec = CommandSpec::new("wait", 3, Group::Generic, "bloc
 pub static WAIT: Command = Command::data(WAIT_SPEC, wait);
 fn wait(cx: &mut DataContext<'_, '_>) -> Outcome {
     let replicas = integer(cx.args.at(1))?;
-    let timeout_ms = timeout_ms(cx.args.at(2))?;
+    let timeout_ms = timeout_ms(cx, cx.args.at(2))?;
     if replicas <= 0 {
         cx.reply.integer(0);
     } else {
@@ -42,7 +45,7 @@ fn waitaof(cx: &mut DataContext<'_, '_>) -> Outcome {
     let range = CommandError::fixed("ERR value is out of range, value must between 0 and 1");
     let local = integer_in(cx.args.at(1), 0, 1, range)?;
     let replicas = integer_in(cx.args.at(2), 0, i64::MAX, CommandError::MustBePositive)?;
-    timeout_ms(cx.args.at(3))?;
+    timeout_ms(cx, cx.args.at(3))?;
     if local > 0 {
         return Err(CommandError::fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }

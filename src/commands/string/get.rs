@@ -84,18 +84,11 @@ pub static GETEX: Command = Command::data(GETEX_SPEC, getex);
 fn getex(cx: &mut DataContext<'_, '_>) -> Outcome {
     let key = cx.key(1);
     let options = StringOptions::parse(cx.args, 2, Of::Getex)?;
-    let (now_ms, command) = (cx.now_ms(), cx.command_name());
-    let (had, deadline) = match cx.space.find(key) {
+    let deadline = options.deadline(cx.now_ms(), cx.command_name())?;
+    let had = match cx.space.find(key) {
         Some(record) => {
-            let mark = cx.reply.mark();
             access::reply(cx.reply, &record)?;
-            match options.deadline(now_ms, command) {
-                Ok(deadline) => (record.deadline(), deadline),
-                Err(e) => {
-                    cx.reply.rewind(mark);
-                    return Err(e);
-                }
-            }
+            record.deadline()
         }
         None => {
             cx.reply.null();

@@ -96,10 +96,10 @@ const MSETEX_SPEC: CommandSpec = CommandSpec::new("msetex", -4, Group::String, "
 pub static MSETEX: Command = Command::data(MSETEX_SPEC, msetex);
 fn msetex(cx: &mut DataContext<'_, '_>) -> Outcome {
     let pairs = integer(cx.args.at(1)).ok().filter(|n| (1..=i64::from(i32::MAX)).contains(n));
-    let pairs = pairs.ok_or(CommandError::fixed("ERR invalid numkeys value"))? as usize;
+    let pairs = pairs.ok_or(CommandError::fixed("ERR invalid numkeys value or out of range"))? as usize;
     let end = 2 + pairs * 2;
     if end > cx.args.len() {
-        return Err(CommandError::wrong_arity(cx.command_name()));
+        return Err(CommandError::Syntax);
     }
     let options = StringOptions::parse(cx.args, end, Of::Msetex)?;
     let deadline = options.deadline(cx.now_ms(), cx.command_name())?;
