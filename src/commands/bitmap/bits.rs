@@ -68,3 +68,29 @@ fn getbit(cx: &mut DataContext<'_, '_>) -> Outcome {
     cx.reply.integer(i64::from(on));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn a_bit_is_set_where_it_stands_and_only_a_change_counts() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("SETBIT k 7 1", ":0\r\n"),
+            ("SETBIT k 7 1", ":1\r\n"),
+            ("SETBIT k 15 0", ":0\r\n"),
+            ("GET k", "$2\r\n\u{1}\0\r\n"),
+            ("GETBIT k 7", ":1\r\n"),
+            ("GETBIT k 4294967295", ":0\r\n"),
+            ("GETBIT k 4294967296", "-ERR bit offset is not an integer or out of range\r\n"),
+            ("SETBIT k -1 1", "-ERR bit offset is not an integer or out of range\r\n"),
+            ("SETBIT k 0 2", "-ERR bit is not an integer or out of range\r\n"),
+            ("SET n 1", "+OK\r\n"),
+            ("SETBIT n 6 1", ":0\r\n"),
+            ("GET n", "$1\r\n3\r\n"),
+        ]);
+        assert_eq!(b.effects, ["SETBIT k 7 1", "SETBIT k 15 0", "SET n 1", "SETBIT n 6 1"]);
+    }
+}

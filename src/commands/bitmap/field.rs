@@ -142,13 +142,13 @@ fn parse(cx: &DataContext<'_, '_>, read_only: bool) -> Result<Vec<Operation>, Co
         let field = Field::parse(cx, kind, at)?;
         let action = match action {
             Action::Get => Action::Get,
-            _ if read_only => {
-                return Err(CommandError::fixed("ERR BITFIELD_RO only supports the GET subcommand"));
-            }
             Action::Set(_) => Action::Set(integer(words.value()?)?),
             Action::Add(_) => Action::Add(integer(words.value()?)?),
         };
         operations.push(Operation { field, action, overflow });
+    }
+    if read_only && operations.iter().any(|o| o.action != Action::Get) {
+        return Err(CommandError::fixed("ERR BITFIELD_RO only supports the GET subcommand"));
     }
     Ok(operations)
 }
@@ -240,4 +240,51 @@ fn read(cx: &mut DataContext<'_, '_>, operations: &[Operation]) -> Outcome {
         cx.reply.integer(o.field.read(value) as i64);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_value_that_does_not_fit_wraps_saturates_or_fails() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("BITFIELD k SET u8 0 255 INCRBY u8 0 1 GET u8 0", "*3\r\n:0\r\n:0\r\n:0\r\n"),
+            ("BITFIELD k OVERFLOW SAT INCRBY i8 0 127 INCRBY i8 0 1", "*2\r\n:127\r\n:127\r\n"),
+            ("BITFIELD k OVERFLOW FAIL INCRBY i8 0 1 GET i8 0", "*2\r\n$-1\r\n:127\r\n"),
+            ("BITFIELD k OVERFLOW SAT SET u4 #1 -1 SET i64 #1 -9223372036854775808", "*2\r\n:15\r\n:0\r\n"),
+            ("BITFIELD k GET i64 #1 GET u63 64", "*2\r\n:-9223372036854775808\r\n:4611686018427387904\r\n"),
+            ("BITFIELD_RO k GET u8 0", "*1\r\n:127\r\n"),
+            ("BITFIELD_RO k SET u8 0 1", "-ERR BITFIELD_RO only supports the GET subcommand\r\n"),
+            ("BITFIELD none GET i8 9", "*1\r\n:0\r\n"),
+            ("BITFIELD k OVERFLOW x", "-ERR Invalid OVERFLOW type specified\r\n"),
+        ]);
+        let bad =
+            "-ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.\r\n";
+        for kind in ["u64", "i65", "u0", "x8", "i", "u-1", "u08"] {
+            assert_eq!(b.run(&format!("BITFIELD k GET {kind} 0")), bad, "{kind}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_field_reads_back_and_its_neighbours_stay(
+            mut value in prop::collection::vec(any::<u8>(), 24..25), at in 0u64..100, width in 1u32..64, n in any::<i64>(), signed: bool,
+        ) {
+            let field = Field { signed, width, at };
+            let bits = |v: &[u8]| -> Vec<bool> { (0..v.len() * 8).map(|i| v[i / 8] >> (7 - i % 8) & 1 == 1).collect() };
+            let before = bits(&value);
+            let fitted = field.fit(i128::from(n), Overflow::Wrap).unwrap();
+            field.write(&mut value, fitted);
+            prop_assert_eq!(field.read(&value), fitted);
+            for (i, (old, new)) in before.iter().zip(bits(&value)).enumerate() {
+                let inside = (at..at + u64::from(width)).contains(&(i as u64));
+                prop_assert!(inside || *old == new);
+            }
+        }
+    }
 }

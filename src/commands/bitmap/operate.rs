@@ -85,3 +85,31 @@ fn combine(operation: Operation, result: &mut Vec<u8>, source: &[u8]) {
         Operation::Not => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn a_shorter_string_goes_on_in_zeros() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("MSET a abc b a", "+OK\r\n"),
+            ("BITOP AND d a b", ":3\r\n"),
+            ("GET d", "$3\r\na\0\0\r\n"),
+            ("BITOP OR d b a", ":3\r\n"),
+            ("GET d", "$3\r\nabc\r\n"),
+            ("BITOP XOR d a a", ":3\r\n"),
+            ("GET d", "$3\r\n\0\0\0\r\n"),
+            ("BITOP NOT d d", ":3\r\n"),
+            ("BITCOUNT d", ":24\r\n"),
+            ("BITOP NOT d a b", "-ERR BITOP NOT must be called with a single source key.\r\n"),
+            ("BITOP NAND d a b", "-ERR syntax error\r\n"),
+            ("BITOP OR d none none", ":0\r\n"),
+            ("EXISTS d", ":0\r\n"),
+        ]);
+        assert_eq!(b.events.last().map(String::as_str), Some("keymiss d"));
+        assert!(b.events.contains(&"del d".to_owned()));
+    }
+}

@@ -47,3 +47,29 @@ fn copy(cx: &mut DataContext<'_, '_>) -> Outcome {
     cx.reply.integer(1);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn a_copy_has_value_encoding_and_deadline_and_lives_on_its_own() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("SET a 5 PX 500", "+OK\r\n"),
+            ("APPEND a 0", ":2\r\n"),
+            ("COPY a b", ":1\r\n"),
+            ("OBJECT ENCODING b", "$3\r\nraw\r\n"),
+            ("PTTL b", ":500\r\n"),
+            ("APPEND a x", ":3\r\n"),
+            ("COPY a b", ":0\r\n"),
+            ("GET b", "$2\r\n50\r\n"),
+            ("COPY a b REPLACE", ":1\r\n"),
+            ("GET b", "$3\r\n50x\r\n"),
+            ("COPY a a", "-ERR source and destination objects are the same\r\n"),
+            ("COPY a b DB", "-ERR syntax error\r\n"),
+            ("COPY none b", ":0\r\n"),
+        ]);
+    }
+}

@@ -96,3 +96,45 @@ pub fn database(cx: &DataContext<'_, '_>, given: &[u8]) -> Result<u32, CommandEr
     let db = integer_in(given, i64::from(i32::MIN), i64::from(i32::MAX), range)?;
     u32::try_from(db).ok().filter(|db| *db < cx.space.databases()).ok_or(CommandError::DbIndexOutOfRange)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn a_renamed_key_keeps_value_and_deadline_and_replaces_the_target() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("SET a v PX 500", "+OK\r\n"),
+            ("SET b w", "+OK\r\n"),
+            ("RENAMENX a b", ":0\r\n"),
+            ("RENAME a b", "+OK\r\n"),
+            ("GET b", "$1\r\nv\r\n"),
+            ("PTTL b", ":500\r\n"),
+            ("RENAME a b", "-ERR no such key\r\n"),
+            ("RENAME b b", "+OK\r\n"),
+            ("RENAMENX b c", ":1\r\n"),
+        ]);
+        assert_eq!(b.effects, ["SET a v PXAT 1000500", "SET b w", "RENAME a b", "RENAMENX b c"]);
+        assert!(b.events.ends_with(&["new c".into(), "rename_from b".into(), "rename_to c".into()]));
+    }
+
+    #[test]
+    fn a_key_moves_only_where_none_is() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("SET a v", "+OK\r\n"),
+            ("MOVE a 0", "-ERR source and destination objects are the same\r\n"),
+            ("MOVE a 16", "-ERR DB index is out of range\r\n"),
+            ("MOVE a x", "-ERR value is not an integer or out of range\r\n"),
+            ("MOVE a 3000000000", "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n"),
+            ("COPY a a DB 1", ":1\r\n"),
+            ("MOVE a 1", ":0\r\n"),
+            ("MOVE a 2", ":1\r\n"),
+            ("MOVE a 2", ":0\r\n"),
+        ]);
+        b.db = 2;
+        b.check(&[("GET a", "$1\r\nv\r\n")]);
+    }
+}

@@ -134,11 +134,18 @@ fn scan(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let mut n = 0;
     // A number that is no place was never given out: there is nothing behind it.
     let next = match Cursor::new(cursor) {
-        Some(at) => walk(cx, at, stripes, count as usize, db, |record| {
-            if wanted(record) {
-                found.bulk(record.name());
-                n += 1;
-            }
+        Some(at) => walk(at, stripes, count as usize, |stripe, path, left| {
+            let mut met = 0;
+            let next = cx.with_stripe(stripe, |space, _| {
+                space.stripe(stripe).scan(db, path, left, |record| {
+                    met += 1;
+                    if wanted(record) {
+                        found.bulk(record.name());
+                        n += 1;
+                    }
+                })
+            });
+            (next, met)
         }),
         None => Cursor(0),
     };
@@ -149,42 +156,123 @@ fn scan(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-/// Meets about `count` records from `at` on; where to go on.
+/// Meets about `count` records from `at` on; where to go on. `visit(stripe, path, left)` meets about `left` of a stripe's records from
+/// `path` on, and says where that stripe goes on and how many it met.
 fn walk(
-    cx: &mut NodeContext<'_, '_>,
     at: Cursor,
     stripes: Range<u16>,
     count: usize,
-    db: u32,
-    mut f: impl FnMut(&Record),
+    mut visit: impl FnMut(u16, u64, usize) -> (Option<u64>, usize),
 ) -> Cursor {
     let (mut stripe, mut path) = (at.stripe(), at.path());
     if stripe < stripes.start {
         (stripe, path) = (stripes.start, 0);
     }
-    let mut met = 0;
+    let mut left = count;
     while stripe < stripes.end {
-        let next = cx.with_stripe(stripe, |space, _| {
-            let stripe = space.stripe(stripe);
-            let mut from = path;
-            loop {
-                let next = stripe.scan(db, from, count - met, |record| {
-                    met += 1;
-                    f(record);
-                });
-                match next {
-                    Some(p) if met < count => from = p,
-                    next => break next,
+        let (next, met) = visit(stripe, path, left);
+        left = left.saturating_sub(met);
+        match next {
+            Some(next) if left == 0 => return Cursor::at(stripe, Some(next)),
+            Some(next) => path = next,
+            None => {
+                if left == 0 && stripe + 1 < stripes.end {
+                    return Cursor::at(stripe, None);
                 }
+                (stripe, path) = (stripe + 1, 0);
             }
-        });
-        if next.is_some() {
-            return Cursor::at(stripe, next);
-        }
-        (stripe, path) = (stripe + 1, 0);
-        if met >= count && stripe < stripes.end {
-            return Cursor::at(stripe - 1, None);
         }
     }
     Cursor(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::{Access, AccessPolicy, Key, Keyspace};
+    use crate::value::record::Content;
+    use std::collections::HashMap;
+
+    fn filled(names: impl Iterator<Item = String>) -> Keyspace {
+        let keyspace = Keyspace::new(1);
+        for name in names {
+            let key = Key::new(0, name.as_bytes());
+            lock(&keyspace, key.hash.stripe).set(key, Content::Int(1), Some(None));
+        }
+        keyspace
+    }
+
+    fn lock(keyspace: &Keyspace, stripe: u16) -> crate::keyspace::Space<'_> {
+        keyspace.lock_one(stripe, Access { policy: AccessPolicy::Lru, now_ms: 1 })
+    }
+
+    /// How often each key is met, and in how many calls.
+    fn scanned(keyspace: &Keyspace, pattern: &[u8], count: usize) -> (HashMap<Vec<u8>, u32>, usize) {
+        let (mut met, mut calls, mut at) = (HashMap::new(), 0, Cursor(0));
+        loop {
+            calls += 1;
+            at = walk(at, stripes_of(pattern), count, |stripe, path, left| {
+                let mut n = 0;
+                let next = lock(keyspace, stripe).stripe(stripe).scan(0, path, left, |record| {
+                    n += 1;
+                    *met.entry(record.name().to_vec()).or_default() += 1;
+                });
+                (next, n)
+            });
+            if at == Cursor(0) {
+                return (met, calls);
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_is_met_exactly_once_whatever_the_count() {
+        let keyspace = filled((0..3000).map(|i| format!("key:{i}")));
+        for count in [1, 7, 10, 500, 100_000] {
+            let (met, calls) = scanned(&keyspace, b"*", count);
+            assert_eq!(met.len(), 3000);
+            assert!(met.values().all(|n| *n == 1), "count {count}");
+            assert!(calls <= 3000 / count + 2, "{calls} calls with count {count}");
+        }
+    }
+
+    #[test]
+    fn a_few_keys_in_many_empty_stripes_take_one_call() {
+        let keyspace = filled((0..5).map(|i| format!("key:{i}")));
+        let (met, calls) = scanned(&keyspace, b"*", 10);
+        assert_eq!((met.len(), calls), (5, 1));
+        assert_eq!(scanned(&filled(std::iter::empty()), b"*", 10), (HashMap::new(), 1));
+    }
+
+    #[test]
+    fn a_pattern_with_a_fixed_tag_looks_at_one_stripe() {
+        let keyspace = filled((0..1000).map(|i| if i % 2 == 0 { format!("a{{tag}}{i}") } else { format!("b{i}") }));
+        let (met, _) = scanned(&keyspace, b"*{tag}*", 10);
+        assert_eq!(met.len(), 1000, "a star before the tag may stand for another tag");
+        let (met, _) = scanned(&keyspace, b"a{tag}*", 10);
+        assert!(met.len() >= 500 && met.len() < 600);
+        for (pattern, one) in [
+            (&b"plain"[..], true),
+            (b"a{t}*", true),
+            (b"{t}", true),
+            (b"{t*}", false),
+            (b"{}*", false),
+            (b"a*", false),
+            (b"\\{t}*", false),
+            (b"[{t}]", false),
+            (b"{t", true),
+        ] {
+            assert_eq!(stripes_of(pattern).len() == 1, one, "{}", String::from_utf8_lossy(pattern));
+        }
+    }
+
+    #[test]
+    fn cursors_are_read_as_leniently_as_ever() {
+        for (text, n) in [("0", 0), ("00", 0), ("+5", 5), (" 7", 7), ("18446744073709551615", u64::MAX)] {
+            assert_eq!(parse_cursor(text.as_bytes()), Ok(n), "{text}");
+        }
+        for text in ["", "-1", "x", "1x", "18446744073709551616", "+", "1 "] {
+            assert_eq!(parse_cursor(text.as_bytes()), Err(CommandError::InvalidCursor), "{text}");
+        }
+    }
 }

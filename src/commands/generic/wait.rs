@@ -57,3 +57,28 @@ fn waitaof(cx: &mut DataContext<'_, '_>) -> Outcome {
     cx.reply.integer(0);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    use crate::client::TimeoutReply;
+
+    #[test]
+    fn waiting_for_no_replica_ends_at_once_and_for_one_with_the_timeout() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("WAIT 0 0", ":0\r\n"),
+            ("WAIT 1 x", "-ERR timeout is not an integer or out of range\r\n"),
+            ("WAIT 0 -1", "-ERR timeout is negative\r\n"),
+            ("WAIT 0 9223372036854775807", "-ERR timeout is out of range\r\n"),
+            ("WAITAOF 0 0 0", "*2\r\n:0\r\n:0\r\n"),
+            ("WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1\r\n"),
+            ("WAITAOF 0 -1 0", "-ERR value is out of range, must be positive\r\n"),
+        ]);
+        assert_eq!(b.run("WAIT 1 50"), "");
+        let request = b.blocked.take().expect("WAIT waits");
+        assert_eq!((request.timeout_ms, request.timeout_reply), (50, TimeoutReply::Integer(0)));
+    }
+}
