@@ -9,6 +9,7 @@
 //! an error means that nothing was done.
 
 pub mod arguments;
+pub mod bitmap;
 pub mod context;
 pub mod error;
 pub mod generic;
@@ -24,4 +25,4 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, generic::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS];

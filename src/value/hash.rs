@@ -1,7 +1,7 @@
 //! The value of a hash key.
 
 /// A hash.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hash {}
 
 impl Hash {

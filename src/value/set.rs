@@ -1,7 +1,7 @@
 //! The value of a set key.
 
 /// A set.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Set {}
 
 impl Set {

@@ -1,7 +1,7 @@
 //! The value of a zset key.
 
 /// A zset.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Zset {}
 
 impl Zset {

@@ -118,6 +118,40 @@ pub fn text(value: &mut Vec<u8>) -> Content<'_> {
     if value.len() > INLINE_MAX { Content::Big(Arc::new(std::mem::take(value))) } else { Content::String(value) }
 }
 
+/// Lets `f` change the bytes of a string in place. There are at least `len` of them: a shorter string is continued in zeros first.
+/// The string is marked as changed piecewise.
+///
+/// # Errors
+/// `WrongType` if the record is no string.
+pub fn edit<R>(record: &mut Record, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Result<R, CommandError> {
+    if let Some(big) = record.big_mut() {
+        if big.len() < len {
+            big.resize(len, 0);
+        }
+        return Ok(f(big));
+    }
+    if let Some(value) = record.inline_mut()
+        && value.len() >= len
+    {
+        let r = f(value);
+        record.set_raw(true);
+        return Ok(r);
+    }
+    let mut value = copy(Some(record), len.saturating_sub(self::len(record)?))?;
+    if value.len() < len {
+        value.resize(len, 0);
+    }
+    let r = f(&mut value);
+    store_raw(record, value);
+    Ok(r)
+}
+
+/// Puts a computed value in place of a record's, marked as changed piecewise.
+pub fn store_raw(record: &mut Record, mut value: Vec<u8>) {
+    record.set_content(text(&mut value));
+    record.set_raw(true);
+}
+
 /// Bytes of key and value together (and of a deadline) up to which OBJECT ENCODING says `embstr`: in Valkey they then share two
 /// cache lines with their header. Names of 32 bytes and more need two bytes more.
 const EMBEDDED_MAX: usize = 113;
