@@ -11,7 +11,10 @@
 pub mod arguments;
 pub mod context;
 pub mod error;
+pub mod hash;
 pub mod node;
+pub mod scan;
+pub mod set;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
@@ -22,4 +25,4 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[];
+pub static FAMILIES: &[&[&Command]] = &[hash::COMMANDS, set::COMMANDS];

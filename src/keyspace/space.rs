@@ -68,6 +68,8 @@ pub struct Changes {
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+    /// Hash fields that went because their deadline had come.
+    pub expired_fields: u64,
 }
 
 /// Values with more elements than this are freed without a lock and in slices.
@@ -195,6 +197,13 @@ impl<'k> Space<'k> {
             return None;
         }
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.get_at(key.hash.path, key.name)
+    }
+
+    /// The key's record for a command that looks at several keys at once, after [`Space::find`] or [`Space::peek`] let expired ones go.
+    pub fn look(&self, key: Key<'_>) -> Option<Borrowed<'_>> {
+        let now = self.access.now_ms;
+        let table = &self.held.stripe_ref(key.hash.stripe).database(key.db).table;
+        table.get_at(key.hash.path, key.name).filter(|r| r.deadline().is_none_or(|d| d > now))
     }
 
     /// The key's record, to be changed. A deadline is changed by [`Space::set_deadline`].

@@ -113,6 +113,19 @@ impl<'k> Held<'k> {
         }
     }
 
+    /// The same, to be looked at.
+    pub fn stripe_ref(&self, n: u16) -> &Stripe {
+        match self {
+            Held::One(s, guard) if *s == n => guard,
+            Held::Many(list) => match list.binary_search_by_key(&n, |(s, _)| *s) {
+                Ok(i) => &list[i].1,
+                Err(_) => outside(n),
+            },
+            Held::All(list) => &list[n as usize],
+            _ => outside(n),
+        }
+    }
+
     pub fn holds(&self, n: u16) -> bool {
         match self {
             Held::None => false,
