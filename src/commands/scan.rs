@@ -11,9 +11,11 @@ use crate::value::listpack::Item;
 /// Elements looked at in a call that does not say.
 const COUNT: usize = 10;
 
-/// Elements a reply may have that the key does not bound (a negative count repeats members): 128 Mi of them take about a GiB, more than
-/// any client can want and less than it takes to bring the server down.
-pub const REPLY_ELEMENTS_MAX: usize = 1 << 27;
+/// Elements a reply may have that the key does not bound: a negative count repeats members. More than any client can want, and less than
+/// it takes to bring the server down.
+pub const REPLY_ELEMENTS_MAX: usize = 1 << 26;
+/// Bytes of such a reply, for the same reason: twice the largest bulk string of the default configuration.
+pub const REPLY_BYTES_MAX: usize = 1 << 30;
 
 /// A cursor as clients may write it: decimal digits, white space or a plus sign before them.
 pub fn cursor(arg: &[u8]) -> Result<u64, CommandError> {
@@ -43,12 +45,12 @@ impl<'a> ScanOptions<'a> {
         let mut o = Options::new(args, at);
         let mut read = ScanOptions { pattern: None, count: COUNT, no_values: false };
         while o.left() > 0 {
-            if o.left() >= 2 && o.take("COUNT") {
+            if o.left() >= 2 && Options::take(&mut o, "COUNT") {
                 let n = integer(o.value()?)?;
                 read.count = usize::try_from(n).ok().filter(|n| *n >= 1).ok_or(CommandError::Syntax)?;
-            } else if o.left() >= 2 && o.take("MATCH") {
+            } else if o.left() >= 2 && Options::take(&mut o, "MATCH") {
                 read.pattern = Some(o.value()?).filter(|p| !glob::is_match_all(p));
-            } else if o.take("NOVALUES") {
+            } else if Options::take(&mut o, "NOVALUES") {
                 read.no_values = true;
             } else {
                 return Err(CommandError::Syntax);

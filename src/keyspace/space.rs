@@ -258,6 +258,9 @@ impl<'k> Space<'k> {
     }
 
     fn add_record(&mut self, key: Key<'_>, mut record: Record) -> RecordMut<'_> {
+        if record.object().is_some_and(|o| o.deadlines() > 0) {
+            self.note_volatile(key);
+        }
         record.set_access(self.access.fresh());
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.insert_at(key.hash.path, record)
     }
@@ -344,6 +347,11 @@ impl<'k> Space<'k> {
             }
             None => false,
         }
+    }
+
+    /// Notes that fields of a key have deadlines, so that they are looked after.
+    pub fn note_volatile(&mut self, key: Key<'_>) {
+        self.held.stripe(key.hash.stripe).volatile.insert((key.db, key.name.into()));
     }
 
     /// Notes one change of a key: counts it, marks its watchers and waiters, and remembers the event.
@@ -485,6 +493,22 @@ impl<'k> Space<'k> {
                 stripe.watchers.raise_where(|d, name| (d == a || d == b) && (there(a, name) || there(b, name)));
             }
             stripe.databases.swap(a as usize, b as usize);
+            let volatile = std::mem::take(&mut stripe.volatile);
+            stripe.volatile = volatile
+                .into_iter()
+                .map(|(d, name)| {
+                    (
+                        if d == a {
+                            b
+                        } else if d == b {
+                            a
+                        } else {
+                            d
+                        },
+                        name,
+                    )
+                })
+                .collect();
             for (d, name) in stripe.waiting.keys() {
                 if *d == a || *d == b {
                     self.changes.ready.push((*d, name.to_vec()));

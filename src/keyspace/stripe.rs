@@ -6,7 +6,7 @@ use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
 use crate::value::table::Table;
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +23,8 @@ pub struct Stripe {
     pub(super) watchers: Watchers,
     /// How many blocked commands wait for a key here; who they are is known to the engine.
     pub(super) waiting: HashMap<(u32, Box<[u8]>), u32>,
+    /// Keys, by database, whose fields may have deadlines of their own; one that has none any more is dropped by who looks.
+    pub(super) volatile: HashSet<(u32, Box<[u8]>)>,
 }
 
 impl Stripe {
@@ -150,7 +152,12 @@ impl Keyspace {
     pub fn new(databases: u32) -> Keyspace {
         let stripe = || {
             let databases = (0..databases).map(|_| Database::default()).collect();
-            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), waiting: HashMap::new() }))
+            Padded(Mutex::new(Stripe {
+                databases,
+                watchers: Watchers::default(),
+                waiting: HashMap::new(),
+                volatile: HashSet::new(),
+            }))
         };
         Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting: AtomicU64::new(0) }
     }

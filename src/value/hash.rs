@@ -263,9 +263,7 @@ impl Hash {
     #[inline]
     pub fn get<R>(&self, field: &[u8], now: i64, f: impl FnOnce(Option<Value<'_>>) -> R) -> R {
         match &self.0 {
-            Repr::Pack(pack) => {
-                f(find(pack, field).and_then(|at| pack.next(at)).map(|at| Value::from(pack.item(at))))
-            }
+            Repr::Pack(pack) => f(find(pack, field).and_then(|at| pack.next(at)).map(|at| Value::from(pack.item(at)))),
             Repr::Table(table) => match table.get(field) {
                 Some(r) if !expired(&r, now) => f(Some(value_of(&r))),
                 _ => f(None),
@@ -459,7 +457,14 @@ impl Hash {
     }
 
     /// `count` different living fields at random, or all; `live` is [`Hash::live_len`].
-    pub fn sample(&self, count: usize, live: usize, rng: &mut Random, now: i64, mut f: impl FnMut(Item<'_>, Value<'_>)) {
+    pub fn sample(
+        &self,
+        count: usize,
+        live: usize,
+        rng: &mut Random,
+        now: i64,
+        mut f: impl FnMut(Item<'_>, Value<'_>),
+    ) {
         if let Repr::Table(table) = &self.0
             && count < live / 3
             && live > table.len() / 2

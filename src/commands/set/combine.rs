@@ -129,74 +129,95 @@ fn store(cx: &mut DataContext<'_, '_>, what: Operation, event: &'static str) -> 
     Ok(())
 }
 
-pub static SINTER: Command = Command::data(CommandSpec::new("sinter", -2, Group::Set, "readonly")
-    .since("1.0.0")
-    .tips("nondeterministic_output_order")
-    .keys(&[KeySpec::index(1, "RO access").range(-1, 1, 0)])
-    .args("key:key...")
-    .doc("Gives the members that all sets share.", "O(N*M), N: members of the smallest set, M: sets"), sinter);
+pub static SINTER: Command = Command::data(
+    CommandSpec::new("sinter", -2, Group::Set, "readonly")
+        .since("1.0.0")
+        .tips("nondeterministic_output_order")
+        .keys(&[KeySpec::index(1, "RO access").range(-1, 1, 0)])
+        .args("key:key...")
+        .doc("Gives the members that all sets share.", "O(N*M), N: members of the smallest set, M: sets"),
+    sinter,
+);
 
 fn sinter(cx: &mut DataContext<'_, '_>) -> Outcome {
     reply_with(cx, Operation::Intersection)
 }
 
-pub static SINTERSTORE: Command = Command::data(CommandSpec::new("sinterstore", -3, Group::Set, "write denyoom")
-    .since("1.0.0")
-    .keys(&[KeySpec::index(1, "OW update"), KeySpec::index(2, "RO access").range(-1, 1, 0)])
-    .args("destination:key key:key#1...")
-    .doc("Stores the members that all sets share.", "O(N*M), N: members of the smallest set, M: sets"), sinterstore);
+pub static SINTERSTORE: Command = Command::data(
+    CommandSpec::new("sinterstore", -3, Group::Set, "write denyoom")
+        .since("1.0.0")
+        .keys(&[KeySpec::index(1, "OW update"), KeySpec::index(2, "RO access").range(-1, 1, 0)])
+        .args("destination:key key:key#1...")
+        .doc("Stores the members that all sets share.", "O(N*M), N: members of the smallest set, M: sets"),
+    sinterstore,
+);
 
 fn sinterstore(cx: &mut DataContext<'_, '_>) -> Outcome {
     store(cx, Operation::Intersection, "sinterstore")
 }
 
-pub static SUNION: Command = Command::data(CommandSpec::new("sunion", -2, Group::Set, "readonly")
-    .since("1.0.0")
-    .tips("nondeterministic_output_order")
-    .keys(&[KeySpec::index(1, "RO access").range(-1, 1, 0)])
-    .args("key:key...")
-    .doc("Gives the members of all sets together.", "O(N), N: members of all sets"), sunion);
+pub static SUNION: Command = Command::data(
+    CommandSpec::new("sunion", -2, Group::Set, "readonly")
+        .since("1.0.0")
+        .tips("nondeterministic_output_order")
+        .keys(&[KeySpec::index(1, "RO access").range(-1, 1, 0)])
+        .args("key:key...")
+        .doc("Gives the members of all sets together.", "O(N), N: members of all sets"),
+    sunion,
+);
 
 fn sunion(cx: &mut DataContext<'_, '_>) -> Outcome {
     reply_with(cx, Operation::Union)
 }
 
-pub static SUNIONSTORE: Command = Command::data(CommandSpec::new("sunionstore", -3, Group::Set, "write denyoom")
-    .since("1.0.0")
-    .keys(&[KeySpec::index(1, "OW update"), KeySpec::index(2, "RO access").range(-1, 1, 0)])
-    .args("destination:key key:key#1...")
-    .doc("Stores the members of all sets together.", "O(N), N: members of all sets"), sunionstore);
+pub static SUNIONSTORE: Command = Command::data(
+    CommandSpec::new("sunionstore", -3, Group::Set, "write denyoom")
+        .since("1.0.0")
+        .keys(&[KeySpec::index(1, "OW update"), KeySpec::index(2, "RO access").range(-1, 1, 0)])
+        .args("destination:key key:key#1...")
+        .doc("Stores the members of all sets together.", "O(N), N: members of all sets"),
+    sunionstore,
+);
 
 fn sunionstore(cx: &mut DataContext<'_, '_>) -> Outcome {
     store(cx, Operation::Union, "sunionstore")
 }
 
-pub static SDIFF: Command = Command::data(CommandSpec::new("sdiff", -2, Group::Set, "readonly")
-    .since("1.0.0")
-    .tips("nondeterministic_output_order")
-    .keys(&[KeySpec::index(1, "RO access").range(-1, 1, 0)])
-    .args("key:key...")
-    .doc("Gives the members of the first set that no other set has.", "O(N), N: members of all sets"), sdiff);
+pub static SDIFF: Command = Command::data(
+    CommandSpec::new("sdiff", -2, Group::Set, "readonly")
+        .since("1.0.0")
+        .tips("nondeterministic_output_order")
+        .keys(&[KeySpec::index(1, "RO access").range(-1, 1, 0)])
+        .args("key:key...")
+        .doc("Gives the members of the first set that no other set has.", "O(N), N: members of all sets"),
+    sdiff,
+);
 
 fn sdiff(cx: &mut DataContext<'_, '_>) -> Outcome {
     reply_with(cx, Operation::Difference)
 }
 
-pub static SDIFFSTORE: Command = Command::data(CommandSpec::new("sdiffstore", -3, Group::Set, "write denyoom")
-    .since("1.0.0")
-    .keys(&[KeySpec::index(1, "OW update"), KeySpec::index(2, "RO access").range(-1, 1, 0)])
-    .args("destination:key key:key#1...")
-    .doc("Stores the members of the first set that no other set has.", "O(N), N: members of all sets"), sdiffstore);
+pub static SDIFFSTORE: Command = Command::data(
+    CommandSpec::new("sdiffstore", -3, Group::Set, "write denyoom")
+        .since("1.0.0")
+        .keys(&[KeySpec::index(1, "OW update"), KeySpec::index(2, "RO access").range(-1, 1, 0)])
+        .args("destination:key key:key#1...")
+        .doc("Stores the members of the first set that no other set has.", "O(N), N: members of all sets"),
+    sdiffstore,
+);
 
 fn sdiffstore(cx: &mut DataContext<'_, '_>) -> Outcome {
     store(cx, Operation::Difference, "sdiffstore")
 }
 
-pub static SINTERCARD: Command = Command::data(CommandSpec::new("sintercard", -3, Group::Set, "readonly")
-    .since("7.0.0")
-    .keys(&[KeySpec::index(1, "RO access").keynum(0, 1, 1)])
-    .args("numkeys:integer key:key... [LIMIT=limit:integer]")
-    .doc("Counts the members that all sets share.", "O(N*M), N: members of the smallest set, M: sets"), sintercard);
+pub static SINTERCARD: Command = Command::data(
+    CommandSpec::new("sintercard", -3, Group::Set, "readonly")
+        .since("7.0.0")
+        .keys(&[KeySpec::index(1, "RO access").keynum(0, 1, 1)])
+        .args("numkeys:integer key:key... [LIMIT=limit:integer]")
+        .doc("Counts the members that all sets share.", "O(N*M), N: members of the smallest set, M: sets"),
+    sintercard,
+);
 
 fn sintercard(cx: &mut DataContext<'_, '_>) -> Outcome {
     let odd = || CommandError::fixed("ERR numkeys should be greater than 0");
@@ -208,7 +229,7 @@ fn sintercard(cx: &mut DataContext<'_, '_>) -> Outcome {
     let mut limit = 0;
     let mut options = Options::new(cx.args, 2 + numkeys);
     while options.left() > 0 {
-        if options.left() < 2 || !options.take("LIMIT") {
+        if options.left() < 2 || !Options::take(&mut options, "LIMIT") {
             return Err(CommandError::Syntax);
         }
         let negative = || CommandError::fixed("ERR LIMIT can't be negative");

@@ -1,46 +1,40 @@
 //! Members by name: adding, removing, moving, asking, listing.
 
 use super::super::scan::{ScanOptions, cursor};
-use super::{limits, note, read, reply_item, set_mut, set_of};
+use super::{edit, limits, note, read, reply_item, set_mut, set_of};
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
 use crate::spec::{CommandSpec, Group, KeySpec};
-use crate::value::object::Object;
-use crate::value::record::Content;
 use crate::value::set::Set;
 
-pub static SADD: Command = Command::data(CommandSpec::new("sadd", -3, Group::Set, "write denyoom fast")
-    .since("1.0.0")
-    .keys(&[KeySpec::index(1, "RW insert")])
-    .history(&[("2.4.0", "Several members at once.")])
-    .args("key:key member...")
-    .doc("Adds members to a set, which is created if missing.", "O(N), N: members given"), sadd);
+pub static SADD: Command = Command::data(
+    CommandSpec::new("sadd", -3, Group::Set, "write denyoom fast")
+        .since("1.0.0")
+        .keys(&[KeySpec::index(1, "RW insert")])
+        .history(&[("2.4.0", "Several members at once.")])
+        .args("key:key member...")
+        .doc("Adds members to a set, which is created if missing.", "O(N), N: members given"),
+    sadd,
+);
 
 fn sadd(cx: &mut DataContext<'_, '_>) -> Outcome {
     let (key, limits, members) = (cx.key(1), limits(cx.config), cx.args.from(2));
-    let added = match cx.space.find_mut(key) {
-        Some(mut record) => {
-            let set = set_mut(&mut record)?;
-            members.iter().filter(|m| set.add(m, &limits)).count()
-        }
-        None => {
-            let mut set = Set::for_first(cx.args.at(2), members.len(), &limits);
-            let added = members.iter().filter(|m| set.add(m, &limits)).count();
-            cx.space.add(key, Content::Object(Box::new(Object::Set(set))), None);
-            added
-        }
-    };
+    let make = || Set::for_first(cx.args.at(2), members.len(), &limits);
+    let added = edit(cx.space, key, make, |set| members.iter().filter(|m| set.add(m, &limits)).count())?;
     note(cx.space, key, "sadd", added, false);
     cx.reply.integer(added as i64);
     Ok(())
 }
 
-pub static SREM: Command = Command::data(CommandSpec::new("srem", -3, Group::Set, "write fast")
-    .since("1.0.0")
-    .keys(&[KeySpec::index(1, "RW delete")])
-    .history(&[("2.4.0", "Several members at once.")])
-    .args("key:key member...")
-    .doc("Removes members from a set, and the set with its last member.", "O(N), N: members given"), srem);
+pub static SREM: Command = Command::data(
+    CommandSpec::new("srem", -3, Group::Set, "write fast")
+        .since("1.0.0")
+        .keys(&[KeySpec::index(1, "RW delete")])
+        .history(&[("2.4.0", "Several members at once.")])
+        .args("key:key member...")
+        .doc("Removes members from a set, and the set with its last member.", "O(N), N: members given"),
+    srem,
+);
 
 fn srem(cx: &mut DataContext<'_, '_>) -> Outcome {
     let (key, members) = (cx.key(1), cx.args.from(2));
@@ -56,11 +50,14 @@ fn srem(cx: &mut DataContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-pub static SMOVE: Command = Command::data(CommandSpec::new("smove", 4, Group::Set, "write fast")
-    .since("1.0.0")
-    .keys(&[KeySpec::index(1, "RW access delete"), KeySpec::index(2, "RW insert")])
-    .args("source:key destination:key#1 member")
-    .doc("Takes a member out of one set and puts it into another.", "O(1)"), smove);
+pub static SMOVE: Command = Command::data(
+    CommandSpec::new("smove", 4, Group::Set, "write fast")
+        .since("1.0.0")
+        .keys(&[KeySpec::index(1, "RW access delete"), KeySpec::index(2, "RW insert")])
+        .args("source:key destination:key#1 member")
+        .doc("Takes a member out of one set and puts it into another.", "O(1)"),
+    smove,
+);
 
 fn smove(cx: &mut DataContext<'_, '_>) -> Outcome {
     let (source, target, member) = (cx.key(1), cx.key(2), cx.args.at(3));
@@ -79,22 +76,13 @@ fn smove(cx: &mut DataContext<'_, '_>) -> Outcome {
         cx.reply.integer(i64::from(there));
         return Ok(());
     }
-    if let Some(mut record) = cx.space.find_mut(source) {
-        let set = set_mut(&mut record)?;
+    let make = || Set::for_first(member, 1, &limits);
+    let emptied = edit(cx.space, source, make, |set| {
         set.remove(member);
-        let emptied = set.is_empty();
-        drop(record);
-        note(cx.space, source, "srem", 1, emptied);
-    }
-    let added = match cx.space.find_mut(target) {
-        Some(mut record) => set_mut(&mut record)?.add(member, &limits),
-        None => {
-            let mut set = Set::for_first(member, 1, &limits);
-            set.add(member, &limits);
-            cx.space.add(target, Content::Object(Box::new(Object::Set(set))), None);
-            true
-        }
-    };
+        set.is_empty()
+    })?;
+    note(cx.space, source, "srem", 1, emptied);
+    let added = edit(cx.space, target, make, |set| set.add(member, &limits))?;
     if added {
         cx.space.changed(target, EventClass::SET, "sadd");
     }
@@ -102,11 +90,14 @@ fn smove(cx: &mut DataContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-pub static SCARD: Command = Command::data(CommandSpec::new("scard", 2, Group::Set, "readonly fast")
-    .since("1.0.0")
-    .keys(&[KeySpec::index(1, "RO")])
-    .args("key:key")
-    .doc("Counts the members of a set.", "O(1)"), scard);
+pub static SCARD: Command = Command::data(
+    CommandSpec::new("scard", 2, Group::Set, "readonly fast")
+        .since("1.0.0")
+        .keys(&[KeySpec::index(1, "RO")])
+        .args("key:key")
+        .doc("Counts the members of a set.", "O(1)"),
+    scard,
+);
 
 fn scard(cx: &mut DataContext<'_, '_>) -> Outcome {
     let len = read(cx, cx.key(1), 0, |set, _| set.len())?;
@@ -114,11 +105,14 @@ fn scard(cx: &mut DataContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-pub static SISMEMBER: Command = Command::data(CommandSpec::new("sismember", 3, Group::Set, "readonly fast")
-    .since("1.0.0")
-    .keys(&[KeySpec::index(1, "RO")])
-    .args("key:key member")
-    .doc("Tells whether a set has a member.", "O(1)"), sismember);
+pub static SISMEMBER: Command = Command::data(
+    CommandSpec::new("sismember", 3, Group::Set, "readonly fast")
+        .since("1.0.0")
+        .keys(&[KeySpec::index(1, "RO")])
+        .args("key:key member")
+        .doc("Tells whether a set has a member.", "O(1)"),
+    sismember,
+);
 
 fn sismember(cx: &mut DataContext<'_, '_>) -> Outcome {
     let member = cx.args.at(2);
@@ -127,11 +121,14 @@ fn sismember(cx: &mut DataContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-pub static SMISMEMBER: Command = Command::data(CommandSpec::new("smismember", -3, Group::Set, "readonly fast")
-    .since("6.2.0")
-    .keys(&[KeySpec::index(1, "RO access")])
-    .args("key:key member...")
-    .doc("Tells which of several members a set has.", "O(N), N: members asked for"), smismember);
+pub static SMISMEMBER: Command = Command::data(
+    CommandSpec::new("smismember", -3, Group::Set, "readonly fast")
+        .since("6.2.0")
+        .keys(&[KeySpec::index(1, "RO access")])
+        .args("key:key member...")
+        .doc("Tells which of several members a set has.", "O(N), N: members asked for"),
+    smismember,
+);
 
 fn smismember(cx: &mut DataContext<'_, '_>) -> Outcome {
     let members = cx.args.from(2);
@@ -147,12 +144,15 @@ fn smismember(cx: &mut DataContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-pub static SMEMBERS: Command = Command::data(CommandSpec::new("smembers", 2, Group::Set, "readonly")
-    .since("1.0.0")
-    .tips("nondeterministic_output_order")
-    .keys(&[KeySpec::index(1, "RO access")])
-    .args("key:key")
-    .doc("Lists the members of a set.", "O(N), N: members"), smembers);
+pub static SMEMBERS: Command = Command::data(
+    CommandSpec::new("smembers", 2, Group::Set, "readonly")
+        .since("1.0.0")
+        .tips("nondeterministic_output_order")
+        .keys(&[KeySpec::index(1, "RO access")])
+        .args("key:key")
+        .doc("Lists the members of a set.", "O(N), N: members"),
+    smembers,
+);
 
 fn smembers(cx: &mut DataContext<'_, '_>) -> Outcome {
     let answered = read(cx, cx.key(1), false, |set, reply| {
@@ -166,12 +166,15 @@ fn smembers(cx: &mut DataContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-pub static SSCAN: Command = Command::data(CommandSpec::new("sscan", -3, Group::Set, "readonly")
-    .since("2.8.0")
-    .tips("nondeterministic_output")
-    .keys(&[KeySpec::index(1, "RO access")])
-    .args("key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]")
-    .doc("Walks over the members of a set in steps.", "O(1) a call, O(N) for the whole set of N members"), sscan);
+pub static SSCAN: Command = Command::data(
+    CommandSpec::new("sscan", -3, Group::Set, "readonly")
+        .since("2.8.0")
+        .tips("nondeterministic_output")
+        .keys(&[KeySpec::index(1, "RO access")])
+        .args("key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]")
+        .doc("Walks over the members of a set in steps.", "O(1) a call, O(N) for the whole set of N members"),
+    sscan,
+);
 
 fn sscan(cx: &mut DataContext<'_, '_>) -> Outcome {
     let cursor = cursor(cx.args.at(2))?;

@@ -14,8 +14,10 @@ use crate::config::Config;
 use crate::keyspace::{EventClass, Key, Space};
 use crate::resp::reply::Reply;
 use crate::value::object::Object;
-use crate::value::record::Record;
+use crate::value::record::{Content, Record};
 use crate::value::set::{Set, SetLimits};
+
+pub(super) use random::count;
 
 pub static COMMANDS: &[&Command] = &[
     &members::SADD,
@@ -73,6 +75,22 @@ fn read<R>(
         Some(record) => Ok(f(set_of(&record)?, cx.reply)),
         None => Ok(empty),
     }
+}
+
+/// Runs `f` on the set of a key, or puts the one `make` makes under it.
+fn edit<R>(
+    space: &mut Space<'_>,
+    key: Key<'_>,
+    make: impl FnOnce() -> Set,
+    f: impl FnOnce(&mut Set) -> R,
+) -> Result<R, CommandError> {
+    if let Some(mut record) = space.find_mut(key) {
+        return Ok(f(set_mut(&mut record)?));
+    }
+    let mut set = make();
+    let r = f(&mut set);
+    space.add(key, Content::Object(Box::new(Object::Set(set))), None);
+    Ok(r)
 }
 
 /// Notes `count` changes of a set under one event, and takes the key away if nothing is left.

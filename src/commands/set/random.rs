@@ -2,17 +2,20 @@
 
 use super::{note, reply_item, set_mut, set_of};
 use crate::commands::arguments::{integer, integer_in};
-use crate::commands::scan::REPLY_ELEMENTS_MAX;
+use crate::commands::scan::{REPLY_BYTES_MAX, REPLY_ELEMENTS_MAX};
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::spec::{CommandSpec, Group, KeySpec};
 
-pub static SPOP: Command = Command::data(CommandSpec::new("spop", -2, Group::Set, "write fast")
-    .since("1.0.0")
-    .tips("nondeterministic_output")
-    .keys(&[KeySpec::index(1, "RW access delete")])
-    .history(&[("3.2.0", "Argument `count`.")])
-    .args("key:key [count:integer@3.2.0]")
-    .doc("Removes members of a set at random and returns them.", "O(1), or O(N) with a count N"), spop);
+pub static SPOP: Command = Command::data(
+    CommandSpec::new("spop", -2, Group::Set, "write fast")
+        .since("1.0.0")
+        .tips("nondeterministic_output")
+        .keys(&[KeySpec::index(1, "RW access delete")])
+        .history(&[("3.2.0", "Argument `count`.")])
+        .args("key:key [count:integer@3.2.0]")
+        .doc("Removes members of a set at random and returns them.", "O(1), or O(N) with a count N"),
+    spop,
+);
 
 fn spop(cx: &mut DataContext<'_, '_>) -> Outcome {
     match cx.args.len() {
@@ -90,13 +93,16 @@ fn pop_many(cx: &mut DataContext<'_, '_>) -> Outcome {
 /// Members one SREM in the journal names.
 const EFFECT_MEMBERS_MAX: usize = 1024;
 
-pub static SRANDMEMBER: Command = Command::data(CommandSpec::new("srandmember", -2, Group::Set, "readonly")
-    .since("1.0.0")
-    .tips("nondeterministic_output")
-    .keys(&[KeySpec::index(1, "RO access")])
-    .history(&[("2.6.0", "Argument `count`.")])
-    .args("key:key [count:integer@2.6.0]")
-    .doc("Picks members of a set at random.", "O(1), or O(N) with a count N"), srandmember);
+pub static SRANDMEMBER: Command = Command::data(
+    CommandSpec::new("srandmember", -2, Group::Set, "readonly")
+        .since("1.0.0")
+        .tips("nondeterministic_output")
+        .keys(&[KeySpec::index(1, "RO access")])
+        .history(&[("2.6.0", "Argument `count`.")])
+        .args("key:key [count:integer@2.6.0]")
+        .doc("Picks members of a set at random.", "O(1), or O(N) with a count N"),
+    srandmember,
+);
 
 fn srandmember(cx: &mut DataContext<'_, '_>) -> Outcome {
     let count = match cx.args.len() {
@@ -107,7 +113,11 @@ fn srandmember(cx: &mut DataContext<'_, '_>) -> Outcome {
     let key = cx.key(1);
     let mut rng = cx.space.rng().clone();
     let Some(record) = cx.space.find(key) else {
-        if count.is_some() { cx.reply.array(0) } else { cx.reply.null() }
+        if count.is_some() {
+            cx.reply.array(0)
+        } else {
+            cx.reply.null()
+        }
         return Ok(());
     };
     let set = set_of(&record)?;
@@ -125,9 +135,13 @@ fn srandmember(cx: &mut DataContext<'_, '_>) -> Outcome {
             if n > REPLY_ELEMENTS_MAX {
                 return Err(CommandError::OutOfRange);
             }
+            let mark = cx.reply.mark();
             cx.reply.array(n);
             for _ in 0..n {
                 set.random(&mut rng, |m| reply_item(cx.reply, m));
+                if cx.reply.len_since(mark) > REPLY_BYTES_MAX {
+                    return Err(CommandError::OutOfRange);
+                }
             }
         }
     }
