@@ -12,6 +12,7 @@ pub mod arguments;
 pub mod context;
 pub mod error;
 pub mod generic;
+pub mod list;
 pub mod node;
 pub mod string;
 pub mod table;
@@ -24,4 +25,4 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, generic::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, list::COMMANDS, generic::COMMANDS];
