@@ -8,5 +8,6 @@ pub mod glob;
 pub mod hash;
 pub mod memory;
 pub mod number;
+pub mod process;
 pub mod size_class;
 pub mod slot;
