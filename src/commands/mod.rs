@@ -15,6 +15,7 @@ pub mod node;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod zset;
 
 pub use context::{DataContext, DataFn, NodeContext, NodeFn};
 pub use error::{CommandError, Outcome};
@@ -22,4 +23,4 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[];
+pub static FAMILIES: &[&[&Command]] = &[zset::COMMANDS];
