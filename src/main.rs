@@ -1,3 +1,109 @@
 //! The multi-call binary: `argv[0]` or the first word chooses the tool.
 
-fn main() {}
+use clap::Parser;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: holdfast::base::memory::Counting = holdfast::base::memory::Counting;
+
+/// What `holdfast` alone prints.
+const USAGE: &str = "\
+Holdfast: a FIPS-mode in-memory key-value server, compatible with Valkey and Redis.
+
+Usage: holdfast <tool> [arguments]
+
+  server [CONF|-] [--directive value ...]   run the server
+  cli [options] [command ...]               talk to a server
+  check-config FILE [--directive ...]       check a configuration without starting
+  fips status [--json]                      run the start-up gate and print what it found
+  version                                   print the version
+
+Called by the name valkey-server, redis-server, valkey-cli or redis-cli (a link), it is that tool.
+";
+
+/// `holdfast fips ...`
+#[derive(Parser)]
+#[command(name = "holdfast fips", about = "What the cryptographic module says of itself")]
+struct Fips {
+    #[command(flatten)]
+    args: holdfast::tools::fips::FipsArgs,
+}
+
+fn main() -> ExitCode {
+    if let Err(e) = holdfast::base::cpu::require() {
+        eprintln!("holdfast: {e}");
+        return ExitCode::from(78);
+    }
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    let name = args.first().and_then(|a| Path::new(a).file_name()).map(|n| n.to_string_lossy().into_owned());
+    let tool = match name.as_deref() {
+        Some("valkey-server" | "redis-server") => "server".to_owned(),
+        Some("valkey-cli" | "redis-cli") => "cli".to_owned(),
+        _ if args.len() > 1 => args.remove(1).to_string_lossy().into_owned(),
+        _ => String::new(),
+    };
+    let rest: Vec<OsString> = args.drain(1..).collect();
+    match tool.as_str() {
+        "server" => server(rest),
+        "check-config" => match holdfast::tools::check_config::run(&rest, &mut std::io::stdout()) {
+            Ok(status) => ExitCode::from(status as u8),
+            Err(_) => ExitCode::from(2),
+        },
+        "fips" => {
+            let fips = Fips::parse_from(std::iter::once("fips".into()).chain(rest));
+            holdfast::tools::fips::run(&fips.args, &mut std::io::stdout())
+        }
+        "version" | "--version" | "-v" | "-V" => {
+            println!("{}", version());
+            ExitCode::SUCCESS
+        }
+        "" | "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        other => {
+            eprintln!("holdfast: '{other}' is no tool of mine.\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn version() -> String {
+    format!(
+        "Holdfast server v={} sha=00000000:0 malloc=jemalloc bits=64 build=0 module={}",
+        env!("CARGO_PKG_VERSION"),
+        holdfast::crypto::MODULE_VERSION
+    )
+}
+
+fn server(args: Vec<OsString>) -> ExitCode {
+    match args.first().map(|a| a.to_string_lossy()).as_deref() {
+        Some("-v" | "--version") => {
+            println!("{}", version());
+            return ExitCode::SUCCESS;
+        }
+        Some("-h" | "--help") => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    let loaded = match holdfast::config::load(&args) {
+        Ok(l) => l,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "{e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match holdfast::server::run(loaded) {
+        Ok(status) => ExitCode::from(status as u8),
+        Err(e) => {
+            tracing::error!("{e}");
+            eprintln!("holdfast: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

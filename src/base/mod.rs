@@ -1,11 +1,13 @@
 //! What needs nothing of ours: time, slots, hashing, checksums, glob patterns, number text.
 
 pub mod clock;
+pub mod cpu;
 pub mod crc64;
 pub mod extended;
 pub mod glob;
 pub mod hash;
 pub mod memory;
 pub mod number;
+pub mod process;
 pub mod size_class;
 pub mod slot;

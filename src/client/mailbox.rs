@@ -5,8 +5,9 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What one thread asks of the worker that owns a client.
-#[derive(Debug)]
 pub enum Message {
+    /// A new connection; its place among `maxclients` is taken.
+    Attach(Box<crate::net::Stream>),
     /// End the client's connection; what is already written is sent first if `flush`.
     Kill { client: u64, flush: bool },
     /// The answer to a blocked command that another worker served.
@@ -21,7 +22,6 @@ pub enum Message {
 
 /// A worker's mailbox. Unbounded by itself: every message but `Push` is the answer to something its receiver or its client asked for, and
 /// `Push` counts against the receiver's output limit at once.
-#[derive(Debug)]
 pub struct Mailbox {
     queue: Mutex<Vec<Message>>,
     waker: mio::Waker,
@@ -51,5 +51,11 @@ impl Mailbox {
     pub fn take(&self) -> Vec<Message> {
         self.rung.store(false, Ordering::Release);
         std::mem::take(&mut *self.queue.lock())
+    }
+}
+
+impl std::fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mailbox({} messages)", self.queue.lock().len())
     }
 }

@@ -11,7 +11,9 @@
 pub mod arguments;
 pub mod context;
 pub mod error;
+pub mod generic;
 pub mod node;
+pub mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
@@ -23,4 +25,4 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[zset::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, generic::COMMANDS, zset::COMMANDS];

@@ -53,6 +53,8 @@ pub struct Node {
     pub output_memory: AtomicU64,
     /// The most memory that was ever in use, as upkeep saw it.
     pub peak_memory: AtomicU64,
+    /// What the start-up gate found.
+    pub fips: crate::fips::Approved,
 }
 
 impl Node {

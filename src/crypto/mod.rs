@@ -9,13 +9,15 @@
 
 mod digest;
 mod module;
+mod process;
 mod provider;
 mod random;
 
 pub use digest::{HmacSha256, Sha1, Sha256, constant_time_eq, hex, hmac_sha256, sha1, sha1_hex, sha256, sha256_hex};
 pub use module::{
-    CERTIFICATE, Entropy, LANE, MODULE_VERSION, SELF_TESTS, SelfTestFailed, entropy, fips_mode, module_version,
-    self_test,
+    CERTIFICATE, Entropy, LANE, MODULE_VERSION, SelfTestFailed, entropy, fips_mode, integrity_test, known_answer_tests,
+    module_version, self_test,
 };
+pub use process::{deny_inspection, inspection_denied};
 pub use provider::{APPROVED_GROUPS, APPROVED_SUITES, Suite, group_name, provider, suite_named, suite_of};
 pub use random::{RandomFailed, fill_random, random_array, random_hex};

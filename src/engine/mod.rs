@@ -15,6 +15,7 @@ pub mod upkeep;
 
 pub use admit::Gates;
 pub use evict::Evictor;
+pub use transaction::forget_watched;
 
 use crate::base::clock::Tick;
 use crate::client::{Client, ReplyMode};

@@ -7,10 +7,14 @@
 //!
 //! It must never know what the bytes mean, whose they are, or where the parameters came from.
 
+pub mod dial;
+pub mod listener;
+mod permit;
 mod stream;
 pub mod tls;
 
 #[cfg(test)]
 mod stream_tests;
 
+pub use permit::Permit;
 pub use stream::{Negotiated, PLAINTEXT_PER_SEND, Progress, READ_BYTES, Scratch, Stream, StreamError};

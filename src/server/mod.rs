@@ -1,1 +1,16 @@
-//! Boot, wiring, periodic tasks, signals, shutdown.
+//! The server: boot, threads, periodic tasks, signals, shutdown.
+//!
+//! # Order of boot
+//! Configuration, logs, process limits, TLS material, start-up gate; only then a socket is bound. What fails before says why on standard
+//! error or in the log and ends with a status other than 0.
+//!
+//! # Threads
+//! `io-threads` workers; one that accepts; one that frees; and the main thread, whose tokio runtime waits for signals and runs the periodic
+//! tasks.
+
+mod accept;
+mod boot;
+mod cron;
+mod tls;
+
+pub use boot::{BootError, run};

@@ -13,7 +13,7 @@ pub enum Node {
     /// An integer.
     Integer(i64),
     /// A simple string.
-    Status(&'static str),
+    Status(Cow<'static, str>),
     /// A bulk string.
     Bulk(Cow<'static, str>),
     /// An array.
@@ -29,6 +29,10 @@ impl Node {
         Node::Bulk(text.into())
     }
 
+    fn status(word: &'static str) -> Self {
+        Node::Status(word.into())
+    }
+
     fn map<const N: usize>(pairs: [(&'static str, Node); N]) -> Self {
         Node::Map(pairs.into_iter().map(|(name, node)| (name.into(), node)).collect())
     }
@@ -40,7 +44,7 @@ pub fn info(spec: &CommandSpec, subcommands: &[&CommandSpec]) -> Node {
     Node::Array(vec![
         Node::bulk(spec.full_name()),
         Node::Integer(spec.arity.into()),
-        Node::Set(spec.flags.words().map(Node::Status).collect()),
+        Node::Set(spec.flags.words().map(Node::status).collect()),
         Node::Integer(first.into()),
         Node::Integer(last.into()),
         Node::Integer(step.into()),
@@ -52,7 +56,7 @@ pub fn info(spec: &CommandSpec, subcommands: &[&CommandSpec]) -> Node {
 }
 
 fn category(word: &'static str) -> Node {
-    Node::bulk(format!("@{word}"))
+    Node::Status(format!("@{word}").into())
 }
 
 fn key_spec(spec: &KeySpec) -> Node {
@@ -60,7 +64,7 @@ fn key_spec(spec: &KeySpec) -> Node {
     if !spec.notes.is_empty() {
         pairs.push(("notes".into(), Node::bulk(spec.notes)));
     }
-    pairs.push(("flags".into(), Node::Set(spec.flags.words().map(Node::Status).collect())));
+    pairs.push(("flags".into(), Node::Set(spec.flags.words().map(Node::status).collect())));
     let begin = match spec.begin {
         BeginSearch::Index(index) => ("index", Node::map([("index", Node::Integer(index.into()))])),
         BeginSearch::Keyword(word, from) => {
@@ -107,7 +111,7 @@ pub fn docs(spec: &CommandSpec, subcommands: &[&CommandSpec]) -> Result<Node, Sy
     }
     if spec.system || spec.deprecated.is_some() {
         let words = spec.deprecated.map(|_| "deprecated").into_iter().chain(spec.system.then_some("syscmd"));
-        pairs.push(("doc_flags".into(), Node::Set(words.map(Node::Status).collect())));
+        pairs.push(("doc_flags".into(), Node::Set(words.map(Node::status).collect())));
     }
     if let Some((since, replaced_by)) = spec.deprecated {
         pairs.push(("deprecated_since".into(), Node::bulk(since)));
@@ -148,7 +152,7 @@ fn argument(argument: &Argument<'static>) -> Node {
     pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name.into(), Node::bulk(text?)))));
     let flags =
         [(argument.optional, "optional"), (argument.multiple, "multiple"), (argument.multiple_token, "multiple_token")];
-    let flags: Vec<_> = flags.into_iter().filter_map(|(set, word)| set.then_some(Node::Status(word))).collect();
+    let flags: Vec<_> = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| Node::status(word)).collect();
     if !flags.is_empty() {
         pairs.push(("flags".into(), Node::Set(flags)));
     }
@@ -181,7 +185,7 @@ mod tests {
         let Node::Array(sub) = &subs[0] else { panic!("not an array") };
         assert_eq!(sub[0], Node::bulk("object|freq"));
         assert_eq!(sub[3..6], [Node::Integer(2), Node::Integer(2), Node::Integer(1)]);
-        assert_eq!(sub[6], Node::Set(["@keyspace", "@read", "@slow"].map(Node::bulk).to_vec()));
+        assert_eq!(sub[6], Node::Set(["@keyspace", "@read", "@slow"].map(Node::status).to_vec()));
     }
 
     #[test]

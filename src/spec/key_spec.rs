@@ -101,7 +101,7 @@ impl KeySpec {
 pub enum KeyCode {
     /// The specs say it all.
     Specs,
-    /// SET: a pure overwrite unless GET or a comparison asks for the old value.
+    /// SET: a pure overwrite unless GET asks for the old value.
     Set,
     /// BITFIELD: a read as long as every operation is GET.
     Bitfield,
@@ -111,6 +111,18 @@ pub enum KeyCode {
     GeoRadius(usize),
     /// MIGRATE: the single key, or the list after KEYS when the single key is empty.
     Migrate,
+}
+
+/// The position of the only key, where every call has exactly one key at a fixed place; else 0.
+pub(super) const fn only_key(specs: &[KeySpec]) -> u8 {
+    match specs {
+        [KeySpec { begin: BeginSearch::Index(at @ 1..=127), find: FindKeys::Range { last: 0, .. }, flags, .. }]
+            if !flags.contains(KeyFlags::NOT_KEY) =>
+        {
+            *at as u8
+        }
+        _ => 0,
+    }
 }
 
 /// Whether COMMAND's first-last-step triple leaves keys out.
@@ -171,6 +183,9 @@ mod tests {
         assert!(are_movable(&[SOURCE, KeySpec::unknown("RO access")]));
         assert!(are_movable(&[KeySpec::keyword("STREAMS", 1, "RO access").range(-1, 1, 2)]));
         assert_eq!(triple(&[SOURCE.keynum(0, 1, 1)]), (0, 0, 0));
+        assert_eq!(only_key(&[TARGET]), 2);
+        assert_eq!(only_key(&[TARGET.range(-1, 1, 0)]), 0);
+        assert_eq!(only_key(&[SOURCE, TARGET]), 0);
         assert_eq!(triple(&[SOURCE, TARGET.keynum(0, 1, 1)]), (1, 1, 1));
     }
 }

@@ -50,15 +50,15 @@ pub enum KeyScope {
     Routed,
 }
 
-/// `count` positions from `first` on, `step` apart, that share their flags.
+/// `count` positions from `first` on, `step` apart, that share their flags. Four of them fit in a cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct KeyRange {
     /// The first position.
-    pub first: usize,
+    pub first: u32,
     /// Distance between positions.
-    pub step: usize,
+    pub step: u16,
     /// How many positions.
-    pub count: usize,
+    pub count: u32,
     /// What the call does to the keys there.
     pub flags: KeyFlags,
 }
@@ -67,7 +67,21 @@ pub struct KeyRange {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeyRanges {
     ranges: [KeyRange; Self::SPECS_MAX],
-    used: usize,
+    used: u8,
+}
+
+impl KeyRange {
+    /// Position and flags of each key.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = (usize, KeyFlags)> + Clone {
+        // Positions are below an argument count that fits in 32 bits, so nothing here can wrap.
+        (0..self.count).map(move |n| ((self.first + n * u32::from(self.step)) as usize, self.flags))
+    }
+
+    /// One key at a position of the arguments.
+    fn one(at: usize, flags: KeyFlags) -> Option<Self> {
+        Some(Self { first: u32::try_from(at).ok()?, step: 1, count: 1, flags })
+    }
 }
 
 impl KeyRanges {
@@ -75,18 +89,19 @@ impl KeyRanges {
     pub const SPECS_MAX: usize = 4;
 
     /// Position and flags of each key.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (usize, KeyFlags)> + Clone + '_ {
-        self.ranges().iter().flat_map(|range| (0..range.count).map(|n| (range.first + n * range.step, range.flags)))
+        self.ranges().iter().flat_map(|range| range.iter())
     }
 
     /// The ranges themselves, for callers that treat a run of keys alike.
     pub fn ranges(&self) -> &[KeyRange] {
-        self.ranges.get(..self.used).unwrap_or_default()
+        self.ranges.get(..usize::from(self.used)).unwrap_or_default()
     }
 
     /// How many keys.
     pub fn len(&self) -> usize {
-        self.ranges().iter().map(|range| range.count).sum()
+        self.ranges().iter().map(|range| range.count as usize).sum()
     }
 
     /// Whether there are none.
@@ -94,9 +109,15 @@ impl KeyRanges {
         self.len() == 0
     }
 
+    fn extend(&mut self, range: Option<KeyRange>) {
+        if let Some(range) = range {
+            self.push(range);
+        }
+    }
+
     /// Adds a range; one more than [`Self::SPECS_MAX`] cannot come from a row that compiles and is left out.
     fn push(&mut self, range: KeyRange) {
-        if let Some(free) = self.ranges.get_mut(self.used) {
+        if let Some(free) = self.ranges.get_mut(usize::from(self.used)) {
             *free = range;
             self.used += 1;
         }
@@ -127,7 +148,16 @@ impl CommandSpec {
     }
 
     /// The keys of a call as far as its arguments name any; specs that do not fit are passed over.
+    #[inline]
     pub fn found_keys<A: AsRef<[u8]>>(&self, args: &[A], scope: KeyScope) -> KeyRanges {
+        // Most calls are of a command with a single plain spec: no loop, no second copy of the result.
+        if let ([spec], KeyCode::Specs) = (self.key_specs, self.key_code) {
+            let mut found = KeyRanges::default();
+            if scope == KeyScope::Routed || !spec.flags.contains(KeyFlags::NOT_KEY) {
+                found.extend(resolve(spec, args).ok().flatten());
+            }
+            return found;
+        }
         self.search_keys(args, scope).0
     }
 
@@ -166,8 +196,8 @@ impl CommandSpec {
             return (found, false);
         };
         found.push(source);
-        if let (Some(first), Some(spec)) = (target, self.key_specs.last()) {
-            found.push(KeyRange { first, step: 1, count: 1, flags: spec.flags.without(KeyFlags::VARIABLE_FLAGS) });
+        if let (Some(at), Some(spec)) = (target, self.key_specs.last()) {
+            found.extend(KeyRange::one(at, spec.flags.without(KeyFlags::VARIABLE_FLAGS)));
         }
         (found, true)
     }
@@ -187,11 +217,14 @@ impl CommandSpec {
             if word.eq_ignore_ascii_case(b"KEYS") {
                 let count = args.len().saturating_sub(at + 1);
                 if count > 0 && key.as_ref().is_empty() {
-                    found.push(KeyRange { first: at + 1, step: 1, count, flags });
+                    found.extend(
+                        KeyRange::one(at + 1, flags)
+                            .map(|range| KeyRange { count: u32::try_from(count).unwrap_or(1), ..range }),
+                    );
                     return (found, true);
                 }
                 // A key and a list at once is an error of the call; the key is still guarded until it is answered.
-                found.push(KeyRange { first: KEY_AT, step: 1, count: 1, flags });
+                found.extend(KeyRange::one(KEY_AT, flags));
                 return (found, count == 0);
             }
             at += 1 + if word.eq_ignore_ascii_case(b"AUTH") {
@@ -202,14 +235,14 @@ impl CommandSpec {
                 0
             };
         }
-        found.push(KeyRange { first: KEY_AT, step: 1, count: 1, flags });
+        found.extend(KeyRange::one(KEY_AT, flags));
         (found, true)
     }
 }
 
 /// Applies one spec. `Ok(None)`: the spec says that its keys cannot be told.
 fn resolve<A: AsRef<[u8]>>(spec: &KeySpec, args: &[A]) -> Result<Option<KeyRange>, DoesNotFit> {
-    let argc = i64::try_from(args.len()).map_err(|_| DoesNotFit)?;
+    let argc = i64::from(u32::try_from(args.len()).map_err(|_| DoesNotFit)?);
     let begin = match spec.begin {
         BeginSearch::Index(index) => i64::from(index),
         BeginSearch::Keyword(word, from) => i64::try_from(find_word(word, from, args)?).map_err(|_| DoesNotFit)? + 1,
@@ -229,9 +262,7 @@ fn resolve<A: AsRef<[u8]>>(spec: &KeySpec, args: &[A]) -> Result<Option<KeyRange
         FindKeys::Keynum { at, first, step } => {
             let at = usize::try_from(begin + i64::from(at)).map_err(|_| DoesNotFit)?;
             let count = args.get(at).and_then(|text| parse_count(text.as_ref())).ok_or(DoesNotFit)?;
-            if count == 0 {
-                return Ok(Some(KeyRange { first: 1, step: 1, count: 0, flags: spec.flags }));
-            }
+            // No keys at all is for `no_mandatory_keys` to allow; here it is a range that ends before it begins.
             let first = begin + i64::from(first);
             (first, first + (i64::from(count) - 1) * i64::from(step), step)
         }
@@ -240,10 +271,10 @@ fn resolve<A: AsRef<[u8]>>(spec: &KeySpec, args: &[A]) -> Result<Option<KeyRange
     if first < 1 || last < first || last >= argc {
         return Err(DoesNotFit);
     }
-    let step = usize::try_from(step).map_err(|_| DoesNotFit)?.max(1);
-    let first = usize::try_from(first).map_err(|_| DoesNotFit)?;
-    let last = usize::try_from(last).map_err(|_| DoesNotFit)?;
-    Ok(Some(KeyRange { first, step, count: (last - first) / step + 1, flags: spec.flags }))
+    let step = u16::try_from(step).map_err(|_| DoesNotFit)?.max(1);
+    let first = u32::try_from(first).map_err(|_| DoesNotFit)?;
+    let last = u32::try_from(last).map_err(|_| DoesNotFit)?;
+    Ok(Some(KeyRange { first, step, count: (last - first) / u32::from(step) + 1, flags: spec.flags }))
 }
 
 /// The position of a word, looked for forward from `from`, or backward from the `-from`-th last argument.
@@ -271,7 +302,7 @@ fn parse_count(text: &[u8]) -> Option<u32> {
 }
 
 fn with_flags((mut found, fits): (KeyRanges, bool), flags: KeyFlags) -> (KeyRanges, bool) {
-    for range in found.ranges.iter_mut().take(found.used) {
+    for range in found.ranges.iter_mut().take(usize::from(found.used)) {
         range.flags = flags;
     }
     (found, fits)
@@ -310,7 +341,7 @@ fn sort_target<A: AsRef<[u8]>>(args: &[A]) -> Option<usize> {
         let word = word.as_ref();
         if word.eq_ignore_ascii_case(b"STORE") && at + 1 < args.len() {
             target = Some(at + 1);
-            at += 2;
+            at += 1;
         } else if word.eq_ignore_ascii_case(b"LIMIT") {
             at += 3;
         } else if word.eq_ignore_ascii_case(b"BY") || word.eq_ignore_ascii_case(b"GET") {
@@ -424,7 +455,7 @@ mod tests {
     #[test]
     fn counted_keys_are_found_and_counts_are_checked() {
         assert_eq!(getkeys(&ZUNIONSTORE, "ZUNIONSTORE d 2 a b"), "d:OW,update a:RO,access b:RO,access");
-        for count in ["0x1", "3", "-1", "x", "01", "+2", "99999999999", "4294967297", "18446744073709551617"] {
+        for count in ["0", "0x1", "3", "-1", "x", "01", "+2", "99999999999", "4294967297", "18446744073709551617"] {
             assert_eq!(getkeys(&ZUNIONSTORE, &format!("ZUNIONSTORE d {count} a b")), BAD, "{count}");
         }
         assert_eq!(getkeys(&MSETEX, "MSETEX 2 a 1 b 2"), "a:OW,update b:OW,update");

@@ -136,6 +136,7 @@ pub struct CommandSpec {
     pub key_code: KeyCode,
     /// First key, last key (negative: from the end), step as COMMAND prints them; zeros without keys.
     pub key_triple: (i32, i32, i32),
+    only_key: u8,
     /// The version of the protocol family that brought the command.
     pub since: &'static str,
     /// The version that deprecated it and, in Markdown, what to use instead.
@@ -168,6 +169,7 @@ impl CommandSpec {
             key_specs: &[],
             key_code: KeyCode::Specs,
             key_triple: (0, 0, 0),
+            only_key: 0,
             since: "",
             deprecated: None,
             system: false,
@@ -215,7 +217,13 @@ impl CommandSpec {
         assert!(key_specs.len() <= KeyRanges::SPECS_MAX, "more key specs than an extraction can hold");
         let flags =
             if key_spec::are_movable(key_specs) { self.flags.or(CommandFlags::MOVABLE_KEYS) } else { self.flags };
-        Self { key_specs, flags, key_triple: key_spec::triple(key_specs), ..self }
+        Self {
+            key_specs,
+            flags,
+            key_triple: key_spec::triple(key_specs),
+            only_key: key_spec::only_key(key_specs),
+            ..self
+        }
     }
 
     /// The code that finds the keys, or their flags, where the specs alone cannot.
@@ -249,9 +257,15 @@ impl CommandSpec {
         if self.arity < 0 { argc >= wanted } else { argc == wanted }
     }
 
-    /// Whether the row is a container (CONFIG, CLIENT): it names no arguments and is only called through subcommands.
+    /// Whether the row stands under a container.
     pub const fn is_subcommand(&self) -> bool {
         self.parent.is_some()
+    }
+
+    /// The position of the key, for the many commands whose every call has one key at a fixed place: the short way round
+    /// [`CommandSpec::found_keys`]. Its flags are those of the first key spec, but for rows with a [`KeyCode`].
+    pub fn only_key(&self) -> Option<usize> {
+        (self.only_key > 0).then_some(usize::from(self.only_key))
     }
 
     /// `get`, or `config|get` for a subcommand: the form of COMMAND, ACL rules, statistics and error texts.

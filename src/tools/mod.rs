@@ -1,3 +1,4 @@
 //! The command-line tools of the multi-call binary.
 
 pub mod check_config;
+pub mod fips;

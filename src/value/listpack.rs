@@ -281,6 +281,12 @@ impl Listpack {
         Entries { bytes: &self.bytes, front: start.offset(), back: self.end() }
     }
 
+    /// The elements with their positions from the first to `last`, that one included, from either end.
+    #[must_use]
+    pub fn entries_until(&self, last: Position) -> Entries<'_> {
+        Entries { bytes: &self.bytes, front: HEADER, back: self.after(last) }
+    }
+
     /// The first element equal to `bytes` at or after `start`, looking at every `1 + skip`th element only (1 to look at
     /// the fields of field-value pairs when `start` is a field).
     #[must_use]

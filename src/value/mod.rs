@@ -9,6 +9,7 @@ pub mod list;
 pub mod listpack;
 pub mod object;
 pub mod order;
+pub mod quicklist;
 pub mod record;
 pub mod set;
 pub mod table;

@@ -3,4 +3,8 @@
 pub mod certificate;
 pub mod config;
 pub mod generate;
+pub mod probe;
 pub mod session;
+
+#[cfg(test)]
+mod tests;

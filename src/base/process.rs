@@ -1,0 +1,55 @@
+//! What the kernel is asked for the process as a whole.
+
+use std::io;
+
+/// Raises the limit of open files to at least `wanted` if the hard limit allows it. Returns the limit that holds then.
+pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills the struct it is given.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur >= wanted {
+        return Ok(limit.rlim_cur);
+    }
+    // Root may raise the hard limit too; everybody else gets what it allows.
+    for max in [limit.rlim_max.max(wanted), limit.rlim_max] {
+        let new = libc::rlimit { rlim_cur: wanted.min(max), rlim_max: max };
+        // SAFETY: the call reads the struct it is given.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &new) } == 0 {
+            return Ok(new.rlim_cur);
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// Keeps the kernel from backing this process with huge pages, which make latency and memory jump.
+pub fn disable_huge_pages() -> io::Result<()> {
+    // SAFETY: this option takes one flag and touches no memory.
+    match unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// User and system time of the process (`children`: of its ended children), in seconds.
+pub fn cpu_seconds(children: bool) -> (f64, f64) {
+    let who = if children { libc::RUSAGE_CHILDREN } else { libc::RUSAGE_SELF };
+    usage(who)
+}
+
+/// User and system time of the calling thread, in seconds.
+pub fn thread_cpu_seconds() -> (f64, f64) {
+    usage(libc::RUSAGE_THREAD)
+}
+
+fn usage(who: libc::c_int) -> (f64, f64) {
+    // SAFETY: rusage is plain numbers, for which zero is a value, and the call fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(who, &mut usage);
+        usage
+    };
+    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+    (seconds(usage.ru_utime), seconds(usage.ru_stime))
+}

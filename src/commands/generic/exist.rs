@@ -1,0 +1,104 @@
+//! Whether keys are there, what they hold, and taking them away.
+
+use crate::commands::string::access::look;
+use crate::commands::{Command, DataContext, Outcome};
+use crate::keyspace::EventClass;
+use crate::spec::{CommandSpec, Group, KeySpec};
+use crate::value::record::Record;
+
+const DEL_SPEC: CommandSpec = CommandSpec::new("del", -2, Group::Generic, "write")
+    .acl("keyspace")
+    .since("1.0.0")
+    .tips("request_policy:multi_shard response_policy:agg_sum")
+    .keys(&[KeySpec::index(1, "RM delete").range(-1, 1, 0)])
+    .args("key:key...")
+    .doc("Removes keys.", "O(N), N: keys, and the elements of collections among them");
+
+pub static DEL: Command = Command::data(DEL_SPEC, del);
+const UNLINK_SPEC: CommandSpec = CommandSpec::new("unlink", -2, Group::Generic, "write fast")
+    .acl("keyspace")
+    .since("4.0.0")
+    .tips("request_policy:multi_shard response_policy:agg_sum")
+    .keys(&[KeySpec::index(1, "RM delete").range(-1, 1, 0)])
+    .args("key:key...")
+    .doc("Removes keys and frees their memory elsewhere.", "O(1) per key, and O(N) off the path, N: elements");
+
+pub static UNLINK: Command = Command::data(UNLINK_SPEC, del);
+fn del(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let mut gone = 0;
+    for i in 1..cx.args.len() {
+        let key = cx.key(i);
+        // Big values are freed after the locks either way, so DEL holds nobody up longer than UNLINK.
+        if cx.space.delete(key) {
+            cx.space.changed(key, EventClass::GENERIC, "del");
+            gone += 1;
+        }
+    }
+    cx.reply.integer(gone);
+    Ok(())
+}
+
+const EXISTS_SPEC: CommandSpec = CommandSpec::new("exists", -2, Group::Generic, "readonly fast")
+    .acl("keyspace")
+    .since("1.0.0")
+    .tips("request_policy:multi_shard response_policy:agg_sum")
+    .keys(&[KeySpec::index(1, "RO").range(-1, 1, 0)])
+    .history(&[("3.0.3", "Several keys at once.")])
+    .args("key:key...")
+    .doc("Counts how many of the keys exist.", "O(N), N: keys");
+
+pub static EXISTS: Command = Command::data(EXISTS_SPEC, exists);
+fn exists(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let n = (1..cx.args.len()).filter(|i| look(cx.space, cx.key(*i), |_| ()).is_some()).count();
+    cx.reply.integer(n as i64);
+    Ok(())
+}
+
+const TOUCH_SPEC: CommandSpec = CommandSpec::new("touch", -2, Group::Generic, "readonly fast")
+    .acl("keyspace")
+    .since("3.2.1")
+    .tips("request_policy:multi_shard response_policy:agg_sum")
+    .keys(&[KeySpec::index(1, "RO").range(-1, 1, 0)])
+    .args("key:key...")
+    .doc("Marks keys as used and counts those that exist.", "O(N), N: keys");
+
+pub static TOUCH: Command = Command::data(TOUCH_SPEC, touch);
+fn touch(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let n = (1..cx.args.len()).filter(|i| cx.space.find(cx.key(*i)).is_some()).count();
+    cx.reply.integer(n as i64);
+    Ok(())
+}
+
+/// What TYPE says about a record.
+pub fn type_name(record: &Record) -> &'static str {
+    record.object().map_or("string", |o| o.type_name())
+}
+
+const TYPE_SPEC: CommandSpec = CommandSpec::new("type", 2, Group::Generic, "readonly fast")
+    .acl("keyspace")
+    .since("1.0.0")
+    .keys(&[KeySpec::index(1, "RO")])
+    .args("key:key")
+    .doc("Tells the type of the value at a key.", "O(1)");
+
+pub static TYPE: Command = Command::data(TYPE_SPEC, type_of);
+fn type_of(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let name = look(cx.space, cx.key(1), type_name);
+    cx.reply.status(name.unwrap_or("none"));
+    Ok(())
+}
+
+const RANDOMKEY_SPEC: CommandSpec = CommandSpec::new("randomkey", 1, Group::Generic, "readonly arbitrary_keys")
+    .acl("keyspace")
+    .since("1.0.0")
+    .tips("request_policy:all_shards response_policy:special nondeterministic_output")
+    .doc("Picks a key at random.", "O(1)");
+
+pub static RANDOMKEY: Command = Command::whole(RANDOMKEY_SPEC, randomkey);
+fn randomkey(cx: &mut DataContext<'_, '_>) -> Outcome {
+    match cx.space.random_key(cx.db) {
+        Some(name) => cx.reply.bulk(&name),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Dialling out, blocking: the command-line client's side of a connection.
+//!
+//! The workers do not use this; a stream of theirs never blocks.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::crypto;
+
+/// A connection to a server; what it reads and writes is plaintext.
+pub enum Dialled {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum DialError {
+    /// The host's name has no address.
+    Resolve {
+        host: String,
+        error: io::Error,
+    },
+    /// No address of the host took the connection; the last one's error.
+    Connect {
+        host: String,
+        port: u16,
+        error: io::Error,
+    },
+    Unix {
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// The name to verify, or to ask for, can stand in no certificate.
+    BadName {
+        name: String,
+    },
+    /// The handshake failed: nothing approved in common, or a certificate that is not believed.
+    Tls {
+        host: String,
+        port: u16,
+        error: io::Error,
+    },
+}
+
+impl std::fmt::Display for DialError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Resolve { host, error } => write!(f, "{host}: {error}"),
+            Self::Connect { host, port, error } => write!(f, "{host}:{port}: {error}"),
+            Self::Unix { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::BadName { name } => write!(f, "'{name}' is neither a host name nor an address"),
+            Self::Tls { host, port, error } => write!(f, "{host}:{port}: TLS: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {}
+
+/// Connects without TLS. `timeout` bounds each address of the host; `None` leaves it to the kernel.
+pub fn tcp(host: &str, port: u16, timeout: Option<Duration>) -> Result<Dialled, DialError> {
+    connect(host, port, timeout).map(Dialled::Tcp)
+}
+
+pub fn unix(path: &Path) -> Result<Dialled, DialError> {
+    UnixStream::connect(path).map(Dialled::Unix).map_err(|error| DialError::Unix { path: path.to_owned(), error })
+}
+
+/// Connects and finishes the handshake. `sni` is the name to ask for and to verify, where it is not `host` itself.
+pub fn tls(
+    host: &str,
+    port: u16,
+    timeout: Option<Duration>,
+    config: Arc<ClientConfig>,
+    sni: Option<&str>,
+) -> Result<Dialled, DialError> {
+    let name = sni.unwrap_or(host);
+    let server = ServerName::try_from(name.to_owned()).map_err(|_| DialError::BadName { name: name.to_owned() })?;
+    let failed = |error| DialError::Tls { host: host.to_owned(), port, error };
+    let mut connection = ClientConnection::new(config, server).map_err(|e| failed(io::Error::other(e)))?;
+    let mut socket = connect(host, port, timeout)?;
+    // The handshake is bounded like the connection: a server that does not speak TLS may wait for us.
+    socket.set_read_timeout(timeout).map_err(failed)?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut socket).map_err(failed)?;
+    }
+    socket.set_read_timeout(None).map_err(failed)?;
+    Ok(Dialled::Tls(Box::new(StreamOwned::new(connection, socket))))
+}
+
+fn connect(host: &str, port: u16, timeout: Option<Duration>) -> Result<TcpStream, DialError> {
+    let addresses =
+        (host, port).to_socket_addrs().map_err(|error| DialError::Resolve { host: host.to_owned(), error })?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        let attempt = match timeout {
+            Some(timeout) => TcpStream::connect_timeout(&address, timeout),
+            None => TcpStream::connect(address),
+        };
+        match attempt.and_then(|s| s.set_nodelay(true).map(|()| s)) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error,
+        }
+    }
+    Err(DialError::Connect { host: host.to_owned(), port, error: last })
+}
+
+impl Dialled {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(socket) => Some(socket),
+            Self::Tls(stream) => Some(&stream.sock),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Bounds each later read; `None` waits for ever.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Unix(socket) => socket.set_read_timeout(timeout),
+            _ => self.socket().map_or(Ok(()), |s| s.set_read_timeout(timeout)),
+        }
+    }
+
+    /// Version and suite in OpenSSL's names, when it is TLS.
+    pub fn negotiated(&self) -> Option<(&'static str, &'static str)> {
+        let Self::Tls(stream) = self else { return None };
+        let version = match stream.conn.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
+            rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+            _ => "unknown",
+        };
+        Some((version, crypto::suite_of(stream.conn.negotiated_cipher_suite()?.suite())?.openssl))
+    }
+
+    /// `address:port` of the server; empty for a Unix socket.
+    pub fn peer_address(&self) -> String {
+        self.socket().and_then(|s| s.peer_addr().ok()).map_or(String::new(), |a| a.to_string())
+    }
+}
+
+impl Read for Dialled {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(buffer),
+            Self::Unix(socket) => socket.read(buffer),
+            Self::Tls(stream) => match stream.read(buffer) {
+                // A server that ends without close_notify has ended all the same; the protocol above has its own lengths.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                other => other,
+            },
+        }
+    }
+}
+
+impl Write for Dialled {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write(data),
+            Self::Unix(socket) => socket.write(data),
+            Self::Tls(stream) => stream.write(data),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.flush(),
+            Self::Unix(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+impl std::os::fd::AsFd for Dialled {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+            Self::Tls(stream) => stream.sock.as_fd(),
+        }
+    }
+}

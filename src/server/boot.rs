@@ -1,0 +1,424 @@
+//! From a command line to a server that runs.
+
+use super::accept::{self, Acceptor, Kind};
+use super::cron::Cron;
+use super::tls;
+use crate::base::{clock, hash, memory, process};
+use crate::client::{Mailbox, Registry, WaitList};
+use crate::commands::{CommandTable, FAMILIES, Node};
+use crate::config::{Config, ConfigHandle, Loaded};
+use crate::crypto;
+use crate::fips::Booting;
+use crate::journal::Journal;
+use crate::keyspace::{Freer, Keyspace};
+use crate::metrics::recorder::Metrics;
+use crate::metrics::slowlog::Kind as LogKind;
+use crate::net::listener::Listener;
+use crate::observe::logs::{self, Logs};
+use crate::session::{Worker, WorkerParts, poll_and_mailbox};
+use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+/// Why the server did not start. The text names the remedy.
+#[derive(Debug)]
+pub struct BootError(pub String);
+
+impl std::fmt::Display for BootError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn failed(what: &str) -> impl Fn(std::io::Error) -> BootError + '_ {
+    move |e| BootError(format!("{what}: {e}"))
+}
+
+/// The status of a process that a panic ended.
+const PANICKED: i32 = 70;
+/// Descriptors beside the clients': files, listeners, polls.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Runs the server until it is told to end. Returns the exit status.
+///
+/// # Errors
+/// Whatever keeps it from serving, before a socket is bound.
+pub fn run(loaded: Loaded) -> Result<i32, BootError> {
+    clock::init();
+    let Loaded { config, file, notices } = loaded;
+    let dir = match &config.general.dir {
+        Some(d) => d.clone(),
+        None => std::env::current_dir().map_err(failed("the working directory"))?,
+    };
+    std::env::set_current_dir(&dir)
+        .map_err(|e| BootError(format!("dir '{}' cannot be entered: {e}", dir.display())))?;
+    let logs = logs::install(&config.logging).map_err(|e| BootError(e.to_string()))?;
+    install_panic_hook();
+    tracing::info!("oO0OoO0OoO0Oo Holdfast is starting oO0OoO0OoO0Oo");
+    tracing::info!("Holdfast version={}, bits=64, pid={}, just started", env!("CARGO_PKG_VERSION"), std::process::id());
+    match &file {
+        Some(f) => tracing::info!("Configuration loaded from {}", f.display()),
+        None => tracing::warn!("No configuration file: using the defaults and the command line."),
+    }
+    for n in &notices {
+        tracing::info!("{n}");
+    }
+    let config = limit_clients(config);
+    prepare_process(&config);
+
+    // The gate comes before anything that could be reached from outside.
+    let wants_tls = config.tls.port != 0;
+    let now_s = clock::wall_ms() / 1000;
+    let tls = if wants_tls {
+        Some(tls::setup(&config, &dir, now_s).map_err(|e| BootError(format!("Failed to configure TLS: {e}")))?)
+    } else {
+        None
+    };
+    let approved =
+        Booting::new().validate(tls.as_ref().map(|t| &*t.server.config), None).map_err(|r| BootError(r.to_string()))?;
+    if let Some(t) = &tls {
+        announce(t);
+    }
+
+    let key = crypto::random_array::<16>().map_err(|e| BootError(e.to_string()))?;
+    let (a, b) = key.split_at(8);
+    let word = |b: &[u8]| u64::from_le_bytes(b.try_into().expect("eight bytes"));
+    hash::seed(hash::HashKey(word(a), word(b)));
+
+    let renames: Vec<(String, String)> =
+        config.security.rename_command.iter().map(|r| (r.from.clone(), r.to.clone())).collect();
+    let commands: &'static CommandTable =
+        Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
+    let workers = config.general.io_threads as usize;
+    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 2);
+    let (accept_recorder, cron_recorder) = (recorders.pop(), recorders.pop());
+    let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
+    let node = Arc::new(Node {
+        keyspace: Keyspace::new(config.general.databases),
+        config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
+        commands,
+        clients: Registry::default(),
+        journal: Arc::new(Journal::default()),
+        started_ms: clock::wall_ms(),
+        run_id: id()?,
+        replication_id: id()?,
+        pause: Mutex::default(),
+        paused: AtomicBool::new(false),
+        dirty: AtomicU64::new(0),
+        last_save_ms: AtomicI64::new(clock::wall_ms()),
+        shutdown: AtomicBool::new(false),
+        active_expire: AtomicBool::new(true),
+        waiting: WaitList::default(),
+        freer: Freer::start().map_err(failed("the freeing thread"))?,
+        metrics,
+        baseline_memory: AtomicU64::new(0),
+        output_memory: AtomicU64::new(0),
+        peak_memory: AtomicU64::new(0),
+        fips: approved,
+    });
+    apply_metrics(&node, &config);
+
+    let mut parts = Vec::new();
+    let mut mailboxes: Vec<Arc<Mailbox>> = Vec::new();
+    for (n, recorder) in recorders.into_iter().enumerate() {
+        let (poll, mailbox) = poll_and_mailbox().map_err(failed("a worker's poll"))?;
+        mailboxes.push(Arc::clone(&mailbox));
+        parts.push(WorkerParts { node: Arc::clone(&node), id: n as u16, poll, mailbox, recorder });
+    }
+    node.clients.set_mailboxes(mailboxes.clone());
+
+    let listeners = listen(&node, &config)?;
+    let names: Vec<String> = listeners.iter().map(|(k, l)| format!("{} ({k:?})", l.describe())).collect();
+    let acceptor = Acceptor::start(
+        Arc::clone(&node),
+        listeners,
+        tls.as_ref().map(|t| Arc::clone(&t.server.config)),
+        mailboxes,
+        accept_recorder.expect("one recorder per thread"),
+    )
+    .map_err(failed("the accepting thread"))?;
+    hooks(&node, &acceptor, logs, dir.clone());
+    let threads: Vec<_> = parts
+        .into_iter()
+        .map(|p| std::thread::Builder::new().name(format!("worker-{}", p.id)).spawn(move || work(p)).expect("a thread"))
+        .collect();
+
+    node.baseline_memory.store(memory::used(), Ordering::Relaxed);
+    write_pid_file(&config);
+    tracing::info!("Server initialized");
+    for name in &names {
+        tracing::info!("Listening on {name}");
+    }
+    tracing::info!("Ready to accept connections");
+    control(&node, Cron::new(cron_recorder.expect("one recorder per thread")))?;
+
+    node.clients.ring_all();
+    acceptor.wake();
+    for t in threads {
+        // A worker's panic has ended the process already.
+        let _ = t.join();
+    }
+    if let Some(p) = &config.general.pidfile {
+        let _ = std::fs::remove_file(p);
+    }
+    tracing::warn!("Holdfast is now ready to exit, bye bye...");
+    Ok(0)
+}
+
+/// Waits for signals and runs the periodic tasks until the server ends.
+fn control(node: &Arc<Node>, mut cron: Cron) -> Result<(), BootError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed("the control runtime"))?;
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let watch = |k: SignalKind| signal(k).map_err(failed("a signal handler"));
+        let mut term = watch(SignalKind::terminate())?;
+        let mut int = watch(SignalKind::interrupt())?;
+        let mut hup = watch(SignalKind::hangup())?;
+        let mut next = tokio::time::Instant::now();
+        while !node.shutdown.load(Ordering::Acquire) {
+            tokio::select! {
+                _ = tokio::time::sleep_until(next) => {
+                    let period = cron.run(node);
+                    next = tokio::time::Instant::now() + period;
+                }
+                _ = term.recv() => end(node, "SIGTERM"),
+                _ = int.recv() => end(node, "SIGINT"),
+                _ = hup.recv() => tracing::info!("Received SIGHUP: kept for reloading certificates and users, nothing to reload yet."),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn end(node: &Node, signal: &str) {
+    tracing::warn!("Received {signal} scheduling shutdown...");
+    tracing::warn!("User requested shutdown...");
+    node.shutdown.store(true, Ordering::Release);
+}
+
+/// A worker's thread: what panics in it ends the process, because half a server is worse than none.
+fn work(parts: WorkerParts) {
+    match catch_unwind(AssertUnwindSafe(|| Worker::new(parts).run())) {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            tracing::error!("A worker cannot wait for its connections any more: {e}");
+            std::process::exit(PANICKED);
+        }
+        Err(_) => std::process::exit(PANICKED),
+    }
+}
+
+fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let trace = std::backtrace::Backtrace::force_capture();
+        tracing::error!("=== HOLDFAST BUG REPORT START: Cut & paste starting from here ===");
+        tracing::error!("{info}");
+        for line in trace.to_string().lines() {
+            tracing::error!("{line}");
+        }
+        tracing::error!("=== HOLDFAST BUG REPORT END ===");
+    }));
+}
+
+/// Clients that there can be descriptors for.
+fn limit_clients(mut config: Config) -> Config {
+    let wanted = u64::from(config.network.maxclients) + OTHER_DESCRIPTORS;
+    match process::raise_open_files(wanted) {
+        Ok(limit) if limit < wanted => {
+            let clients = limit.saturating_sub(OTHER_DESCRIPTORS).max(1) as u32;
+            tracing::warn!(
+                "maxclients is {clients} instead of {}: the limit of open files is {limit} and cannot be raised (ulimit -n)",
+                config.network.maxclients
+            );
+            config.network.maxclients = clients;
+        }
+        Ok(_) => {}
+        Err(e) => tracing::warn!("The limit of open files cannot be read: {e}"),
+    }
+    config
+}
+
+fn prepare_process(config: &Config) {
+    if config.general.disable_thp
+        && let Err(e) = process::disable_huge_pages()
+    {
+        tracing::warn!("Transparent huge pages cannot be turned off for this process: {e}");
+    }
+}
+
+fn announce(t: &tls::Tls) {
+    for s in &t.server.left_out {
+        tracing::warn!("{s}");
+    }
+    if let Some(g) = &t.generated {
+        let how = if g.new_ca { "generated" } else { "found" };
+        tracing::info!("TLS certificates {how} under {}", g.paths.certificate.display());
+        tracing::info!("TLS CA {} fingerprint SHA-256 {}", g.paths.ca_certificate.display(), g.ca.fingerprint);
+    }
+    tracing::info!("TLS certificate fingerprint SHA-256 {}", t.server.identity.fingerprint);
+}
+
+fn listen(node: &Node, config: &Config) -> Result<Vec<(Kind, Listener)>, BootError> {
+    let permit = node.fips.permit();
+    let n = &config.network;
+    let mut all = Vec::new();
+    let port = |kind, addresses: &[_], port| {
+        accept::bind(permit, addresses, port, n.tcp_backlog)
+            .map(|l| l.into_iter().map(move |l| (kind, l)))
+            .map_err(|e| BootError(format!("Failed listening on port {port}: {e}")))
+    };
+    all.extend(port(Kind::Plain, &n.plaintext_bind(), n.port)?);
+    all.extend(port(Kind::Tls, &n.bind, config.tls.port)?);
+    if let Some(path) = &n.unixsocket {
+        let l = Listener::unix(permit, path, n.unixsocketperm, n.tcp_backlog)
+            .map_err(|e| BootError(format!("Failed opening Unix socket: {e}")))?;
+        all.push((Kind::Unix, l));
+    }
+    if all.is_empty() {
+        return Err(BootError(
+            "Configured to not listen anywhere, exiting: set tls-port, or port with allow-plaintext.".into(),
+        ));
+    }
+    Ok(all)
+}
+
+fn apply_metrics(node: &Node, config: &Config) {
+    let l = &config.latency;
+    node.metrics.latency.set_threshold_ms(l.latency_monitor_threshold_ms);
+    for (kind, threshold, len) in [
+        (LogKind::Slow, l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len),
+        (LogKind::LargeRequest, l.commandlog_request_larger_than, l.commandlog_large_request_max_len),
+        (LogKind::LargeReply, l.commandlog_reply_larger_than, l.commandlog_large_reply_max_len),
+    ] {
+        let log = node.metrics.logs.of(kind);
+        log.set_threshold(threshold);
+        log.set_len_max(len as usize);
+    }
+}
+
+/// What has to happen when a directive changes.
+fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &[
+            "latency-monitor-threshold",
+            "commandlog-execution-slower-than",
+            "commandlog-slow-execution-max-len",
+            "commandlog-request-larger-than",
+            "commandlog-large-request-max-len",
+            "commandlog-reply-larger-than",
+            "commandlog-large-reply-max-len",
+        ],
+        Box::new(move |_, new| {
+            if let Some(node) = weak.upgrade() {
+                apply_metrics(&node, new);
+            }
+            Ok(())
+        }),
+    );
+    node.config.on_change(
+        &["loglevel", "log-format", "log-timestamp-format"],
+        Box::new(move |_, new| {
+            logs.apply(&new.logging);
+            Ok(())
+        }),
+    );
+    node.config.on_change(
+        &["dir"],
+        Box::new(|_, new| match &new.general.dir {
+            Some(d) => std::env::set_current_dir(d).map_err(|e| e.to_string()),
+            None => Ok(()),
+        }),
+    );
+    let (weak, a) = (Arc::downgrade(node), Arc::clone(acceptor));
+    node.config.on_change(
+        &["port", "bind", "tls-port"],
+        Box::new(move |old, new| {
+            let Some(node) = weak.upgrade() else { return Ok(()) };
+            rebind(&node, &a, old, new)
+        }),
+    );
+    let a = Arc::clone(acceptor);
+    node.config.on_change(
+        &[
+            "tls-cert-file",
+            "tls-key-file",
+            "tls-key-file-pass",
+            "tls-ca-cert-file",
+            "tls-ca-cert-dir",
+            "tls-auth-clients",
+            "tls-protocols",
+            "tls-ciphers",
+            "tls-ciphersuites",
+            "tls-prefer-server-ciphers",
+            "tls-session-caching",
+            "tls-session-cache-size",
+        ],
+        Box::new(move |_, new| {
+            if new.tls.port == 0 {
+                return Ok(());
+            }
+            let t = tls::setup(new, &dir, clock::wall_ms() / 1000)
+                .map_err(|e| format!("Unable to update TLS configuration. {e}"))?;
+            *a.tls.write() = Some(t.server.config);
+            Ok(())
+        }),
+    );
+}
+
+/// Moves the listeners to where a changed configuration wants them; on failure the old ones stay.
+fn rebind(node: &Arc<Node>, acceptor: &Acceptor, old: &Config, new: &Config) -> Result<(), String> {
+    let permit = node.fips.permit();
+    let backlog = new.network.tcp_backlog;
+    let moved = old.network.bind != new.network.bind;
+    let kinds = [
+        (Kind::Plain, old.network.port, new.network.port, new.network.plaintext_bind()),
+        (Kind::Tls, old.tls.port, new.tls.port, new.network.bind.clone()),
+    ];
+    for (kind, before, after, addresses) in kinds {
+        if before == after && !moved {
+            continue;
+        }
+        // Where only the addresses change the port is taken by ourselves: the old listeners go first then.
+        if before == after {
+            acceptor.replace(kind, Vec::new());
+        }
+        match accept::bind(permit, &addresses, after, backlog) {
+            Ok(listeners) => {
+                if kind == Kind::Tls && after != 0 && acceptor.tls.read().is_none() {
+                    let dir = std::env::current_dir().map_err(|e| e.to_string())?;
+                    let t = tls::setup(new, &dir, clock::wall_ms() / 1000).map_err(|e| e.to_string())?;
+                    *acceptor.tls.write() = Some(t.server.config);
+                }
+                acceptor.replace(kind, listeners);
+            }
+            Err(e) => {
+                if before == after {
+                    let addresses =
+                        if kind == Kind::Plain { old.network.plaintext_bind() } else { old.network.bind.clone() };
+                    if let Ok(listeners) = accept::bind(permit, &addresses, before, backlog) {
+                        acceptor.replace(kind, listeners);
+                    }
+                }
+                tracing::warn!("Failed to bind: {e}");
+                return Err(if before == after {
+                    "Failed to bind to specified addresses.".into()
+                } else {
+                    "Unable to listen on this port. Check server logs.".into()
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_pid_file(config: &Config) {
+    if let Some(p) = &config.general.pidfile
+        && let Err(e) = std::fs::write(p, format!("{}\n", std::process::id()))
+    {
+        tracing::warn!("Failed to write PID file: {e}");
+    }
+}

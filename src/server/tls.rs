@@ -1,0 +1,83 @@
+//! TLS material from the configuration.
+
+use crate::config::Config;
+use crate::config::types::TlsAuthClients;
+use crate::net::tls::config::{AuthClients, ServerTls, TlsError, TlsParameters, server};
+use crate::net::tls::generate::{self, GenerateError, Generated};
+use std::path::{Path, PathBuf};
+
+/// Why there is no TLS configuration.
+#[derive(Debug)]
+pub enum TlsSetupError {
+    /// No certificate is configured and none may be generated.
+    NoCertificate,
+    /// One of certificate and key is missing.
+    Half(&'static str),
+    Generate(GenerateError),
+    Tls(TlsError),
+}
+
+impl std::fmt::Display for TlsSetupError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoCertificate => f.write_str(
+                "TLS has no certificate: set tls-cert-file and tls-key-file, or allow one to be generated with \
+                 tls-auto-generate yes",
+            ),
+            Self::Half(missing) => write!(f, "TLS has only half a certificate: {missing} is not set"),
+            Self::Generate(e) => write!(f, "TLS material could not be generated: {e}"),
+            Self::Tls(e) => e.fmt(f),
+        }
+    }
+}
+
+/// A server's TLS: its configuration and, if its certificates were generated, what they are.
+pub struct Tls {
+    pub server: ServerTls,
+    pub generated: Option<Generated>,
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Makes the configuration of the TLS listeners.
+pub fn setup(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
+    let t = &config.tls;
+    let mut generated = None;
+    let (certificate, key) = match (&t.cert_file, &t.key_file) {
+        (Some(c), Some(k)) => (c.clone(), k.clone()),
+        (Some(_), None) => return Err(TlsSetupError::Half("tls-key-file")),
+        (None, Some(_)) => return Err(TlsSetupError::Half("tls-cert-file")),
+        (None, None) if !t.auto_generate => return Err(TlsSetupError::NoCertificate),
+        (None, None) => {
+            let g = generate::ensure(dir, &hostname(), now_s).map_err(TlsSetupError::Generate)?;
+            let paths = (g.paths.certificate.clone(), g.paths.key.clone());
+            generated = Some(g);
+            paths
+        }
+    };
+    let ca_file = t.ca_cert_file.clone().or_else(|| generated.as_ref().map(|g| g.paths.ca_certificate.clone()));
+    let pass = String::from_utf8_lossy(t.key_file_pass.expose()).into_owned();
+    let parameters = TlsParameters {
+        certificate,
+        key,
+        key_file_pass: (!pass.is_empty()).then_some(pass),
+        ca_file: ca_file.clone(),
+        ca_folder: t.ca_cert_dir.clone(),
+        auth_clients: match t.auth_clients {
+            TlsAuthClients::No => AuthClients::No,
+            TlsAuthClients::Optional => AuthClients::Optional,
+            TlsAuthClients::Yes => AuthClients::Yes,
+        },
+        protocols: t.protocols.clone(),
+        ciphers: t.ciphers.clone(),
+        ciphersuites: t.ciphersuites.clone(),
+        prefer_server_ciphers: t.prefer_server_ciphers,
+        session_caching: t.session_caching,
+        session_cache_size: t.session_cache_size as usize,
+    };
+    let server = server(&parameters, now_s).map_err(TlsSetupError::Tls)?;
+    Ok(Tls { server, generated, ca_file })
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".into(), |h| h.trim().to_owned())
+}

@@ -1,0 +1,802 @@
+//! One worker: its connections, its turn.
+
+use super::batch::{Batch, REQUESTS_MAX, Run, Source};
+use super::connection::Connection;
+use crate::base::clock;
+use crate::client::{Client, Mailbox, Message, Shared, TimeoutReply};
+use crate::commands::Node;
+use crate::config::Config;
+use crate::engine::{self, Evictor, Flow, Turn};
+use crate::metrics::counters::Counter;
+use crate::metrics::recorder::Recorder;
+use crate::net::{Scratch, Stream};
+use crate::resp::parser::Limits;
+use crate::resp::reply::Reply;
+use mio::{Events, Interest, Poll, Token};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The waker's token; connections follow.
+const WAKER: Token = Token(0);
+/// Bytes received before what is there is run: about what the second-level cache holds.
+const ARENA_MAX: usize = 256 * 1024;
+/// An unfinished request longer than this is received where it is kept instead of being copied turn by turn.
+const QUERY_IN_PLACE: usize = 32 * 1024;
+/// Handshakes that go on in one turn: each costs up to a millisecond of signing.
+const HANDSHAKES_PER_TURN: usize = 2;
+/// A handshake that is not over after this is given up.
+const HANDSHAKE_MS_MAX: u64 = 10_000;
+/// Between looks at timeouts, limits and statistics.
+const TICK_MS: u64 = 100;
+/// Receive and reply buffers are given back above this size.
+const KEEP_MAX: usize = 1 << 20;
+
+/// What a worker is made of.
+pub struct WorkerParts {
+    pub node: Arc<Node>,
+    pub id: u16,
+    pub poll: Poll,
+    pub mailbox: Arc<Mailbox>,
+    pub recorder: Recorder,
+}
+
+/// A worker thread's state.
+pub struct Worker {
+    node: Arc<Node>,
+    id: u16,
+    poll: Poll,
+    mailbox: Arc<Mailbox>,
+    recorder: Recorder,
+    config: Arc<Config>,
+    config_version: u64,
+    connections: Vec<Option<Box<Connection>>>,
+    free: Vec<usize>,
+    by_id: HashMap<u64, usize>,
+    /// To be looked at this turn, in order of arrival.
+    ready: Vec<usize>,
+    handshakes: std::collections::VecDeque<usize>,
+    scratch: Scratch,
+    batch: Batch,
+    reply: Reply,
+    evictor: Evictor,
+    deadlines: BinaryHeap<Reverse<(u64, u64, u64)>>,
+    next_tick_ms: u64,
+    paused: Vec<usize>,
+    /// Bytes of output that the node has been told of.
+    told_output: u64,
+}
+
+/// A poll for a worker and the mailbox that wakes it.
+pub fn poll_and_mailbox() -> std::io::Result<(Poll, Arc<Mailbox>)> {
+    let poll = Poll::new()?;
+    let waker = mio::Waker::new(poll.registry(), WAKER)?;
+    Ok((poll, Arc::new(Mailbox::new(waker))))
+}
+
+impl Worker {
+    pub fn new(parts: WorkerParts) -> Worker {
+        let config = parts.node.config.current();
+        let config_version = parts.node.config.version();
+        Worker {
+            evictor: Evictor::new(u64::from(parts.id) + clock::wall_us() as u64),
+            node: parts.node,
+            id: parts.id,
+            poll: parts.poll,
+            mailbox: parts.mailbox,
+            recorder: parts.recorder,
+            config,
+            config_version,
+            connections: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::new(),
+            ready: Vec::new(),
+            handshakes: Default::default(),
+            scratch: Scratch::new(),
+            batch: Batch::default(),
+            reply: Reply::default(),
+            deadlines: BinaryHeap::new(),
+            next_tick_ms: 0,
+            paused: Vec::new(),
+            told_output: 0,
+        }
+    }
+
+    /// Runs turns until the server shuts down; then sends what is left and closes.
+    pub fn run(&mut self) -> std::io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !self.node.shutdown.load(Ordering::Acquire) {
+            let wait = self.wait();
+            match self.poll.poll(&mut events, Some(wait)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            }
+            self.turn(&events);
+        }
+        for i in 0..self.connections.len() {
+            if let Some(c) = &mut self.connections[i] {
+                // A last try: who does not read now loses what he has not read.
+                let _ = c.drain(&mut self.scratch);
+                self.close(i);
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> Duration {
+        if !self.ready.is_empty() || !self.handshakes.is_empty() {
+            return Duration::ZERO;
+        }
+        let now = clock::monotonic_ms();
+        let mut until = self.next_tick_ms;
+        if let Some(Reverse((d, _, _))) = self.deadlines.peek() {
+            until = until.min(*d);
+        }
+        Duration::from_millis(until.saturating_sub(now))
+    }
+
+    /// One turn: everything that is ready.
+    fn turn(&mut self, events: &Events) {
+        let now_mono = clock::monotonic_ms();
+        if self.node.config.version() != self.config_version {
+            self.node.config.refresh(&mut self.config, &mut self.config_version);
+        }
+        let mut rung = false;
+        for e in events {
+            if e.token() == WAKER {
+                rung = true;
+                continue;
+            }
+            let i = e.token().0 - 1;
+            let Some(c) = self.connections.get_mut(i).and_then(Option::as_mut) else { continue };
+            if e.is_writable() && (!c.client.output.is_empty() || c.stream.wants_write()) {
+                self.drain(i);
+            }
+            if e.is_readable() || e.is_read_closed() || e.is_error() {
+                self.list(i);
+            }
+        }
+        if rung {
+            self.read_mailbox(now_mono);
+        }
+        self.serve(now_mono);
+        self.unblock_late(now_mono);
+        if now_mono >= self.next_tick_ms {
+            self.next_tick_ms = now_mono + TICK_MS;
+            self.tick(now_mono);
+        }
+        self.recorder.counters.add(Counter::EventloopCycles, 1);
+    }
+
+    /// Puts a connection on the list of this turn.
+    fn list(&mut self, i: usize) {
+        let Some(c) = self.connections[i].as_mut() else { return };
+        c.more = true;
+        if !c.listed {
+            c.listed = true;
+            if c.handshaking {
+                self.handshakes.push_back(i);
+            } else {
+                self.ready.push(i);
+            }
+        }
+    }
+
+    /// Receives from all listed connections and runs what they ask for.
+    fn serve(&mut self, now_mono: u64) {
+        let mut ready = std::mem::take(&mut self.ready);
+        let mut at = 0;
+        while at < ready.len() {
+            self.batch.clear();
+            while at < ready.len() && self.batch.arena.len() < ARENA_MAX && self.batch.requests.len() < REQUESTS_MAX {
+                let i = ready[at];
+                at += 1;
+                self.receive(i, now_mono);
+            }
+            self.execute(now_mono);
+        }
+        ready.clear();
+        if self.ready.is_empty() {
+            self.ready = ready;
+        }
+        for _ in 0..HANDSHAKES_PER_TURN {
+            let Some(i) = self.handshakes.pop_front() else { break };
+            self.batch.clear();
+            self.receive(i, now_mono);
+            self.execute(now_mono);
+        }
+        if self.batch.arena.capacity() > KEEP_MAX {
+            self.batch = Batch::default();
+        }
+        if self.reply.buf.capacity() > KEEP_MAX {
+            self.reply = Reply::default();
+        }
+    }
+
+    /// Receives once from a connection and cuts what is there into requests.
+    fn receive(&mut self, i: usize, now_mono: u64) {
+        let Some(c) = self.connections[i].as_mut() else { return };
+        c.listed = false;
+        if c.client.dead {
+            return self.close(i);
+        }
+        // Who waits or is paused is not read from: what he sends stays in the socket and slows him down, not us.
+        if c.client.blocked.is_some() || c.client.paused || c.client.closing {
+            if c.client.blocked.is_some() && c.more {
+                self.peek_end(i);
+            }
+            return;
+        }
+        let in_place = c.client.query.len() > QUERY_IN_PLACE;
+        let begin = self.batch.arena.len();
+        let held = c.client.query.len();
+        if !in_place && held > 0 {
+            self.batch.arena.append(&mut c.client.query);
+        }
+        if c.more && !c.eof {
+            let into = if in_place {
+                // Room for the whole argument at once, where its length is known, but no more than has a chance to arrive soon: a promise
+                // alone costs nothing.
+                if let Some(wanted) = c.client.partial.wanted() {
+                    let room = wanted.saturating_sub(c.client.query.len()).min(c.client.query.len().max(1 << 20));
+                    c.client.query.reserve(room);
+                }
+                &mut c.client.query
+            } else {
+                &mut self.batch.arena
+            };
+            match c.stream.receive(&mut self.scratch, into) {
+                Ok(p) => {
+                    if p.bytes > 0 {
+                        c.client.last_active_ms = now_mono;
+                        c.client.shared.net_in.fetch_add(p.bytes as u64, Ordering::Relaxed);
+                        self.recorder.counters.add(Counter::NetInputBytes, p.bytes as u64);
+                        self.recorder.counters.add(Counter::ReadsProcessed, 1);
+                    }
+                    c.more = p.more;
+                    c.eof = p.eof;
+                    if c.handshaking && !p.handshaking {
+                        c.handshaking = false;
+                        handshake_done(&mut self.recorder, &c.stream);
+                        if let Some(refusal) = refusal(&self.config, c) {
+                            c.client.output.push(refusal);
+                            c.client.closing = true;
+                        }
+                    }
+                }
+                Err(e) => {
+                    if c.handshaking {
+                        self.recorder.counters.add(Counter::TlsHandshakesFailed, 1);
+                        tracing::debug!("Error accepting a client connection: {e} (addr={})", c.client.shared.addr);
+                    } else if !e.is_disconnect() {
+                        tracing::debug!("Reading from client: {e}");
+                    }
+                    c.client.dead = true;
+                }
+            }
+        }
+        if c.client.dead || c.client.closing {
+            self.finish(i);
+            return;
+        }
+        let (source, begin) = if in_place {
+            self.batch.own.push(std::mem::take(&mut c.client.query));
+            (Source::Own(self.batch.own.len() as u32 - 1), 0)
+        } else {
+            (Source::Arena, begin)
+        };
+        let have = self.batch.bytes(source).len() - begin;
+        if have > self.config.limits.client_query_buffer_limit as usize {
+            tracing::warn!(
+                "Closing client that reached max query buffer length: {} bytes (addr={})",
+                have,
+                c.client.shared.addr
+            );
+            self.recorder.counters.add(Counter::QueryBufferLimitDisconnections, 1);
+            c.client.dead = true;
+            self.finish(i);
+            return;
+        }
+        if have == 0 {
+            self.finish(i);
+            return;
+        }
+        let limits = Limits {
+            bulk_len_max: self.config.limits.proto_max_bulk_len as usize,
+            authenticated: c.client.authenticated,
+        };
+        // Before authentication one request at a time: the next one's limits depend on it.
+        let max = if c.client.authenticated { REQUESTS_MAX } else { 1 };
+        let db = c.client.db;
+        self.batch.cut(i, db, source, begin, &mut c.client.partial, limits, max, self.node.commands);
+    }
+
+    /// A client that waits for a key may have gone: a read of nothing tells.
+    fn peek_end(&mut self, i: usize) {
+        let Some(c) = self.connections[i].as_mut() else { return };
+        if c.client.query.len() > QUERY_IN_PLACE || c.eof {
+            if c.eof {
+                self.close(i);
+            }
+            return;
+        }
+        let mut query = std::mem::take(&mut c.client.query);
+        match c.stream.receive(&mut self.scratch, &mut query) {
+            Ok(p) => {
+                c.eof = p.eof;
+                c.more = p.more;
+            }
+            Err(_) => c.client.dead = true,
+        }
+        c.client.query = query;
+        if c.eof || c.client.dead {
+            self.close(i);
+        }
+    }
+
+    /// Runs the batch and sends the replies.
+    fn execute(&mut self, now_mono: u64) {
+        if self.batch.runs.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        let runs = std::mem::take(&mut batch.runs);
+        let reply = std::mem::take(&mut self.reply);
+        let node = Arc::clone(&self.node);
+        let now_ms = clock::wall_ms();
+        let mut turn = Turn::begin(
+            &node,
+            Arc::clone(&self.config),
+            self.config_version,
+            now_ms,
+            reply,
+            &mut self.evictor,
+            &mut self.recorder,
+        );
+        let window = self.config.general.prefetch_batch_max_size as usize;
+        let mut prefetched = 0;
+        let mut sends = Vec::with_capacity(runs.len());
+        let mut blocked = Vec::new();
+        for run in &runs {
+            let Some(c) = self.connections[run.connection].as_mut() else { continue };
+            let from = turn.reply.buf.len();
+            let mut flow = Flow::Next;
+            let mut rest = run.parsed;
+            for n in run.requests.0..run.requests.1 {
+                if n >= prefetched && window > 1 {
+                    prefetched = (n + window).min(batch.requests.len());
+                    prefetch(&node, &batch, &runs, n, prefetched);
+                }
+                let request = &batch.requests[n];
+                let entry = batch.resolve(request, node.commands);
+                flow = turn.run(&mut c.client, entry, batch.args(request), request.hash);
+                if flow == Flow::Paused {
+                    // Not run: it is the first thing to look at when the pause ends.
+                    rest = if n == run.requests.0 { run.begin } else { batch.requests[n - 1].end };
+                    break;
+                }
+                if flow == Flow::Blocked || c.client.closing || c.client.dead {
+                    rest = request.end;
+                    break;
+                }
+            }
+            if let (Some(e), Flow::Next, false) = (run.error, flow, c.client.closing) {
+                turn.reply.version = c.client.version;
+                let text = format!("ERR {e}");
+                turn.reply.error(text.as_bytes());
+                tracing::debug!("Protocol error ({e}) from client: addr={}", c.client.shared.addr);
+                c.client.closing = true;
+            }
+            if flow == Flow::Blocked {
+                blocked.push(run.connection);
+            }
+            c.client.paused = flow == Flow::Paused;
+            sends.push((from, turn.reply.buf.len(), rest, flow));
+        }
+        self.reply = turn.end();
+        self.node.config.refresh(&mut self.config, &mut self.config_version);
+        for i in blocked {
+            let Some(c) = self.connections[i].as_ref() else { continue };
+            if let Some(b) = &c.client.blocked
+                && let Some(until) = b.until_ms
+            {
+                self.deadlines.push(Reverse((until, c.client.id, b.token)));
+            }
+        }
+        for (run, (from, to, rest, flow)) in runs.iter().zip(sends) {
+            self.after_run(&mut batch, run, from, to, rest, flow, now_mono, now_ms);
+        }
+        self.reply.clear();
+        batch.runs = runs;
+        self.batch = batch;
+        self.batch.clear();
+    }
+
+    /// Sends a connection's replies and keeps what it has sent too early.
+    #[expect(clippy::too_many_arguments, reason = "what the run left behind")]
+    fn after_run(
+        &mut self,
+        batch: &mut Batch,
+        run: &Run,
+        from: usize,
+        to: usize,
+        rest: usize,
+        flow: Flow,
+        now_mono: u64,
+        now_ms: i64,
+    ) {
+        let i = run.connection;
+        let Some(c) = self.connections[i].as_mut() else { return };
+        if to > from {
+            match c.send(&mut self.scratch, &self.reply, from, to) {
+                Ok(sent) => {
+                    if sent > 0 {
+                        c.client.last_active_ms = now_mono;
+                        c.client.shared.net_out.fetch_add(sent as u64, Ordering::Relaxed);
+                        self.recorder.counters.add(Counter::NetOutputBytes, sent as u64);
+                        self.recorder.counters.add(Counter::WritesProcessed, 1);
+                    }
+                }
+                Err(_) => c.client.dead = true,
+            }
+            c.client.reply_peak = c.client.reply_peak.max(to - from);
+        }
+        if rest < run.end && !c.client.closing {
+            match run.source {
+                Source::Own(n) => {
+                    let mut own = std::mem::take(&mut batch.own[n as usize]);
+                    own.drain(..rest);
+                    c.client.query = own;
+                }
+                Source::Arena => c.client.query.extend_from_slice(&batch.arena[rest..run.end]),
+            }
+            if rest != run.parsed {
+                // Cut again from there; the progress in a request behind it is void.
+                c.client.partial = Default::default();
+            }
+        } else if run.end > run.begin {
+            if let Source::Own(_) = run.source {
+                c.client.query = Vec::new();
+            }
+        }
+        let s = &c.client.shared;
+        let n = std::mem::take(&mut c.client.commands);
+        if n > 0 {
+            s.commands.fetch_add(n, Ordering::Relaxed);
+            self.recorder.counters.add(Counter::CommandsProcessed, n);
+        }
+        s.last_ms.store(now_ms, Ordering::Relaxed);
+        if flow == Flow::Paused {
+            self.paused.push(i);
+        } else if run.more || rest != run.parsed {
+            // Whole requests wait behind those that ran.
+            if c.client.blocked.is_none() {
+                let more = c.more;
+                self.list(i);
+                if let Some(c) = self.connections[i].as_mut() {
+                    c.more = more;
+                }
+            }
+        }
+        self.finish(i);
+    }
+
+    /// Ends a connection that is over, or lists it again if its socket may have more.
+    fn finish(&mut self, i: usize) {
+        let Some(c) = self.connections[i].as_mut() else { return };
+        if c.client.shared.killed.load(Ordering::Relaxed) && !c.client.closing {
+            c.client.dead = true;
+        }
+        if !c.client.dead && c.client.closing {
+            if c.client.output.is_empty() || c.drain(&mut self.scratch).is_err() || c.is_drained() {
+                if c.is_drained() {
+                    c.client.dead = true;
+                }
+            }
+            if c.client.dead {
+                c.stream.shutdown(&mut self.scratch);
+            }
+        }
+        let c = self.connections[i].as_mut().expect("checked above");
+        // The peer has said all it will, and all of it was run: an unfinished request never will be.
+        if c.eof && !c.listed && c.client.blocked.is_none() && !c.client.paused {
+            c.client.dead = true;
+        }
+        if c.client.dead {
+            return self.close(i);
+        }
+        if over_output_limit(&self.config, &mut c.client, clock::monotonic_ms()) {
+            tracing::warn!(
+                "Client addr={} closed for overcoming of output buffer limits: {} bytes waiting.",
+                c.client.shared.addr,
+                c.client.output.len()
+            );
+            self.recorder.counters.add(Counter::OutputBufferLimitDisconnections, 1);
+            return self.close(i);
+        }
+        if c.more && !c.listed && c.client.blocked.is_none() && !c.client.paused && !c.client.closing {
+            self.list(i);
+        }
+    }
+
+    fn drain(&mut self, i: usize) {
+        let Some(c) = self.connections[i].as_mut() else { return };
+        match c.drain(&mut self.scratch) {
+            Ok(n) => {
+                if n > 0 {
+                    c.client.last_active_ms = clock::monotonic_ms();
+                    c.client.shared.net_out.fetch_add(n as u64, Ordering::Relaxed);
+                    self.recorder.counters.add(Counter::NetOutputBytes, n as u64);
+                }
+            }
+            Err(_) => c.client.dead = true,
+        }
+        self.finish(i);
+    }
+
+    fn attach(&mut self, mut stream: Stream, now_mono: u64) {
+        let i = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        if let Err(e) =
+            self.poll.registry().register(&mut stream, Token(i + 1), Interest::READABLE | Interest::WRITABLE)
+        {
+            tracing::warn!("A connection could not be watched: {e}");
+            self.free.push(i);
+            self.node.clients.release();
+            return;
+        }
+        let id = self.node.clients.next_id();
+        let shared = Shared::new(
+            id,
+            self.id,
+            stream.peer_address(),
+            stream.local_address(),
+            i64::from(stream.as_raw_fd()),
+            clock::wall_ms(),
+        );
+        shared.tls.store(stream.is_tls(), Ordering::Relaxed);
+        shared.unix.store(matches!(stream, Stream::Unix(_)), Ordering::Relaxed);
+        let shared = Arc::new(shared);
+        self.node.clients.add(Arc::clone(&shared));
+        let authenticated = self.config.security.requirepass.is_empty();
+        let handshaking = stream.is_handshaking();
+        let mut c = Box::new(Connection {
+            stream,
+            client: Client::new(shared, authenticated, now_mono),
+            accepted_ms: now_mono,
+            listed: false,
+            more: true,
+            handshaking,
+            eof: false,
+        });
+        self.recorder.counters.add(Counter::ConnectionsReceived, 1);
+        if !handshaking && let Some(text) = refusal(&self.config, &c) {
+            c.client.output.push(text);
+            c.client.closing = true;
+        }
+        self.by_id.insert(id, i);
+        let closing = c.client.closing;
+        self.connections[i] = Some(c);
+        if closing {
+            self.finish(i);
+        } else {
+            self.list(i);
+        }
+    }
+
+    fn close(&mut self, i: usize) {
+        let Some(mut c) = self.connections[i].take() else { return };
+        let _ = self.poll.registry().deregister(&mut c.stream);
+        self.node.waiting.cancel(&self.node.keyspace, c.client.id);
+        engine::forget_watched(&self.node.keyspace, &mut c.client);
+        self.by_id.remove(&c.client.id);
+        self.node.clients.remove(c.client.id);
+        self.ready.retain(|r| *r != i);
+        self.handshakes.retain(|r| *r != i);
+        self.paused.retain(|r| *r != i);
+        self.free.push(i);
+    }
+
+    fn read_mailbox(&mut self, now_mono: u64) {
+        for message in self.mailbox.take() {
+            match message {
+                Message::Attach(stream) => self.attach(*stream, now_mono),
+                Message::Kill { client, flush } => {
+                    let Some(&i) = self.by_id.get(&client) else { continue };
+                    if let Some(c) = self.connections[i].as_mut() {
+                        if flush {
+                            c.client.closing = true;
+                        } else {
+                            c.client.dead = true;
+                        }
+                        self.finish(i);
+                    }
+                }
+                Message::Served { client, token, reply } => self.answer(client, Some(token), reply, now_mono),
+                Message::Unblock { client, error } => self.unblock(client, error, now_mono),
+                Message::Push { client, reply } => {
+                    let Some(&i) = self.by_id.get(&client) else { continue };
+                    if let Some(c) = self.connections[i].as_mut() {
+                        c.client.output.push_shared(reply);
+                        self.drain(i);
+                    }
+                }
+                Message::Look => {
+                    for i in std::mem::take(&mut self.paused) {
+                        if let Some(c) = self.connections[i].as_mut() {
+                            c.client.paused = false;
+                            self.list(i);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a blocked client its answer and goes on with its requests.
+    fn answer(&mut self, client: u64, token: Option<u64>, reply: Reply, now_mono: u64) {
+        let Some(&i) = self.by_id.get(&client) else { return };
+        let Some(c) = self.connections[i].as_mut() else { return };
+        let Some(b) = &c.client.blocked else { return };
+        if token.is_some_and(|t| t != b.token) {
+            return;
+        }
+        c.client.blocked = None;
+        c.client.shared.blocked.store(false, Ordering::Relaxed);
+        c.client.last_active_ms = now_mono;
+        if c.client.reply_mode == crate::client::ReplyMode::On {
+            c.client.output.push_reply(&reply, 0, reply.buf.len(), 0);
+        }
+        self.drain(i);
+        if self.connections[i].is_some() {
+            self.list(i);
+        }
+    }
+
+    fn unblock(&mut self, client: u64, error: bool, now_mono: u64) {
+        let Some(&i) = self.by_id.get(&client) else { return };
+        let Some(c) = self.connections[i].as_ref() else { return };
+        let Some(b) = &c.client.blocked else { return };
+        if !self.node.waiting.cancel(&self.node.keyspace, client) {
+            // Somebody is serving it right now: his answer is on the way.
+            return;
+        }
+        let mut reply = Reply::new(c.client.version);
+        if error {
+            reply.error(b"UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        } else {
+            timeout_reply(&mut reply, b.timeout_reply);
+        }
+        let token = b.token;
+        self.answer(client, Some(token), reply, now_mono);
+    }
+
+    /// Tells those whose time is up.
+    fn unblock_late(&mut self, now_mono: u64) {
+        while let Some(Reverse((until, client, token))) = self.deadlines.peek().copied() {
+            if until > now_mono {
+                return;
+            }
+            self.deadlines.pop();
+            let Some(&i) = self.by_id.get(&client) else { continue };
+            let Some(b) = self.connections[i].as_ref().and_then(|c| c.client.blocked.as_ref()) else { continue };
+            if b.token == token {
+                self.unblock(client, false, now_mono);
+            }
+        }
+    }
+
+    /// Timeouts, limits, statistics.
+    fn tick(&mut self, now_mono: u64) {
+        let timeout = u64::from(self.config.network.timeout_secs) * 1000;
+        let mut output = 0;
+        for i in 0..self.connections.len() {
+            let Some(c) = self.connections[i].as_mut() else { continue };
+            let s = &c.client.shared;
+            let waiting = c.client.output.len() as u64;
+            output += waiting;
+            s.output_bytes.store(waiting, Ordering::Relaxed);
+            s.output_chunks.store(c.client.output.chunks() as u64, Ordering::Relaxed);
+            s.query_bytes.store(c.client.query.len() as u64, Ordering::Relaxed);
+            s.query_capacity.store(c.client.query.capacity() as u64, Ordering::Relaxed);
+            s.multi_bytes.store(c.client.transaction.queued_bytes as u64, Ordering::Relaxed);
+            let idle = now_mono.saturating_sub(c.client.last_active_ms);
+            let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
+            if late || (timeout > 0 && idle > timeout && c.client.blocked.is_none() && !c.handshaking) {
+                tracing::debug!("Closing idle client addr={}", s.addr);
+                c.client.dead = true;
+            }
+            if c.client.dead || c.client.closing || waiting > 0 {
+                self.finish(i);
+            }
+        }
+        let before = std::mem::replace(&mut self.told_output, output);
+        self.node.output_memory.fetch_add(output.wrapping_sub(before), Ordering::Relaxed);
+        if !self.paused.is_empty() {
+            for i in std::mem::take(&mut self.paused) {
+                if let Some(c) = self.connections[i].as_mut() {
+                    c.client.paused = false;
+                    let more = c.more;
+                    self.list(i);
+                    if let Some(c) = self.connections[i].as_mut() {
+                        c.more = more;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn timeout_reply(reply: &mut Reply, kind: TimeoutReply) {
+    match kind {
+        TimeoutReply::NullArray => reply.null_array(),
+        TimeoutReply::Null => reply.null(),
+        TimeoutReply::Integer(n) => reply.integer(n),
+    }
+}
+
+/// Asks the cache first for the buckets of some requests, then for their records.
+fn prefetch(node: &Node, batch: &Batch, runs: &[Run], from: usize, to: usize) {
+    if to - from < 2 {
+        return;
+    }
+    for record in [false, true] {
+        let mut run = runs.partition_point(|r| r.requests.1 <= from);
+        for (n, request) in batch.requests[from..to].iter().enumerate() {
+            while run < runs.len() && from + n >= runs[run].requests.1 {
+                run += 1;
+            }
+            if let (Some(hash), Some(r)) = (request.hash, runs.get(run)) {
+                node.keyspace.prefetch(r.db, hash, record);
+            }
+        }
+    }
+}
+
+fn handshake_done(recorder: &mut Recorder, stream: &Stream) {
+    if let Some(n) = stream.negotiated() {
+        let version = if n.version == "TLSv1.3" { Counter::TlsHandshakes13 } else { Counter::TlsHandshakes12 };
+        recorder.counters.add(version, 1);
+    }
+}
+
+/// What a connection that may not stay is told.
+fn refusal(config: &Config, c: &Connection) -> Option<&'static [u8]> {
+    let open = config.network.protected_mode && config.security.requirepass.is_empty();
+    if !open || matches!(c.stream, Stream::Unix(_)) {
+        return None;
+    }
+    let addr = &c.client.shared.addr;
+    let host = addr.rsplit_once(':').map_or(addr.as_str(), |(h, _)| h).trim_matches(['[', ']']);
+    let ip: Option<std::net::IpAddr> = host.parse().ok();
+    let local = ip.is_none_or(|ip| match ip {
+        std::net::IpAddr::V4(v4) => v4.is_loopback(),
+        std::net::IpAddr::V6(v6) => v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
+    });
+    (!local).then_some(
+        b"-DENIED Holdfast is running in protected mode because protected mode is enabled and no password is set for the \
+          default user. In this mode connections are only accepted from the loopback interface. Set a password with \
+          requirepass, or turn protected-mode off.\r\n",
+    )
+}
+
+/// Applies `client-output-buffer-limit` of normal clients.
+fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
+    let limit = &config.limits.client_output_buffer_limit.normal;
+    let waiting = client.output.len() as u64;
+    if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
+        return true;
+    }
+    if limit.soft_bytes > 0 && waiting > limit.soft_bytes {
+        let since = *client.soft_limit_since.get_or_insert(now_mono);
+        return now_mono.saturating_sub(since) > u64::from(limit.soft_seconds) * 1000;
+    }
+    client.soft_limit_since = None;
+    false
+}
