@@ -21,6 +21,7 @@ pub mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod zset;
 
 pub use context::{DataContext, DataFn, NodeContext, NodeFn};
 pub use error::{CommandError, Outcome};
@@ -29,4 +30,4 @@ pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
 pub static FAMILIES: &[&[&Command]] =
-    &[string::COMMANDS, list::COMMANDS, hash::COMMANDS, set::COMMANDS, generic::COMMANDS];
+    &[string::COMMANDS, list::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS, generic::COMMANDS];
