@@ -14,6 +14,7 @@ pub mod context;
 pub mod error;
 pub mod generic;
 pub mod hash;
+pub mod list;
 pub mod node;
 pub mod scan;
 pub mod set;
@@ -21,6 +22,7 @@ pub mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod zset;
 
 pub use context::{DataContext, DataFn, NodeContext, NodeFn};
 pub use error::{CommandError, Outcome};
@@ -30,3 +32,4 @@ pub use table::{Command, CommandTable, Entry, Handler};
 /// All families in reading order.
 pub static FAMILIES: &[&[&Command]] =
     &[string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS, hash::COMMANDS, set::COMMANDS];
+    &[string::COMMANDS, list::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS, generic::COMMANDS];
