@@ -105,10 +105,10 @@ pub fn reply(reply: &mut Reply, record: &Record) -> Result<(), CommandError> {
 /// How a value as a client gave it is kept: as an integer if it is the text of one.
 #[inline]
 pub fn encode(value: &[u8]) -> Content<'_> {
-    if value.len() <= INT_TEXT_MAX {
-        if let Some(n) = parse_i64(value) {
-            return Content::Int(n);
-        }
+    if value.len() <= INT_TEXT_MAX
+        && let Some(n) = parse_i64(value)
+    {
+        return Content::Int(n);
     }
     Content::String(value)
 }

@@ -117,14 +117,14 @@ fn msetex(cx: &mut DataContext<'_, '_>) -> Outcome {
         }
     }
     set_all(cx, 2, end, if options.expiry == Expiry::Keep { None } else { Some(deadline) });
-    if let (Some(deadline), Expiry::At { unit, position, .. }) = (deadline, options.expiry) {
-        if unit != Unit::PXAT {
-            let text = IntText::new(deadline);
-            let mut effect: Vec<&[u8]> = cx.args.iter().collect();
-            effect[position] = b"PXAT";
-            effect[position + 1] = text.as_bytes();
-            cx.space.replace_effect(cx.db, &effect);
-        }
+    if let (Some(deadline), Expiry::At { unit, position, .. }) = (deadline, options.expiry)
+        && unit != Unit::PXAT
+    {
+        let text = IntText::new(deadline);
+        let mut effect: Vec<&[u8]> = cx.args.iter().collect();
+        effect[position] = b"PXAT";
+        effect[position + 1] = text.as_bytes();
+        cx.space.replace_effect(cx.db, &effect);
     }
     cx.reply.integer(1);
     Ok(())
