@@ -12,7 +12,10 @@ pub mod arguments;
 pub mod context;
 pub mod error;
 pub mod generic;
+pub mod hash;
 pub mod node;
+pub mod scan;
+pub mod set;
 pub mod string;
 pub mod table;
 #[cfg(test)]
@@ -25,4 +28,5 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, generic::COMMANDS, zset::COMMANDS];
+pub static FAMILIES: &[&[&Command]] =
+    &[string::COMMANDS, generic::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS];

@@ -70,6 +70,8 @@ pub struct Changes {
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+    /// Hash fields that went because their deadline had come.
+    pub expired_fields: u64,
 }
 
 impl Changes {
@@ -211,6 +213,13 @@ impl<'k> Space<'k> {
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.get_at(key.hash.path, key.name)
     }
 
+    /// The key's record for a command that looks at several keys at once, after [`Space::find`] or [`Space::peek`] let expired ones go.
+    pub fn look(&self, key: Key<'_>) -> Option<Borrowed<'_>> {
+        let now = self.access.now_ms;
+        let table = &self.held.stripe_ref(key.hash.stripe).database(key.db).table;
+        table.get_at(key.hash.path, key.name).filter(|r| r.deadline().is_none_or(|d| d > now))
+    }
+
     /// The key's record, to be changed. A deadline is changed by [`Space::set_deadline`].
     #[inline]
     pub fn find_mut(&mut self, key: Key<'_>) -> Option<RecordMut<'_>> {
@@ -263,6 +272,9 @@ impl<'k> Space<'k> {
     }
 
     fn add_record(&mut self, key: Key<'_>, mut record: Record) -> RecordMut<'_> {
+        if record.object().is_some_and(|o| o.deadlines() > 0) {
+            self.note_volatile(key);
+        }
         record.set_access(self.access.fresh());
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.insert_at(key.hash.path, record)
     }
@@ -349,6 +361,11 @@ impl<'k> Space<'k> {
             }
             None => false,
         }
+    }
+
+    /// Notes that fields of a key have deadlines, so that they are looked after.
+    pub fn note_volatile(&mut self, key: Key<'_>) {
+        self.held.stripe(key.hash.stripe).volatile.insert((key.db, key.name.into()));
     }
 
     /// Notes one change of a key: counts it, marks its watchers and waiters, and remembers the event.
@@ -466,6 +483,22 @@ impl<'k> Space<'k> {
                 stripe.watchers.raise_where(|d, name| (d == a || d == b) && (there(a, name) || there(b, name)));
             }
             stripe.databases.swap(a as usize, b as usize);
+            let volatile = std::mem::take(&mut stripe.volatile);
+            stripe.volatile = volatile
+                .into_iter()
+                .map(|(d, name)| {
+                    (
+                        if d == a {
+                            b
+                        } else if d == b {
+                            a
+                        } else {
+                            d
+                        },
+                        name,
+                    )
+                })
+                .collect();
         }
     }
 }

@@ -39,6 +39,14 @@ impl Object {
         self.len() == 0
     }
 
+    /// Fields with a deadline of their own.
+    pub fn deadlines(&self) -> usize {
+        match self {
+            Object::Hash(v) => v.deadlines(),
+            Object::List(_) | Object::Set(_) | Object::Zset(_) => 0,
+        }
+    }
+
     /// What OBJECT ENCODING says.
     pub fn encoding(&self) -> &'static str {
         match self {
