@@ -87,7 +87,7 @@ fn zadd(cx: &mut DataContext<'_, '_>) -> Outcome {
     }
     let left = options.left();
     let first = cx.args.len() - left;
-    if left == 0 || left % 2 != 0 {
+    if left == 0 || !left.is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     let pairs = left / 2;
