@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod hash;
+pub mod runtime_hint;
 pub mod slot;
