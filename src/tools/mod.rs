@@ -1,1 +1,3 @@
 //! The command-line tools of the multi-call binary.
+
+pub mod cli;
