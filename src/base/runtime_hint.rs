@@ -272,7 +272,10 @@ mod tests {
 
     #[test]
     fn odd_text_gives_an_empty_hint_and_relative_paths_are_refused() {
-        assert_eq!(RuntimeHint::parse(b"\xff\n=\nport=99999\ntls-port=x\nca=evil\nnew-key=1\n"), RuntimeHint::default());
+        assert_eq!(
+            RuntimeHint::parse(b"\xff\n=\nport=99999\ntls-port=x\nca=evil\nnew-key=1\n"),
+            RuntimeHint::default()
+        );
         let odd = RuntimeHint { ca: Some("/a\nport=1".into()), ..hint() };
         assert_eq!(RuntimeHint::parse(&odd.render()).port, 7002);
     }

@@ -429,7 +429,9 @@ mod tests {
     fn a_peer_that_does_not_speak_the_protocol_is_named() {
         assert_eq!(read_all(b"HTTP/1.1 400\r\n", 99), Err(ReplyError::Type(b'H')));
         assert_eq!(read_all(b"\x15\x03\x03", 99), Err(ReplyError::Type(0x15)));
-        for bad in [&b":1x\r\n"[..], b"$-2\r\n", b"*x\r\n", b"%-1\r\n", b"#x\r\n", b",x\r\n", b"(1a\r\n", b"=2\r\nab\r\n"] {
+        for bad in
+            [&b":1x\r\n"[..], b"$-2\r\n", b"*x\r\n", b"%-1\r\n", b"#x\r\n", b",x\r\n", b"(1a\r\n", b"=2\r\nab\r\n"]
+        {
             assert!(read_all(bad, 99).is_err(), "{}", bad.escape_ascii());
         }
         assert_eq!(read_all(b"$2\r\nabcd\r\n", 99), Err(ReplyError::Terminator));

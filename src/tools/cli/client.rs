@@ -209,7 +209,10 @@ impl Client {
             match self.answer(args) {
                 Ok(Answer::Done(outcome)) => return outcome,
                 Ok(Answer::Redirected { asking }) => {
-                    if asking && self.connect() && let Some(connection) = &mut self.connection {
+                    if asking
+                        && self.connect()
+                        && let Some(connection) = &mut self.connection
+                    {
                         let _ = connection.ask(&["ASKING"]);
                     }
                 }
@@ -382,8 +385,11 @@ impl Client {
                 if let Some(password) = args.last() {
                     self.password = Some(password.clone());
                     self.password_discovered = false;
-                    self.options.user =
-                        if args.len() > 2 { args.get(1).map(|u| String::from_utf8_lossy(u).into_owned()) } else { None };
+                    self.options.user = if args.len() > 2 {
+                        args.get(1).map(|u| String::from_utf8_lossy(u).into_owned())
+                    } else {
+                        None
+                    };
                 }
             }
             _ => {}
@@ -441,8 +447,14 @@ impl Client {
     }
 
     fn print(&self, value: &Value, args: Option<&[Vec<u8>]>) {
-        let form = if args.is_some_and(|a| prints_raw(a, value)) { Form::Raw } else { self.form };
-        write_out(&render(value, form, &self.options.delimiters));
+        if args.is_some_and(|a| is_page(a, value)) {
+            let mut page = value.text().unwrap_or_default().to_vec();
+            if page.last() != Some(&b'\n') {
+                page.push(b'\n');
+            }
+            return write_out(&page);
+        }
+        write_out(&render(value, self.form, &self.options.delimiters));
     }
 
     /// The prompt's text.
@@ -479,7 +491,7 @@ pub fn command(args: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Replies that are pages of text, made for reading: they keep their line breaks in every form.
-fn prints_raw(args: &[Vec<u8>], value: &Value) -> bool {
+fn is_page(args: &[Vec<u8>], value: &Value) -> bool {
     let word = |i: usize| args.get(i).map(|a| a.to_ascii_lowercase()).unwrap_or_default();
     let second = word(1);
     let page = match word(0).as_slice() {
@@ -493,7 +505,7 @@ fn prints_raw(args: &[Vec<u8>], value: &Value) -> bool {
         b"proxy" => matches!(second.as_slice(), b"info" | b"nodes"),
         _ => false,
     };
-    page && !matches!(value, Value::Array(_) | Value::Map(_))
+    page && value.text().is_some()
 }
 
 /// To standard output, at once. A reader that has gone ends the program, as it ends any filter.

@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn a_bare_command_follows_the_hint_of_a_running_server() {
-        let found = decide(&Options::default(), &Knowledge::default(), &Knowledge::default(), |_| Some(tls_on(7001, "/ca")));
+        let found =
+            decide(&Options::default(), &Knowledge::default(), &Knowledge::default(), |_| Some(tls_on(7001, "/ca")));
         assert_eq!(found.target.port, 7001);
         assert_eq!(found.target.tls.unwrap().ca_file, Some("/ca".into()));
     }
@@ -304,8 +305,11 @@ mod tests {
         fs::write(data.join("tls/ca.crt"), "x").unwrap();
         fs::write(dir.path().join("more.conf"), "requirepass \"p w\"\n").unwrap();
         let conf = dir.path().join("holdfast.conf");
-        fs::write(&conf, format!("# port 1\nTLS-PORT 7001\ninclude more.conf\ninclude holdfast.conf\ndir {}\n", data.display()))
-            .unwrap();
+        fs::write(
+            &conf,
+            format!("# port 1\nTLS-PORT 7001\ninclude more.conf\ninclude holdfast.conf\ndir {}\n", data.display()),
+        )
+        .unwrap();
         let mut directives = Directives::default();
         directives.read(&conf, 0);
         let known = directives.knowledge();

@@ -124,7 +124,7 @@ fn numbered_pairs(out: &mut Vec<u8>, pairs: &[(Value, Value)], mark: u8, prefix:
             out.pop();
         }
         out.extend_from_slice(b" => ");
-        if is_filled_aggregate(value) {
+        if opens_lines_of_its_own(value) {
             out.push(b'\n');
             out.extend_from_slice(prefix);
         }
@@ -132,9 +132,10 @@ fn numbered_pairs(out: &mut Vec<u8>, pairs: &[(Value, Value)], mark: u8, prefix:
     });
 }
 
-fn is_filled_aggregate(value: &Value) -> bool {
+/// A set goes on behind the arrow, as its lines have always been printed.
+fn opens_lines_of_its_own(value: &Value) -> bool {
     match value {
-        Value::Array(v) | Value::Set(v) | Value::Push(v) => !v.is_empty(),
+        Value::Array(v) | Value::Push(v) => !v.is_empty(),
         Value::Map(v) | Value::Attribute(v) => !v.is_empty(),
         _ => false,
     }
@@ -277,7 +278,10 @@ mod tests {
     #[test]
     fn maps_and_the_other_resp3_types_have_forms_of_their_own() {
         let map = b"%3\r\n+a\r\n*0\r\n:1\r\n~1\r\n#t\r\n+c\r\n,2.5\r\n";
-        assert_eq!(shown(map, Form::Standard), "1# a => (empty array)\n2# (integer) 1 => \n   1~ (true)\n3# c => (double) 2.5\n");
+        assert_eq!(
+            shown(map, Form::Standard),
+            "1# a => (empty array)\n2# (integer) 1 => 1~ (true)\n3# c => (double) 2.5\n"
+        );
         assert_eq!(shown(map, Form::Raw), "a \n1 (true)\nc 2.5\n");
         assert_eq!(shown(map, Form::Csv), "\"a\",,1,true,\"c\",2.5\n");
         assert_eq!(shown(map, Form::Json), "{\"a\":[],\"1\":[true],\"c\":2.5}\n");

@@ -234,7 +234,9 @@ impl Argument {
             return Some(first);
         }
         while first.used < words.len() {
-            let Some(next) = self.matched_once(words.get(first.used..).unwrap_or_default(), self.multiple_token) else { break };
+            let Some(next) = self.matched_once(words.get(first.used..).unwrap_or_default(), self.multiple_token) else {
+                break;
+            };
             first.used += next.used;
             if !next.complete {
                 let rest = joined([next.rest, self.again()], " ");
@@ -322,7 +324,11 @@ fn match_list(arguments: &[Argument], words: &[Vec<u8>]) -> Option<Match> {
             }
             if used == words.len() {
                 let complete = after.iter().all(|a| a.optional);
-                return Some(Match { used, complete, rest: joined([possible, untyped(group, &typed), rendered(after)], " ") });
+                return Some(Match {
+                    used,
+                    complete,
+                    rest: joined([possible, untyped(group, &typed), rendered(after)], " "),
+                });
             }
             at += group_len;
             possible.clear();

@@ -45,9 +45,12 @@ fn known_types() -> Vec<TypeTotals> {
 /// # Errors
 /// The server refuses, or the connection is gone.
 pub fn big(client: &mut Client) -> Result<(), String> {
-    sizes(client, "the keys with the most elements", |totals, key| {
-        totals.size_command.map(|command| vec![command.as_bytes().to_vec(), key.to_vec()])
-    }, false)
+    sizes(
+        client,
+        "the keys with the most elements",
+        |totals, key| totals.size_command.map(|command| vec![command.as_bytes().to_vec(), key.to_vec()]),
+        false,
+    )
 }
 
 /// `--memkeys`.
@@ -55,13 +58,18 @@ pub fn big(client: &mut Client) -> Result<(), String> {
 /// # Errors
 /// As [`big`].
 pub fn memory(client: &mut Client, samples: Option<u64>) -> Result<(), String> {
-    sizes(client, "the keys that take the most memory", |_, key| {
-        let mut request = vec![b"MEMORY".to_vec(), b"USAGE".to_vec(), key.to_vec()];
-        if let Some(samples) = samples {
-            request.extend([b"SAMPLES".to_vec(), samples.to_string().into_bytes()]);
-        }
-        Some(request)
-    }, true)
+    sizes(
+        client,
+        "the keys that take the most memory",
+        |_, key| {
+            let mut request = vec![b"MEMORY".to_vec(), b"USAGE".to_vec(), key.to_vec()];
+            if let Some(samples) = samples {
+                request.extend([b"SAMPLES".to_vec(), samples.to_string().into_bytes()]);
+            }
+            Some(request)
+        },
+        true,
+    )
 }
 
 fn introduction(what: &str) {
@@ -90,6 +98,7 @@ fn sizes(
     let mut pages = 0;
     while let Some(keys) = walk.next_page(client)? {
         let names = types_of(client, &keys)?;
+        let share = percent(sampled, total).min(100.0);
         let mut asked = Vec::new();
         let mut requests = Vec::new();
         for (key, name) in keys.iter().zip(&names) {
@@ -125,7 +134,7 @@ fn sizes(
                 let unit = if in_bytes { "bytes" } else { totals.unit };
                 let line = format!(
                     "[{:05.2}%] Biggest {:<6} found so far '{}' with {size} {unit}\n",
-                    percent(sampled, total).min(100.0),
+                    share,
                     totals.name,
                     shown(key)
                 );
@@ -146,7 +155,13 @@ fn summary(types: &[TypeTotals], sampled: u64, name_bytes: u64, in_bytes: bool) 
         average(name_bytes, sampled)
     );
     for t in types.iter().filter(|t| t.biggest > 0) {
-        out.push_str(&format!("Biggest {:>6} found '{}' has {} {}\n", t.name, shown(&t.biggest_key), t.biggest, unit(t)));
+        out.push_str(&format!(
+            "Biggest {:>6} found '{}' has {} {}\n",
+            t.name,
+            shown(&t.biggest_key),
+            t.biggest,
+            unit(t)
+        ));
     }
     out.push('\n');
     for t in types {
@@ -178,6 +193,7 @@ pub fn hot(client: &mut Client, count: usize) -> Result<(), String> {
         let requests: Vec<_> = keys.iter().map(|k| vec![b"OBJECT".to_vec(), b"FREQ".to_vec(), k.clone()]).collect();
         let connection = client.connection.as_mut().ok_or("not connected")?;
         let replies = connection.ask_all(&requests)?;
+        let share = percent(sampled, total).min(100.0);
         for (key, reply) in keys.into_iter().zip(replies) {
             sampled += 1;
             let frequency = match reply {
@@ -190,11 +206,7 @@ pub fn hot(client: &mut Client, count: usize) -> Result<(), String> {
                 continue;
             }
             let at = hottest.partition_point(|(f, _)| *f >= frequency);
-            let line = format!(
-                "[{:05.2}%] Hot key '{}' found so far with counter {frequency}\n",
-                percent(sampled, total).min(100.0),
-                shown(&key)
-            );
+            let line = format!("[{:05.2}%] Hot key '{}' found so far with counter {frequency}\n", share, shown(&key));
             write_out(line.as_bytes());
             hottest.insert(at, (frequency, key));
             hottest.truncate(count);

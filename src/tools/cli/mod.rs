@@ -46,10 +46,21 @@ pub fn run(program: &str, args: Vec<OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Parsed::Version) => {
-            write_out(format!("{program} {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+            write_out(format!("{}\n", version(program)).as_bytes());
             ExitCode::SUCCESS
         }
         Ok(Parsed::Run(options)) => start(program, *options),
+    }
+}
+
+/// Scripts that call `valkey-cli` or `redis-cli` choose their flags by the version they are told.
+const COMPATIBLE_VERSION: &str = "9.1.0";
+
+fn version(program: &str) -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    match program {
+        "valkey-cli" | "redis-cli" => format!("{program} {COMPATIBLE_VERSION} (Holdfast {own})"),
+        _ => format!("{program} {own}"),
     }
 }
 
@@ -76,9 +87,7 @@ fn start(program: &str, mut options: Options) -> ExitCode {
     let found = discover::find(&options);
     let mut client = Client::new(options, found, terminal);
     match client.options.mode.clone() {
-        Mode::Command if client.options.words.is_empty() && client.options.input == StandardInput::Unused => {
-            prompt::run(&mut client, program)
-        }
+        Mode::Command if client.options.words.is_empty() => prompt::run(&mut client, program),
         Mode::Command => one_shot(&mut client, program),
         Mode::Eval { script } => eval::run(&mut client, &script),
         Mode::Scan => finish(scan::run(&mut client)),

@@ -53,7 +53,11 @@ pub fn run(client: &mut Client, program: &str) -> ExitCode {
     prompt.preferences();
     client.connect();
     let typed = io::stdin().is_terminal() && io::stdout().is_terminal();
-    if typed { prompt.with_editor(client) } else { prompt.with_pipe(client) }
+    if typed {
+        prompt.with_editor(client)
+    } else {
+        prompt.with_pipe(client)
+    }
     ExitCode::SUCCESS
 }
 
@@ -118,7 +122,8 @@ impl Prompt {
             b"clear" if args.len() == 1 => write_out(b"\x1b[H\x1b[2J"),
             b"restart" if args.len() == 1 => write_out(b"Use 'restart' only in Lua debugging mode.\n"),
             b"connect" if args.len() == 3 => {
-                let text = |i: usize| String::from_utf8_lossy(args.get(i).map(Vec::as_slice).unwrap_or_default()).into_owned();
+                let text =
+                    |i: usize| String::from_utf8_lossy(args.get(i).map(Vec::as_slice).unwrap_or_default()).into_owned();
                 client.target.host = text(1);
                 client.target.port = u16::try_from(words::leading_number(&text(2))).unwrap_or(0);
                 client.target.socket = None;
@@ -160,7 +165,8 @@ impl Prompt {
 
     /// `:set` and `:get`.
     fn set(&mut self, client: &Client, args: &[Vec<u8>]) {
-        let word = |i: usize| String::from_utf8_lossy(args.get(i).map(Vec::as_slice).unwrap_or_default()).to_ascii_lowercase();
+        let word =
+            |i: usize| String::from_utf8_lossy(args.get(i).map(Vec::as_slice).unwrap_or_default()).to_ascii_lowercase();
         let (name, option) = (word(0), word(1));
         let answer = match (name.as_str(), option.as_str()) {
             (":set", "hints") => {
@@ -347,8 +353,15 @@ fn is_secret(line: &str) -> bool {
         b"auth" => true,
         b"acl" => word(1) == b"setuser",
         b"config" => {
-            let secrets = ["requirepass", "masterauth", "primaryauth", "masteruser", "primaryuser", "tls-key-file-pass",
-                "tls-client-key-file-pass"];
+            let secrets = [
+                "requirepass",
+                "masterauth",
+                "primaryauth",
+                "masteruser",
+                "primaryuser",
+                "tls-key-file-pass",
+                "tls-client-key-file-pass",
+            ];
             word(1) == b"set" && secrets.iter().any(|s| has(s.as_bytes()))
         }
         b"hello" => has(b"auth"),
@@ -390,7 +403,8 @@ impl Completer for Typing {
         };
         let names = docs.iter().map(|d| d.name.clone());
         let groups = docs.iter().map(|d| format!("@{}", d.group));
-        let candidates = names.chain(groups.filter(|_| start > 0)).filter(|n| n.to_ascii_uppercase().starts_with(&typed));
+        let candidates =
+            names.chain(groups.filter(|_| start > 0)).filter(|n| n.to_ascii_uppercase().starts_with(&typed));
         let mut candidates: Vec<String> = candidates.collect();
         candidates.sort();
         candidates.dedup();
@@ -413,8 +427,15 @@ mod tests {
 
     #[test]
     fn lines_with_passwords_are_not_remembered() {
-        for line in ["auth a", "AUTH u p", "acl setuser x >p", "config set maxmemory 1 requirepass p", "hello 3 auth u p",
-            "migrate h 1 k 0 1 AUTH p", "auth \"open"] {
+        for line in [
+            "auth a",
+            "AUTH u p",
+            "acl setuser x >p",
+            "config set maxmemory 1 requirepass p",
+            "hello 3 auth u p",
+            "migrate h 1 k 0 1 AUTH p",
+            "auth \"open",
+        ] {
             assert!(is_secret(line), "{line}");
         }
         for line in ["get auth", "config get requirepass", "hello 3", "acl list"] {

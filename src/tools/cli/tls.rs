@@ -40,14 +40,21 @@ pub fn configuration(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> 
         (Some(cert), key) => {
             let chain = certificates(cert)?;
             let key = key.as_deref().unwrap_or(cert);
-            let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| format!("Invalid key file {}: {e}", key.display()))?;
-            builder.with_client_auth_cert(chain, secret).map_err(|e| format!("Invalid client certificate or key: {e}"))?
+            let secret =
+                PrivateKeyDer::from_pem_file(key).map_err(|e| format!("Invalid key file {}: {e}", key.display()))?;
+            builder
+                .with_client_auth_cert(chain, secret)
+                .map_err(|e| format!("Invalid client certificate or key: {e}"))?
         }
         (None, Some(_)) => return Err("--key needs --cert".to_string()),
     };
     // TLS 1.2 without the extended master secret is not approved.
     config.require_ems = true;
-    if config.fips() { Ok(Arc::new(config)) } else { Err("the TLS configuration is not approved in FIPS mode".to_string()) }
+    if config.fips() {
+        Ok(Arc::new(config))
+    } else {
+        Err("the TLS configuration is not approved in FIPS mode".to_string())
+    }
 }
 
 fn roots(options: &TlsOptions) -> Result<RootCertStore, String> {
@@ -62,7 +69,8 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore, String> {
         return Err(format!("Invalid CA Certificate File {}: no usable certificate in it", file.display()));
     }
     if let Some(dir) = &options.ca_dir {
-        let entries = fs::read_dir(dir).map_err(|e| format!("Invalid CA Certificate Directory {}: {e}", dir.display()))?;
+        let entries =
+            fs::read_dir(dir).map_err(|e| format!("Invalid CA Certificate Directory {}: {e}", dir.display()))?;
         for entry in entries.flatten() {
             // A folder of authorities holds other files as well (revocation lists, a README).
             let _ = add(&entry.path());
