@@ -239,8 +239,7 @@ impl Argument {
             };
             first.used += next.used;
             if !next.complete {
-                let rest = joined([next.rest, self.again()], " ");
-                return Some(Match { used: first.used, complete: false, rest });
+                return Some(Match { used: first.used, complete: false, rest: next.rest });
             }
         }
         first.rest = self.again();
@@ -366,8 +365,8 @@ pub fn check_file(docs: &Docs, path: &std::path::Path) -> Result<(Vec<String>, u
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let words = words::split(line).map_err(|_| "unbalanced quotes in the file of hints")?;
-        let [typed, expected, ..] = words.as_slice() else { return Err("a line is no case of a hint".to_string()) };
+        let strings = quoted_strings(line);
+        let [typed, expected, ..] = strings.as_slice() else { return Err("a line is no case of a hint".to_string()) };
         cases += 1;
         let got = docs.hint(&String::from_utf8_lossy(typed));
         if got.as_bytes() != expected.as_slice() {
@@ -379,6 +378,22 @@ pub fn check_file(docs: &Docs, path: &std::path::Path) -> Result<(Vec<String>, u
         }
     }
     Ok((failures, cases))
+}
+
+/// The strings in double quotes of a line, whatever stands between and behind them. An open one is left out.
+fn quoted_strings(line: &[u8]) -> Vec<Vec<u8>> {
+    let (mut strings, mut current): (Vec<Vec<u8>>, Option<Vec<u8>>) = (Vec::new(), None);
+    let mut bytes = line.iter().copied();
+    while let Some(b) = bytes.next() {
+        match (&mut current, b) {
+            (Some(string), b'\\') => string.extend(bytes.next()),
+            (Some(_), b'"') => strings.extend(current.take()),
+            (Some(string), other) => string.push(other),
+            (None, b'"') => current = Some(Vec::new()),
+            (None, _) => {}
+        }
+    }
+    strings
 }
 
 #[cfg(test)]

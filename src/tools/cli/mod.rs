@@ -72,6 +72,13 @@ fn start(program: &str, mut options: Options) -> ExitCode {
     if let Mode::IntrinsicLatency { seconds } = options.mode {
         return latency::intrinsic(seconds);
     }
+    if options.quoted_input {
+        let Some(words) = options::unquote_all(&options.words) else {
+            write_out(b"Invalid quoted string\n");
+            return ExitCode::FAILURE;
+        };
+        options.words = words;
+    }
     if options.ask_password {
         match prompt::ask_password() {
             Ok(password) => options.password = Some(password),

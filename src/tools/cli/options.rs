@@ -318,11 +318,12 @@ pub fn parse(args: Vec<OsString>) -> Result<Parsed, ParseError> {
         *timeout = pipe_timeout;
     }
     options.words = args.collect();
-    if options.quoted_input {
-        let words: Option<Vec<_>> = options.words.iter().map(|w| unquote(w)).collect();
-        options.words = words.ok_or("Invalid quoted string")?;
-    }
     Ok(Parsed::Run(Box::new(options)))
+}
+
+/// The words of `--quoted-input` with their quotes resolved; `None` if one of them is not a single quoted string.
+pub fn unquote_all(words: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+    words.iter().map(|w| unquote(w)).collect()
 }
 
 fn exclusive(old: &StandardInput, new: StandardInput) -> Result<StandardInput, ParseError> {
@@ -385,7 +386,6 @@ mod tests {
             ("-p 65536", "Invalid server port."),
             ("-t x", "Invalid connection timeout for -t."),
             ("-x -X tag", "Options -x and -X are mutually exclusive."),
-            ("--quoted-input set '\"a'", "Invalid quoted string"),
             ("--quoted-pattern '\"a'", "Invalid quoted string specified for --quoted-pattern."),
             ("-u http://a", "Invalid URI scheme"),
         ] {
@@ -395,7 +395,9 @@ mod tests {
 
     #[test]
     fn quoted_words_are_resolved_only_when_asked() {
-        assert_eq!(parsed(r#"--quoted-input get '"\x41"'"#).unwrap().words, [&b"get"[..], b"A"]);
+        let words = |line: &str| unquote_all(&parsed(line).unwrap().words);
+        assert_eq!(words(r#"get '"\x41"'"#).unwrap(), [&b"get"[..], b"A"]);
+        assert_eq!((words(r#"get '"a'"#), words(r#"get '"a" "b"'"#)), (None, None));
         assert_eq!(parsed(r#"get '"\x41"'"#).unwrap().words, [&b"get"[..], br#""\x41""#]);
     }
 

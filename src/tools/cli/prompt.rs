@@ -79,7 +79,7 @@ impl Prompt {
 
     fn with_editor(&mut self, client: &mut Client) {
         let config = rustyline::Config::builder().max_history_size(1000).map(|c| c.auto_add_history(false).build());
-        let editor = config.and_then(|c| Editor::<Typing, FileHistory>::with_config(c));
+        let editor = config.and_then(Editor::<Typing, FileHistory>::with_config);
         let Ok(mut editor) = editor else { return self.with_pipe(client) };
         let history = dotfile(&["VALKEYCLI_HISTFILE", "REDISCLI_HISTFILE"], ".valkeycli_history");
         if let Some(history) = &history {
@@ -337,7 +337,7 @@ pub fn ask_for_docs(client: &mut Client) -> Option<Docs> {
 
 /// A file named by the environment, else one in the home folder. An empty name or /dev/null is none.
 fn dotfile(variables: &[&str], name: &str) -> Option<PathBuf> {
-    if let Some(path) = variables.iter().find_map(|v| std::env::var_os(v)) {
+    if let Some(path) = variables.iter().find_map(std::env::var_os) {
         return (!path.is_empty() && path != "/dev/null").then(|| PathBuf::from(path));
     }
     let home = environment("HOME")?;
