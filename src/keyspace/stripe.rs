@@ -150,11 +150,7 @@ impl Keyspace {
     pub fn new(databases: u32) -> Keyspace {
         let stripe = || {
             let databases = (0..databases).map(|_| Database::default()).collect();
-            Padded(Mutex::new(Stripe {
-                databases,
-                watchers: Watchers::default(),
-                volatile: HashSet::new(),
-            }))
+            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), volatile: HashSet::new() }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
         Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting }

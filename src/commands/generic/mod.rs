@@ -2,6 +2,7 @@
 
 mod exist;
 mod expire;
+mod sort;
 
 use super::Command;
 
@@ -22,4 +23,6 @@ pub static COMMANDS: &[&Command] = &[
     &expire::EXPIRETIME,
     &expire::PEXPIRETIME,
     &expire::PERSIST,
+    &sort::SORT,
+    &sort::SORT_RO,
 ];
