@@ -9,6 +9,7 @@
 //! an error means that nothing was done.
 
 pub mod arguments;
+pub mod bitmap;
 pub mod context;
 pub mod error;
 pub mod generic;
@@ -30,4 +31,6 @@ pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
 pub static FAMILIES: &[&[&Command]] =
+    &[string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS, hash::COMMANDS, set::COMMANDS];
+    &[string::COMMANDS, generic::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS];
     &[string::COMMANDS, list::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS, generic::COMMANDS];

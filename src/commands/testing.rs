@@ -64,7 +64,7 @@ impl Bench {
             }
             Handler::Data(f) => {
                 let list: Vec<&[u8]> = args.iter().collect();
-                // As in the engine: where the keys cannot be told the handler finds the error, without a lock.
+                // As the engine does: without keys that can be told the handler runs without locks and says what is wrong.
                 if let Ok(ranges) = entry.spec().extract_keys(&list) {
                     for (i, _) in ranges.iter() {
                         plan.add(Key::new(self.db, args.at(i)).hash.stripe);

@@ -255,10 +255,10 @@ impl<'k> Space<'k> {
         }
     }
 
-    /// Notes that the server itself deleted a key: replicas and the log see a DEL.
+    /// Notes that the server itself deleted a key: replicas and the log see an UNLINK.
     pub(super) fn deleted_by_itself(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
         if self.journaled {
-            self.changes.effects.push(Effect { db: key.db, args: vec![b"DEL".to_vec(), key.name.to_vec()] });
+            self.changes.effects.push(Effect { db: key.db, args: vec![b"UNLINK".to_vec(), key.name.to_vec()] });
         }
         self.mark(key);
         self.event(class, event, key);
@@ -295,10 +295,11 @@ impl<'k> Space<'k> {
         let now = self.access.now_ms;
         let fresh = self.access.fresh();
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
-        let mut unlinked = None;
+        let (mut unlinked, mut expired) = (None, false);
         let there = match table.get_mut_at(key.hash.path, key.name) {
             Some(mut record) => {
                 let kept = record.deadline().filter(|d| *d > now);
+                expired = kept.is_none() && record.deadline().is_some();
                 unlinked = record.take_object();
                 record.set_content(content);
                 record.set_access(fresh);
@@ -310,6 +311,10 @@ impl<'k> Space<'k> {
             }
             None => Some(content),
         };
+        if expired && self.deletes_expired {
+            self.changes.expired += 1;
+            self.deleted_by_itself(key, EventClass::EXPIRED, "expired");
+        }
         if let Some(content) = there {
             self.add(key, content, deadline.flatten());
         }
@@ -546,7 +551,7 @@ mod tests {
         s.journaled = true;
         assert!(s.find(key).is_none());
         assert_eq!(s.changes.expired, 1);
-        assert_eq!(s.changes.effects[0].args[0], b"DEL");
+        assert_eq!(s.changes.effects[0].args[0], b"UNLINK");
         drop(s);
         assert_eq!(ks.size(0), (0, 0));
     }

@@ -57,6 +57,16 @@ impl Object {
         }
     }
 
+    /// A copy that shares nothing with it.
+    pub fn duplicate(&self) -> Object {
+        match self {
+            Object::List(v) => Object::List(v.clone()),
+            Object::Set(v) => Object::Set(v.clone()),
+            Object::Hash(v) => Object::Hash(v.clone()),
+            Object::Zset(v) => Object::Zset(v.clone()),
+        }
+    }
+
     /// Bytes it has allocated, its own box included.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Object>()

@@ -63,31 +63,31 @@ const STACK_MAX: usize = 16;
 fn zadd(cx: &mut DataContext<'_, '_>) -> Outcome {
     let mut condition = Condition::default();
     let (mut count_changes, mut incr) = (false, false);
-    let mut options = Options::new(cx.args, 2);
+    let options = &mut Options::new(cx.args, 2);
     loop {
-        let word = match options.peek() {
-            // A number begins with a digit most of the time, a word never.
-            Some([b'0'..=b'9', ..]) | None => break,
-            Some(_) => &mut options,
-        };
-        if word.take("NX") {
+        // A number begins with a digit most of the time, a word never.
+        if matches!(options.peek(), Some([b'0'..=b'9', ..]) | None) {
+            break;
+        }
+        if options.take("NX") {
             condition.only_new = true;
-        } else if word.take("XX") {
+        } else if options.take("XX") {
             condition.only_old = true;
-        } else if word.take("GT") {
+        } else if options.take("GT") {
             condition.only_greater = true;
-        } else if word.take("LT") {
+        } else if options.take("LT") {
             condition.only_less = true;
-        } else if word.take("CH") {
+        } else if options.take("CH") {
             count_changes = true;
-        } else if word.take("INCR") {
+        } else if options.take("INCR") {
             incr = true;
         } else {
             break;
         }
     }
-    let (first, left) = (options.position(), options.left());
-    if left == 0 || left % 2 != 0 {
+    let left = options.left();
+    let first = cx.args.len() - left;
+    if left == 0 || !left.is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     let pairs = left / 2;
@@ -126,18 +126,14 @@ fn zadd(cx: &mut DataContext<'_, '_>) -> Outcome {
             updated += usize::from(edit.updated());
         }
     };
-    match cx.space.find_mut(key) {
-        Some(mut record) => {
-            let zset = zset_of_mut(&mut record)?;
-            zset.grow_for(pairs, limits);
-            fill(zset);
-        }
-        None if condition.only_old => {}
-        None => {
-            let mut zset = Zset::for_size(pairs, cx.args.at(first + 1).len(), limits);
-            fill(&mut zset);
-            cx.space.add(key, Content::Object(Box::new(Object::Zset(zset))), None);
-        }
+    if let Some(mut record) = cx.space.find_mut(key) {
+        let zset = zset_of_mut(&mut record)?;
+        zset.grow_for(pairs, limits);
+        fill(zset);
+    } else if !condition.only_old {
+        let mut zset = Zset::for_size(pairs, cx.args.at(first + 1).len(), limits);
+        fill(&mut zset);
+        cx.space.add(key, Content::Object(Box::new(Object::Zset(zset))), None);
     }
     super::changed(cx, key, added + updated, "zadd", false);
     cx.reply.integer((if count_changes { added + updated } else { added }) as i64);
@@ -164,15 +160,15 @@ fn increment(cx: &mut DataContext<'_, '_>, by: f64, member_at: usize, condition:
             decided
         })
     };
-    let edit = match cx.space.find_mut(key) {
-        Some(mut record) => Some(edit(zset_of_mut(&mut record)?)),
-        None if condition.only_old => None,
-        None => {
-            let mut zset = Zset::for_size(1, member.len(), limits);
-            let edit = edit(&mut zset);
-            cx.space.add(key, Content::Object(Box::new(Object::Zset(zset))), None);
-            Some(edit)
-        }
+    let edit = if let Some(mut record) = cx.space.find_mut(key) {
+        Some(edit(zset_of_mut(&mut record)?))
+    } else if condition.only_old {
+        None
+    } else {
+        let mut zset = Zset::for_size(1, member.len(), limits);
+        let edit = edit(&mut zset);
+        cx.space.add(key, Content::Object(Box::new(Object::Zset(zset))), None);
+        Some(edit)
     };
     if nan {
         return Err(CommandError::fixed("ERR resulting score is not a number (NaN)"));

@@ -1,6 +1,6 @@
 //! Unions, intersections and differences.
 //!
-//! Sources are looked at one after the other: members are gathered from one and then joined, kept or dropped by the next.
+//! All sources are locked, so they are looked at together: members of one are kept or dropped by what the others have.
 
 use super::{limits, store, write_element, write_header};
 use crate::commands::arguments::{Options, float, integer};
@@ -9,7 +9,8 @@ use crate::keyspace::Key;
 use crate::spec::{CommandSpec, Group, KeySpec};
 use crate::value::object::Object;
 use crate::value::record::Record;
-use crate::value::zset::{Gather, Limits, Zset};
+use crate::value::table::Borrowed;
+use crate::value::zset::Gather;
 
 const ZUNION_SPEC: CommandSpec = CommandSpec::new("zunion", -3, Group::SortedSet, "readonly")
     .since("6.2.0")
@@ -165,145 +166,67 @@ fn sources(cx: &mut DataContext<'_, '_>, at: usize) -> Result<Vec<Source>, Comma
     Ok(sources)
 }
 
-/// Calls `f` with the object of a source, if it is there.
-fn with_object<R>(
-    cx: &mut DataContext<'_, '_>,
-    source: Source,
-    f: impl FnOnce(&Object) -> R,
-) -> Result<Option<R>, CommandError> {
-    match cx.space.peek(Key::new(cx.db, cx.args.at(source.at))) {
-        Some(record) => Ok(Some(f(source_of(&record)?))),
-        None => Ok(None),
-    }
-}
-
-fn each(object: &Object, mut f: impl FnMut(&[u8], f64)) -> Outcome {
+fn each(object: &Object, mut f: impl FnMut(&[u8], f64)) {
     match object {
-        Object::Zset(zset) => {
-            zset.each(0..usize::MAX, false, |m, s| m.with_bytes(|m| f(m, s)));
-            Ok(())
-        }
-        _ => Err(NO_SETS),
+        Object::Zset(zset) => zset.each(0..usize::MAX, false, |m, s| m.with_bytes(|m| f(m, s))),
+        Object::Set(set) => set.for_each(|m| m.with_bytes(|m| f(m, 1.0))),
+        _ => {}
     }
 }
 
-/// Until sets can be walked over they are no sources.
-const NO_SETS: CommandError = CommandError::fixed("ERR plain sets as sources of sorted sets are not there yet");
-
-fn score_in(object: &Object, member: &[u8]) -> Result<Option<f64>, CommandError> {
+fn score_in(object: &Object, member: &[u8]) -> Option<f64> {
     match object {
-        Object::Zset(zset) => Ok(zset.score(member)),
-        _ => Err(NO_SETS),
+        Object::Zset(zset) => zset.score(member),
+        Object::Set(set) => set.contains(member).then_some(1.0),
+        _ => None,
     }
 }
 
-/// Members copied out of the first source, in one block.
-#[derive(Default)]
-struct Copied {
-    bytes: Vec<u8>,
-    list: Vec<(usize, usize, f64)>,
-}
-
-impl Copied {
-    fn push(&mut self, member: &[u8], score: f64) {
-        self.list.push((self.bytes.len(), member.len(), score));
-        self.bytes.extend_from_slice(member);
-    }
-
-    /// Keeps the members that `f` gives a score.
-    fn retain(&mut self, mut f: impl FnMut(&[u8], f64) -> Result<Option<f64>, CommandError>) -> Outcome {
-        let bytes = &self.bytes;
-        let mut outcome = Ok(());
-        self.list.retain_mut(|(start, len, score)| match f(&bytes[*start..*start + *len], *score) {
-            Ok(Some(new)) => {
-                *score = new;
-                true
-            }
-            Ok(None) => false,
-            Err(e) => {
-                outcome = Err(e);
-                false
-            }
-        });
-        outcome
-    }
-
-    fn gather(&self) -> Gather {
-        let mut gather = Gather::new();
-        for (start, len, score) in &self.list {
-            gather.add_new(&self.bytes[*start..*start + *len], *score);
-        }
-        gather
-    }
-}
-
-/// Runs the operation. Unions and intersections begin with the smallest source: sums of doubles depend on their order.
+/// Runs the operation. Unions and intersections begin with the smallest source: sums of doubles depend on their order. An intersection
+/// stops at `most` members.
 fn combine(
     cx: &mut DataContext<'_, '_>,
     operation: Operation,
     mut sources: Vec<Source>,
     aggregate: Aggregate,
-) -> Result<Combined, CommandError> {
+    most: usize,
+) -> Gather {
     if operation != Operation::Difference {
         sources.sort_by_key(|s| s.len);
     }
+    let space = &*cx.space;
+    let records: Vec<Option<Borrowed<'_>>> =
+        sources.iter().map(|s| space.look(Key::new(cx.db, cx.args.at(s.at)))).collect();
+    let objects = records.iter().map(|r| r.as_ref().and_then(|r| r.object()));
+    let sources: Vec<(Option<&Object>, f64)> = objects.zip(sources.iter().map(|s| s.weight)).collect();
+    let mut gather = Gather::new();
     if operation == Operation::Union {
-        let mut gather = Gather::new();
-        for source in sources {
-            with_object(cx, source, |object| {
-                each(object, |m, s| {
-                    let score = number(s * source.weight);
-                    gather.add(m, score, |old| aggregate.join(old, score));
-                })
-            })?
-            .transpose()?;
+        for (object, weight) in sources {
+            let Some(object) = object else { continue };
+            each(object, |m, s| {
+                let score = number(s * weight);
+                gather.add(m, score, |old| aggregate.join(old, score));
+            });
         }
-        return Ok(Combined::Gather(gather));
+        return gather;
     }
-    let mut copied = Copied::default();
-    let Some((first, others)) = sources.split_first() else { return Ok(Combined::Copied(copied)) };
-    if operation == Operation::Intersection && first.len == 0 {
-        return Ok(Combined::Copied(copied));
-    }
-    with_object(cx, *first, |object| each(object, |m, s| copied.push(m, number(s * first.weight))))?.transpose()?;
-    for source in others {
-        if copied.list.is_empty() {
-            break;
+    let Some(((Some(first), weight), others)) = sources.split_first() else { return gather };
+    each(first, |m, s| {
+        if gather.len() >= most {
+            return;
         }
-        with_object(cx, *source, |object| {
-            copied.retain(|m, s| {
-                let other = score_in(object, m)?;
-                Ok(match operation {
-                    Operation::Difference => other.is_none().then_some(s),
-                    _ => other.map(|o| aggregate.join(s, number(o * source.weight))),
-                })
-            })
-        })?
-        .transpose()?;
-    }
-    Ok(Combined::Copied(copied))
-}
-
-/// What an operation left.
-enum Combined {
-    Gather(Gather),
-    Copied(Copied),
-}
-
-impl Combined {
-    fn len(&self) -> usize {
-        match self {
-            Combined::Gather(g) => g.len(),
-            Combined::Copied(c) => c.list.len(),
+        let mut score = number(s * weight);
+        for (object, weight) in others {
+            let there = object.and_then(|o| score_in(o, m));
+            match (operation, there) {
+                (Operation::Difference, None) => {}
+                (Operation::Difference, Some(_)) | (_, None) => return,
+                (_, Some(other)) => score = aggregate.join(score, number(other * weight)),
+            }
         }
-    }
-
-    fn finish(self, limits: Limits) -> Zset {
-        match self {
-            Combined::Gather(g) => g.finish(limits),
-            Combined::Copied(c) => c.gather().finish(limits),
-        }
-    }
+        gather.add_new(m, score);
+    });
+    gather
 }
 
 /// The whole of a command; `store_as` is the event of one that stores.
@@ -311,7 +234,7 @@ fn run(cx: &mut DataContext<'_, '_>, operation: Operation, store_as: Option<&'st
     let at = if store_as.is_some() { 2 } else { 1 };
     let mut sources = sources(cx, at)?;
     let (mut aggregate, mut scores) = (Aggregate::Sum, false);
-    let mut options = Options::new(cx.args, at + 1 + sources.len());
+    let options = &mut Options::new(cx.args, at + 1 + sources.len());
     while options.left() > 0 {
         let weighs = operation != Operation::Difference;
         if weighs && options.left() > sources.len() && options.take("WEIGHTS") {
@@ -335,7 +258,7 @@ fn run(cx: &mut DataContext<'_, '_>, operation: Operation, store_as: Option<&'st
             return Err(CommandError::Syntax);
         }
     }
-    let zset = combine(cx, operation, sources, aggregate)?.finish(limits(cx.config));
+    let zset = combine(cx, operation, sources, aggregate, usize::MAX).finish(limits(cx.config));
     match store_as {
         Some(event) => store(cx, cx.key(1), zset, event),
         None => {
@@ -373,7 +296,7 @@ fn zdiffstore(cx: &mut DataContext<'_, '_>) -> Outcome {
 fn zintercard(cx: &mut DataContext<'_, '_>) -> Outcome {
     let sources = sources(cx, 1)?;
     let mut limit = 0;
-    let mut options = Options::new(cx.args, 2 + sources.len());
+    let options = &mut Options::new(cx.args, 2 + sources.len());
     while options.left() > 0 {
         if options.left() < 2 || !options.take("LIMIT") {
             return Err(CommandError::Syntax);
@@ -383,7 +306,8 @@ fn zintercard(cx: &mut DataContext<'_, '_>) -> Outcome {
             .and_then(|n| usize::try_from(n).ok())
             .ok_or(CommandError::fixed("ERR LIMIT can't be negative"))?;
     }
-    let n = combine(cx, Operation::Intersection, sources, Aggregate::Sum)?.len();
-    cx.reply.integer((if limit == 0 { n } else { n.min(limit) }) as i64);
+    let most = if limit == 0 { usize::MAX } else { limit };
+    let n = combine(cx, Operation::Intersection, sources, Aggregate::Sum, most).len();
+    cx.reply.integer(n as i64);
     Ok(())
 }

@@ -164,6 +164,7 @@ fn pop(cx: &mut DataContext<'_, '_>, at: usize, end: End, count: usize, shape: S
     if !emptied {
         zset.remove_ranks(ranks);
     }
+    drop(record);
     let event = if end == End::Min { "zpopmin" } else { "zpopmax" };
     changed(cx, key, taken, event, emptied);
     Ok(taken)
@@ -194,7 +195,7 @@ fn several(cx: &DataContext<'_, '_>, at: usize) -> Result<Several, CommandError>
         .ok_or(CommandError::fixed("ERR numkeys should be greater than 0"))?;
     let first = at + 1;
     let after = first.checked_add(numkeys).filter(|n| *n < cx.args.len()).ok_or(CommandError::Syntax)?;
-    let mut options = Options::new(cx.args, after);
+    let options = &mut Options::new(cx.args, after);
     let end = if options.take("MIN") {
         End::Min
     } else if options.take("MAX") {

@@ -157,7 +157,7 @@ impl Request<'_> {
 fn parse<'a>(cx: &DataContext<'a, '_>, form: &Form) -> Result<Request<'a>, CommandError> {
     let (mut by, mut reverse) = (form.by, form.reverse);
     let (mut limit, mut scores) = (None, false);
-    let mut options = Options::new(cx.args, form.source + 3);
+    let options = &mut Options::new(cx.args, form.source + 3);
     while options.left() > 0 {
         if form.source == 1 && options.take("WITHSCORES") {
             scores = true;

@@ -36,7 +36,7 @@ fn zscan(cx: &mut DataContext<'_, '_>) -> Outcome {
         return Ok(());
     };
     let (mut count, mut pattern, mut scores) = (10usize, None, true);
-    let mut options = Options::new(cx.args, 3);
+    let options = &mut Options::new(cx.args, 3);
     while options.left() > 0 {
         if options.left() > 1 && options.take("COUNT") {
             let n = options.integer()?;
