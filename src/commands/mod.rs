@@ -30,7 +30,12 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] =
-    &[string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS, hash::COMMANDS, set::COMMANDS];
-    &[string::COMMANDS, generic::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS];
-    &[string::COMMANDS, list::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS, generic::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[
+    string::COMMANDS,
+    bitmap::COMMANDS,
+    list::COMMANDS,
+    hash::COMMANDS,
+    set::COMMANDS,
+    zset::COMMANDS,
+    generic::COMMANDS,
+];
