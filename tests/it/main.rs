@@ -1,0 +1,6 @@
+//! The server as its clients see it: one binary of tests, over real sockets, against the built `holdfast`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod everyday;
