@@ -3,4 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod everyday;
+mod gate;
+mod hostile;
+mod limits;
+mod openssl;
+mod signals;
