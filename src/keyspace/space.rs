@@ -7,6 +7,8 @@ use crate::base::hash::Random;
 use crate::journal::Effect;
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Classes of keyspace events, as `notify-keyspace-events` knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -89,6 +91,19 @@ impl Changes {
 /// Values with more elements than this are freed without a lock and in slices.
 pub const FREE_AT_ONCE_MAX: usize = 64;
 
+/// A seed no other turn of any thread has: two turns within a millisecond must not draw the same numbers.
+fn seed(now_ms: i64) -> u64 {
+    static THREADS: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static NEXT: Cell<u64> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) << 48);
+    }
+    NEXT.with(|next| {
+        let n = next.get();
+        next.set(n.wrapping_add(1));
+        (now_ms as u64).rotate_left(20) ^ n
+    })
+}
+
 /// The part of the key space whose locks are held. Dropping it lets go of them.
 pub struct Space<'k> {
     keyspace: &'k Keyspace,
@@ -119,7 +134,7 @@ impl<'k> Space<'k> {
             journaled: false,
             no_touch: false,
             deletes_expired: true,
-            rng: Random::new(access.now_ms as u64),
+            rng: Random::new(seed(access.now_ms)),
         }
     }
 

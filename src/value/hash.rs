@@ -159,7 +159,7 @@ impl Hash {
     /// # Errors
     /// A field without a value, or there twice.
     pub fn from_listpack(pack: Listpack, limits: &HashLimits) -> Result<Hash, NotAHash> {
-        if pack.len() % 2 != 0 {
+        if !pack.len().is_multiple_of(2) {
             return Err(NotAHash::Odd);
         }
         let mut seen = HashSet::with_capacity(pack.len() / 2);

@@ -15,7 +15,7 @@ pub(super) const NUMFIELDS: CommandError =
 /// Sets pairs; how many fields are new, and how many of them had expired.
 fn set_pairs(cx: &mut DataContext<'_, '_>) -> Result<usize, CommandError> {
     let pairs = cx.args.from(2);
-    if pairs.len() % 2 != 0 {
+    if !pairs.len().is_multiple_of(2) {
         return Err(CommandError::wrong_arity(cx.command_name()));
     }
     let (key, limits, now) = (cx.key(1), limits(cx.config), cx.now_ms());

@@ -16,7 +16,7 @@ fn change(
     next: impl FnOnce(Option<&[u8]>) -> Result<Vec<u8>, CommandError>,
 ) -> Result<Vec<u8>, CommandError> {
     let (key, field, now, limits) = (cx.key(1), cx.args.at(2), cx.now_ms(), limits(cx.config));
-    let (text, deadline) = match cx.space.find(key) {
+    let (text, deadline) = match cx.space.peek(key) {
         None => (next(None)?, None),
         Some(record) => {
             let hash = hash_of(&record)?;

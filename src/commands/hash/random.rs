@@ -82,7 +82,6 @@ fn hrandfield(cx: &mut DataContext<'_, '_>) -> Outcome {
             }
         }
     }
-    drop(record);
     *cx.space.rng() = rng;
     Ok(())
 }

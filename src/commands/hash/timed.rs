@@ -110,7 +110,7 @@ fn hsetex(cx: &mut DataContext<'_, '_>) -> Outcome {
     let (key, now, limits) = (cx.key(1), cx.now_ms(), limits(cx.config));
     let o = options(cx.args, 2)?;
     let pairs: Vec<(&[u8], &[u8])> = (0..o.rest.len()).step_by(2).map(|i| (o.rest.at(i), o.rest.at(i + 1))).collect();
-    let (exists, fields_fit) = match cx.space.find(key) {
+    let (exists, fields_fit) = match cx.space.peek(key) {
         None => (false, o.fields != When::Present),
         Some(record) => {
             let hash = hash_of(&record)?;
@@ -234,7 +234,7 @@ pub static HGETEX: Command = Command::data(
 fn hgetex(cx: &mut DataContext<'_, '_>) -> Outcome {
     let (key, now) = (cx.key(1), cx.now_ms());
     let o = options(cx.args, 1)?;
-    if let Some(record) = cx.space.find(key) {
+    if let Some(record) = cx.space.peek(key) {
         hash_of(&record)?;
     }
     let deadline = match o.expiry {

@@ -62,7 +62,7 @@ pub static SMOVE: Command = Command::data(
 fn smove(cx: &mut DataContext<'_, '_>) -> Outcome {
     let (source, target, member) = (cx.key(1), cx.key(2), cx.args.at(3));
     let limits = limits(cx.config);
-    let there = match cx.space.find(source) {
+    let there = match cx.space.peek(source) {
         Some(record) => set_of(&record)?.contains(member),
         None => {
             cx.reply.integer(0);

@@ -145,7 +145,6 @@ fn srandmember(cx: &mut DataContext<'_, '_>) -> Outcome {
             }
         }
     }
-    drop(record);
     *cx.space.rng() = rng;
     Ok(())
 }
