@@ -64,15 +64,9 @@ impl Bench {
             }
             Handler::Data(f) => {
                 let list: Vec<&[u8]> = args.iter().collect();
-<<<<<<< HEAD
                 // As the engine does: without keys that can be told the handler runs without locks and says what is wrong.
                 if let Ok(ranges) = entry.spec().extract_keys(&list) {
                     for (i, _) in ranges.iter() {
-=======
-                // Where the arguments are odd there are no keys, and the handler says what is wrong with them.
-                if let Ok(keys) = entry.spec().extract_keys(&list) {
-                    for (i, _) in keys.iter() {
->>>>>>> hashset
                         plan.add(Key::new(self.db, args.at(i)).hash.stripe);
                     }
                 }
