@@ -56,6 +56,7 @@ pub struct Shared {
     pub pattern_subscriptions: AtomicU32,
     pub shard_subscriptions: AtomicU32,
     pub monitor: AtomicBool,
+    pub replica: AtomicBool,
     pub import_source: AtomicBool,
 }
 
@@ -95,6 +96,7 @@ impl Shared {
             pattern_subscriptions: AtomicU32::new(0),
             shard_subscriptions: AtomicU32::new(0),
             monitor: AtomicBool::new(false),
+            replica: AtomicBool::new(false),
             import_source: AtomicBool::new(false),
         }
     }

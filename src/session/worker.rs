@@ -788,7 +788,8 @@ fn refusal(config: &Config, c: &Connection) -> Option<&'static [u8]> {
 
 /// Applies `client-output-buffer-limit` of normal clients.
 fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
-    let limit = &config.limits.client_output_buffer_limit.normal;
+    let limits = &config.limits.client_output_buffer_limit;
+    let limit = if client.shared.replica.load(Ordering::Relaxed) { &limits.replica } else { &limits.normal };
     let waiting = client.output.len() as u64;
     if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
         return true;
