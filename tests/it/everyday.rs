@@ -1,0 +1,60 @@
+//! What everybody does with a key-value server, over TLS.
+
+use crate::support::{Server, check};
+
+#[test]
+fn strings_are_set_and_read_over_tls() {
+    let server = Server::start();
+    let mut c = server.connect();
+    check(
+        &mut c,
+        &[
+            ("SET k v", "+OK"),
+            ("GET k", "\"v\""),
+            ("GET absent", "nil"),
+            ("INCR n", ":1"),
+            ("INCR k", "-ERR value is not an integer or out of range"),
+            ("APPEND k alue", ":5"),
+            ("MSET a 1 b 2", "+OK"),
+            ("MGET a b c", "[\"1\" \"2\" nil]"),
+            ("DEL a b c", ":2"),
+            ("EXISTS a k k", ":2"),
+            ("GET", "-ERR wrong number of arguments for 'get' command"),
+            ("NOSUCH x", "-ERR unknown command 'NOSUCH', with args beginning with: 'x' "),
+        ],
+    );
+}
+
+#[test]
+fn replies_of_a_pipeline_come_in_order() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let mut bytes = Vec::new();
+    for i in 0..5000 {
+        bytes.extend_from_slice(format!("*3\r\n$3\r\nSET\r\n$4\r\nk{i:03}\r\n$4\r\n{i:04}\r\n", i = i % 1000).as_bytes());
+        bytes.extend_from_slice(format!("*2\r\n$3\r\nGET\r\n$4\r\nk{i:03}\r\n", i = i % 1000).as_bytes());
+    }
+    c.send(&bytes).unwrap();
+    for i in 0..5000 {
+        assert_eq!(c.read().unwrap().to_string(), "+OK");
+        assert_eq!(c.read().unwrap().to_string(), format!("\"{:04}\"", i % 1000));
+    }
+}
+
+#[test]
+fn inline_commands_are_understood() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.send(b"SET inline \"two words\"\r\nGET inline\r\n\r\nEXISTS inline\n").unwrap();
+    let replies: Vec<String> = (0..3).map(|_| c.read().unwrap().to_string()).collect();
+    assert_eq!(replies, ["+OK", "\"two words\"", ":1"]);
+}
+
+#[test]
+fn a_key_dies_at_its_deadline() {
+    let server = Server::start();
+    let mut c = server.connect();
+    check(&mut c, &[("SET k v PX 60", "+OK"), ("GET k", "\"v\"")]);
+    std::thread::sleep(std::time::Duration::from_millis(80));
+    check(&mut c, &[("GET k", "nil"), ("EXISTS k", ":0")]);
+}

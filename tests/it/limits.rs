@@ -1,0 +1,92 @@
+//! Bounds of the network: clients, idleness, query buffers.
+
+use crate::support::process::{eventually, resident_bytes};
+use crate::support::{Connection, Server, check};
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+#[test]
+fn one_client_too_many_is_refused_and_there_is_room_again_later() {
+    let server = Server::plain(&["--maxclients", "3"]);
+    let mut held: Vec<Connection> = (0..3).map(|_| server.connect_plain()).collect();
+    for c in &mut held {
+        check(c, &[("EXISTS k", ":0")]);
+    }
+    let mut refused = TcpStream::connect(("127.0.0.1", server.plain_port)).unwrap();
+    let mut said = String::new();
+    let _ = refused.read_to_string(&mut said);
+    assert_eq!(said, "-ERR max number of clients reached\r\n");
+    assert!(Connection::tls(server.port, &server.ca()).is_err(), "TLS clients count as well");
+    held.pop();
+    eventually("the place is free again", Duration::from_secs(5), || {
+        let mut c = server.connect_plain();
+        c.command(&[b"EXISTS", b"k"]).is_ok_and(|v| v.to_string() == ":0")
+    });
+}
+
+#[test]
+fn an_idle_client_is_closed_after_its_timeout_and_a_busy_one_is_not() {
+    let server = Server::with(&["--timeout", "1"]);
+    let mut idle = server.connect();
+    let mut busy = server.connect();
+    let end = Instant::now() + Duration::from_millis(2600);
+    while Instant::now() < end {
+        check(&mut busy, &[("EXISTS k", ":0")]);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    idle.set_patience(Duration::from_secs(2));
+    assert!(idle.is_closed(), "still open after more than two timeouts");
+    check(&mut busy, &[("EXISTS k", ":0")]);
+}
+
+#[test]
+fn a_query_buffer_has_a_bound() {
+    let server = Server::with(&["--client-query-buffer-limit", "1mb"]);
+    let mut c = server.connect();
+    let mut bytes = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4194304\r\n".to_vec();
+    bytes.resize(bytes.len() + (2 << 20), b'v');
+    let _ = c.send(&bytes);
+    assert!(c.is_closed());
+    check(&mut server.connect(), &[("EXISTS k", ":0")]);
+}
+
+#[test]
+fn a_bulk_has_a_bound() {
+    let server = Server::with(&["--proto-max-bulk-len", "1mb"]);
+    let mut c = server.connect();
+    let value = vec![b'v'; 1 << 20];
+    assert_eq!(c.command(&[b"SET", b"k", &value]).unwrap().to_string(), "+OK");
+    c.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048577\r\n").unwrap();
+    assert_eq!(c.read().unwrap().to_string(), "-ERR Protocol error: invalid bulk length");
+    assert!(c.is_closed());
+}
+
+#[test]
+fn a_thousand_idle_tls_connections_are_held_beside_a_busy_one() {
+    const IDLE: usize = 1000;
+    let server = Server::with(&["--maxclients", "2000"]);
+    let mut busy = server.connect();
+    check(&mut busy, &[("SET k v", "+OK")]);
+    let before = resident_bytes(server.pid());
+    let mut idle: Vec<Connection> = (0..IDLE).map(|_| server.connect()).collect();
+    let each = resident_bytes(server.pid()).saturating_sub(before) / IDLE as u64;
+    println!("{each} bytes of resident memory per idle TLS connection");
+    assert!(each < 128 * 1024, "{each} bytes per idle connection");
+    check(&mut busy, &[("GET k", "\"v\"")]);
+    for c in idle.iter_mut().step_by(97) {
+        check(c, &[("GET k", "\"v\"")]);
+    }
+}
+
+#[test]
+fn big_values_come_back_whole() {
+    let server = Server::start();
+    let mut c = server.connect();
+    for size in [0, 1, 4095, 4096, 16 * 1024 + 1, 300_000, 5 << 20] {
+        let value: Vec<u8> = (0..size).map(|i: usize| (i % 251) as u8).collect();
+        assert_eq!(c.command(&[b"SET", b"k", &value]).unwrap().to_string(), "+OK");
+        let got = c.command(&[b"GET", b"k"]).unwrap();
+        assert!(got == crate::support::Value::Bulk(value), "{size} bytes");
+    }
+}

@@ -1,0 +1,12 @@
+//! The server as its clients see it: one binary of tests, over real sockets, against the built `holdfast`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clients;
+mod everyday;
+mod gate;
+mod hostile;
+mod limits;
+mod openssl;
+mod signals;
