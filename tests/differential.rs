@@ -1,7 +1,7 @@
 //! The same random commands to this server and to a Valkey, and the same replies expected, byte for byte.
 //!
-//! Runs only if `VALKEY_SERVER` names a server's binary. `DIFFERENTIAL_SEED` and `DIFFERENTIAL_ROUNDS` (commands per family and
-//! protocol) choose what is tried; a difference names the seed and the command. Families take turns, each over its own few keys and
+//! Runs only if `VALKEY_SERVER` names a server's binary. `DIFFERENTIAL_SEED`, `DIFFERENTIAL_ROUNDS` (commands per family and
+//! protocol) and `DIFFERENTIAL_FAMILY` choose what is tried; a difference names the seed and the command. Families take turns, each over its own few keys and
 //! now and then over another's, so that keys of the wrong type, odd numbers, odd words and odd arities are met.
 //!
 //! Not compared: the order of what has none (marked `~`), and anything that depends on chance or the clock.
@@ -264,7 +264,9 @@ impl Random {
             })
             .collect();
         // What waits keeps its timeout, or it would wait for ever.
-        if words[0].starts_with('B') && !words[0].starts_with("BIT") {
+        let waits = words[0].starts_with('B') && !words[0].starts_with("BIT");
+        // SPOP without its count takes what chance says. LSET's index is cut to 32 bits there, which is not worth having here.
+        if waits || words[0] == "SPOP" || words[0] == "LSET" {
             return words;
         }
         match self.below(30) {
@@ -442,6 +444,7 @@ fn random_commands_are_answered_as_valkey_answers_them() {
         return;
     };
     let (seed, rounds) = (number_from("DIFFERENTIAL_SEED", 1), number_from("DIFFERENTIAL_ROUNDS", 3000));
+    let only = std::env::var("DIFFERENTIAL_FAMILY").ok();
     let mut pair = Pair {
         ours: Server::start(env!("CARGO_BIN_EXE_holdfast"), &["server", "--allow-plaintext", "yes"]),
         theirs: Server::start(&valkey, &[]),
@@ -455,6 +458,9 @@ fn random_commands_are_answered_as_valkey_answers_them() {
             break;
         }
         for (family, templates) in FAMILIES {
+            if only.as_ref().is_some_and(|only| only != family) {
+                continue;
+            }
             let mut random = Random(seed);
             pair.empty();
             let before = pair.differences.len();
