@@ -9,14 +9,17 @@
 //! an error means that nothing was done.
 
 pub mod arguments;
+pub mod connection;
 pub mod context;
 pub mod error;
 pub mod generic;
 pub mod node;
+pub mod server;
 pub mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod transactions;
 
 pub use context::{DataContext, DataFn, NodeContext, NodeFn};
 pub use error::{CommandError, Outcome};
@@ -24,4 +27,5 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, generic::COMMANDS];
+pub static FAMILIES: &[&[&Command]] =
+    &[string::COMMANDS, generic::COMMANDS, connection::COMMANDS, transactions::COMMANDS, server::COMMANDS];
