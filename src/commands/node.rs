@@ -34,7 +34,8 @@ pub struct Node {
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
-    pub replication_id: String,
+    /// 40 hexadecimal digits: which history of changes this is.
+    pub replication_id: Mutex<String>,
     pub pause: Mutex<Pause>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,

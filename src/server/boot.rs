@@ -106,7 +106,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         journal: Arc::new(Journal::default()),
         started_ms: clock::wall_ms(),
         run_id: id()?,
-        replication_id: id()?,
+        replication_id: Mutex::new(id()?),
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
         dirty: AtomicU64::new(0),

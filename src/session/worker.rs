@@ -6,7 +6,7 @@ use crate::base::clock;
 use crate::client::{Client, Mailbox, Message, Shared, TimeoutReply};
 use crate::commands::Node;
 use crate::config::Config;
-use crate::engine::{self, Evictor, Flow, Turn};
+use crate::engine::{Evictor, Flow, Turn};
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::net::{Scratch, Stream};
@@ -594,7 +594,7 @@ impl Worker {
         let Some(mut c) = self.connections[i].take() else { return };
         let _ = self.poll.registry().deregister(&mut c.stream);
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
-        engine::forget_watched(&self.node.keyspace, &mut c.client);
+        c.client.forget_watched(&self.node.keyspace);
         self.by_id.remove(&c.client.id);
         self.node.clients.remove(c.client.id);
         self.ready.retain(|r| *r != i);
