@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     let rest: Vec<OsString> = args.drain(1..).collect();
     match tool.as_str() {
         "server" => server(rest),
+        "cli" => holdfast::tools::cli::run(name.as_deref().unwrap_or("holdfast cli"), rest),
         "check-config" => match holdfast::tools::check_config::run(&rest, &mut std::io::stdout()) {
             Ok(status) => ExitCode::from(status as u8),
             Err(_) => ExitCode::from(2),

@@ -9,5 +9,6 @@ pub mod hash;
 pub mod memory;
 pub mod number;
 pub mod process;
+pub mod runtime_hint;
 pub mod size_class;
 pub mod slot;

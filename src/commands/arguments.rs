@@ -1,6 +1,7 @@
 //! Reading arguments: numbers and words, with the errors every command shares.
 
 use super::error::CommandError;
+use crate::base::extended::Extended;
 use crate::resp::args::Args;
 
 /// A strict 64-bit integer: no blanks, no plus sign, no leading zeros.
@@ -17,6 +18,29 @@ pub fn integer_in(arg: &[u8], low: i64, high: i64, error: CommandError) -> Resul
 /// A finite or infinite double, never NaN.
 pub fn float(arg: &[u8]) -> Result<f64, CommandError> {
     crate::base::number::parse_f64(arg).ok_or(CommandError::NotFloat)
+}
+
+/// The timeout of a blocking command: seconds, also fractions and hexadecimal, as milliseconds rounded up; 0 waits for ever.
+pub fn timeout_ms(arg: &[u8]) -> Result<u64, CommandError> {
+    /// Beyond this a timeout, added to the time of day, leaves the 64-bit range.
+    const MS_MAX: f64 = 9_223_370_000_000_000_000.0;
+    let seconds = Extended::parse(arg).and_then(|_| crate::base::number::parse_f64_bound(arg));
+    let seconds = seconds.ok_or(CommandError::fixed("ERR timeout is not a float or out of range"))?;
+    let ms = seconds * 1000.0;
+    if ms > MS_MAX {
+        Err(CommandError::fixed("ERR timeout is out of range"))
+    } else if ms < -1.0 {
+        // Less than a millisecond below zero is rounded up to zero.
+        Err(CommandError::fixed("ERR timeout is negative"))
+    } else {
+        Ok(ms.max(0.0).ceil() as u64)
+    }
+}
+
+/// The number of keys that follow, at least 1.
+pub fn numkeys(arg: &[u8]) -> Result<usize, CommandError> {
+    let n = integer(arg).ok().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
+    n.ok_or(CommandError::fixed("ERR numkeys should be greater than 0"))
 }
 
 /// True if `arg` is this word, in any case. `word` is upper case.

@@ -7,6 +7,9 @@ use std::borrow::Cow;
 pub enum CommandError {
     /// The key holds another type.
     WrongType,
+    /// The key that would be written to holds another type. Clients see no difference; but a command that waits for its source
+    /// is answered with this, while a source of another type is one that it goes on waiting for.
+    WrongTargetType,
     Syntax,
     NotInteger,
     NotFloat,
@@ -58,7 +61,9 @@ impl CommandError {
     /// The text of the error reply, code first, without the leading `-`.
     pub fn text(&self) -> Cow<'_, [u8]> {
         let fixed: &'static str = match self {
-            Self::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Self::WrongType | Self::WrongTargetType => {
+                "WRONGTYPE Operation against a key holding the wrong kind of value"
+            }
             Self::Syntax => "ERR syntax error",
             Self::NotInteger => "ERR value is not an integer or out of range",
             Self::NotFloat => "ERR value is not a valid float",

@@ -9,14 +9,20 @@
 //! an error means that nothing was done.
 
 pub mod arguments;
+pub mod bitmap;
 pub mod context;
 pub mod error;
 pub mod generic;
+pub mod hash;
+pub mod list;
 pub mod node;
+pub mod scan;
+pub mod set;
 pub mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod zset;
 
 pub use context::{DataContext, DataFn, NodeContext, NodeFn};
 pub use error::{CommandError, Outcome};
@@ -24,4 +30,12 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, generic::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[
+    string::COMMANDS,
+    bitmap::COMMANDS,
+    list::COMMANDS,
+    hash::COMMANDS,
+    set::COMMANDS,
+    zset::COMMANDS,
+    generic::COMMANDS,
+];

@@ -12,7 +12,7 @@
 use super::Turn;
 use crate::client::{BlockRequest, Blocked, Client, Message, Waiter};
 use crate::commands::table::Handler;
-use crate::commands::{DataContext, Entry};
+use crate::commands::{CommandError, DataContext, Entry};
 use crate::keyspace::{Key, KeyHash, Plan};
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
@@ -126,7 +126,8 @@ impl Turn<'_> {
             block: None,
         };
         let outcome = f(&mut cx);
-        let still_waiting = cx.block.is_some() || outcome.is_err();
+        // A key that holds another type is as good as no key; any other error is the answer.
+        let still_waiting = cx.block.is_some() || outcome == Err(CommandError::WrongType);
         if still_waiting {
             debug_assert_eq!((dirty, effects), (self.space.changes.dirty, self.space.changes.effects.len()));
             return;
@@ -138,7 +139,12 @@ impl Turn<'_> {
             return;
         };
         self.gather(db, args);
-        self.recorder.commands.ran(entry.id as usize, 0, false, false);
+        if let Err(e) = &outcome {
+            reply.clear();
+            reply.error(&e.text());
+            self.node.metrics.error(self.recorder, &e.text());
+        }
+        self.recorder.commands.ran(entry.id as usize, 0, outcome.is_err(), false);
         self.node
             .clients
             .send(&waiter.client, Message::Served { client: waiter.client.id, token: waiter.token, reply });

@@ -303,6 +303,8 @@ impl<'k> Turn<'k> {
             self.reply.error(&e.text());
             self.failed(entry, args, &e);
         }
+        self.dirty += std::mem::take(&mut self.space.changes.dirty);
+        self.space.changes.replaced = false;
         // What it changed holds from the next command on.
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);

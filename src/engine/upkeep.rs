@@ -49,6 +49,9 @@ impl Expiry {
                     }
                     self.db += 1;
                 }
+                if !more {
+                    more = space.expire_fields_due(self.stripe as u16, EXPIRE_PER_VISIT).1;
+                }
                 if space.journaled && !space.changes.effects.is_empty() {
                     node.journal.append(std::mem::take(&mut space.changes.effects));
                 }
@@ -77,6 +80,7 @@ impl Expiry {
                 break;
             }
         }
+        recorder.counters.add(Counter::ExpiredFields, space.changes.expired_fields);
         recorder.counters.add(Counter::ExpiredKeys, space.changes.expired);
         node.dirty.fetch_add(space.changes.expired, Ordering::Relaxed);
         whole

@@ -4,7 +4,9 @@
 //! stripe and takes out a bounded number of keys; the caller decides how long it goes on.
 
 use super::key::Key;
-use super::space::Space;
+use super::space::{EventClass, Space};
+use crate::journal::Effect;
+use crate::value::object::Object;
 
 impl Space<'_> {
     /// Deletes up to `max` keys of a database of a held stripe whose deadline has passed. Returns how many went and whether more may
@@ -21,6 +23,65 @@ impl Space<'_> {
             self.delete_expired(Key::new(db, name));
         }
         (due.len(), more.is_some() || due.len() >= max)
+    }
+
+    /// Deletes up to about `max` hash fields of a held stripe whose deadline has passed, and the keys they leave empty: an HDEL for each
+    /// key, events, a count. Returns how many went and whether more may be due.
+    pub fn expire_fields_due(&mut self, stripe: u16, max: usize) -> (usize, bool) {
+        let (now, mut gone) = (self.now_ms(), 0);
+        let names: Vec<(u32, Box<[u8]>)> = self.stripe(stripe).volatile.iter().cloned().collect();
+        for (db, name) in names {
+            if gone >= max {
+                return (gone, true);
+            }
+            let key = Key::new(db, &name);
+            if !self.alive(key) {
+                self.stripe(stripe).volatile.remove(&(db, name));
+                continue;
+            }
+            let table = &mut self.stripe(stripe).database_mut(db).table;
+            let (mut due, mut emptied, mut left) = (Vec::new(), false, 0);
+            if let Some(mut record) = table.get_mut_at(key.hash.path, key.name)
+                && let Some(Object::Hash(hash)) = record.object_mut()
+            {
+                if hash.earliest_deadline().is_some_and(|d| d <= now) {
+                    due = hash.expired(now, max - gone);
+                    for field in &due {
+                        hash.remove(field, now);
+                    }
+                }
+                emptied = hash.is_empty();
+                left = hash.deadlines();
+            }
+            if left == 0 {
+                self.stripe(stripe).volatile.remove(&(db, name.clone()));
+            }
+            if due.is_empty() {
+                continue;
+            }
+            gone += due.len();
+            self.changes.expired_fields += due.len() as u64;
+            if self.journaled {
+                let mut args = vec![b"HDEL".to_vec(), name.to_vec()];
+                args.append(&mut due);
+                self.changes.effects.push(Effect { db, args });
+            }
+            self.mark(key);
+            self.event(EventClass::HASH, "hexpired", key);
+            if emptied {
+                self.delete(key);
+                self.event(EventClass::GENERIC, "del", key);
+            }
+        }
+        (gone, false)
+    }
+
+    /// Keys of a database in a held stripe that have fields with deadlines: `keys_with_volatile_items`.
+    pub fn volatile_keys(&mut self, stripe: u16, db: u32) -> usize {
+        let s = self.stripe(stripe);
+        let table = &s.database(db).table;
+        let has = |name: &[u8]| table.get(name).is_some_and(|r| r.object().is_some_and(|o| o.deadlines() > 0));
+        s.volatile.iter().filter(|(d, name)| *d == db && has(name)).count()
     }
 
     /// Sum of time to live and number of keys with a deadline in a sample of a held stripe's database, for `avg_ttl`.

@@ -7,6 +7,8 @@ use crate::base::hash::Random;
 use crate::journal::Effect;
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Classes of keyspace events, as `notify-keyspace-events` knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -70,6 +72,8 @@ pub struct Changes {
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+    /// Hash fields that went because their deadline had come.
+    pub expired_fields: u64,
 }
 
 impl Changes {
@@ -86,6 +90,19 @@ impl Changes {
 
 /// Values with more elements than this are freed without a lock and in slices.
 pub const FREE_AT_ONCE_MAX: usize = 64;
+
+/// A seed no other turn of any thread has: two turns within a millisecond must not draw the same numbers.
+fn seed(now_ms: i64) -> u64 {
+    static THREADS: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static NEXT: Cell<u64> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) << 48);
+    }
+    NEXT.with(|next| {
+        let n = next.get();
+        next.set(n.wrapping_add(1));
+        (now_ms as u64).rotate_left(20) ^ n
+    })
+}
 
 /// The part of the key space whose locks are held. Dropping it lets go of them.
 pub struct Space<'k> {
@@ -117,7 +134,7 @@ impl<'k> Space<'k> {
             journaled: false,
             no_touch: false,
             deletes_expired: true,
-            rng: Random::new(access.now_ms as u64),
+            rng: Random::new(seed(access.now_ms)),
         }
     }
 
@@ -211,6 +228,13 @@ impl<'k> Space<'k> {
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.get_at(key.hash.path, key.name)
     }
 
+    /// The key's record for a command that looks at several keys at once, after [`Space::find`] or [`Space::peek`] let expired ones go.
+    pub fn look(&self, key: Key<'_>) -> Option<Borrowed<'_>> {
+        let now = self.access.now_ms;
+        let table = &self.held.stripe_ref(key.hash.stripe).database(key.db).table;
+        table.get_at(key.hash.path, key.name).filter(|r| r.deadline().is_none_or(|d| d > now))
+    }
+
     /// The key's record, to be changed. A deadline is changed by [`Space::set_deadline`].
     #[inline]
     pub fn find_mut(&mut self, key: Key<'_>) -> Option<RecordMut<'_>> {
@@ -246,10 +270,10 @@ impl<'k> Space<'k> {
         }
     }
 
-    /// Notes that the server itself deleted a key: replicas and the log see a DEL.
+    /// Notes that the server itself deleted a key: replicas and the log see an UNLINK.
     pub(super) fn deleted_by_itself(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
         if self.journaled {
-            self.changes.effects.push(Effect { db: key.db, args: vec![b"DEL".to_vec(), key.name.to_vec()] });
+            self.changes.effects.push(Effect { db: key.db, args: vec![b"UNLINK".to_vec(), key.name.to_vec()] });
         }
         self.mark(key);
         self.event(class, event, key);
@@ -263,6 +287,9 @@ impl<'k> Space<'k> {
     }
 
     fn add_record(&mut self, key: Key<'_>, mut record: Record) -> RecordMut<'_> {
+        if record.object().is_some_and(|o| o.deadlines() > 0) {
+            self.note_volatile(key);
+        }
         record.set_access(self.access.fresh());
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.insert_at(key.hash.path, record)
     }
@@ -283,10 +310,11 @@ impl<'k> Space<'k> {
         let now = self.access.now_ms;
         let fresh = self.access.fresh();
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
-        let mut unlinked = None;
+        let (mut unlinked, mut expired) = (None, false);
         let there = match table.get_mut_at(key.hash.path, key.name) {
             Some(mut record) => {
                 let kept = record.deadline().filter(|d| *d > now);
+                expired = kept.is_none() && record.deadline().is_some();
                 unlinked = record.take_object();
                 record.set_content(content);
                 record.set_access(fresh);
@@ -298,6 +326,10 @@ impl<'k> Space<'k> {
             }
             None => Some(content),
         };
+        if expired && self.deletes_expired {
+            self.changes.expired += 1;
+            self.deleted_by_itself(key, EventClass::EXPIRED, "expired");
+        }
         if let Some(content) = there {
             self.add(key, content, deadline.flatten());
         }
@@ -349,6 +381,11 @@ impl<'k> Space<'k> {
             }
             None => false,
         }
+    }
+
+    /// Notes that fields of a key have deadlines, so that they are looked after.
+    pub fn note_volatile(&mut self, key: Key<'_>) {
+        self.held.stripe(key.hash.stripe).volatile.insert((key.db, key.name.into()));
     }
 
     /// Notes one change of a key: counts it, marks its watchers and waiters, and remembers the event.
@@ -466,6 +503,22 @@ impl<'k> Space<'k> {
                 stripe.watchers.raise_where(|d, name| (d == a || d == b) && (there(a, name) || there(b, name)));
             }
             stripe.databases.swap(a as usize, b as usize);
+            let volatile = std::mem::take(&mut stripe.volatile);
+            stripe.volatile = volatile
+                .into_iter()
+                .map(|(d, name)| {
+                    (
+                        if d == a {
+                            b
+                        } else if d == b {
+                            a
+                        } else {
+                            d
+                        },
+                        name,
+                    )
+                })
+                .collect();
         }
     }
 }
@@ -513,7 +566,7 @@ mod tests {
         s.journaled = true;
         assert!(s.find(key).is_none());
         assert_eq!(s.changes.expired, 1);
-        assert_eq!(s.changes.effects[0].args[0], b"DEL");
+        assert_eq!(s.changes.effects[0].args[0], b"UNLINK");
         drop(s);
         assert_eq!(ks.size(0), (0, 0));
     }

@@ -6,6 +6,7 @@ use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
 use crate::value::table::Table;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -20,6 +21,8 @@ pub struct Database {
 pub struct Stripe {
     pub(super) databases: Vec<Database>,
     pub(super) watchers: Watchers,
+    /// Keys, by database, whose fields may have deadlines of their own; one that has none any more is dropped by who looks.
+    pub(super) volatile: HashSet<(u32, Box<[u8]>)>,
 }
 
 impl Stripe {
@@ -110,6 +113,19 @@ impl<'k> Held<'k> {
         }
     }
 
+    /// The same, to be looked at.
+    pub fn stripe_ref(&self, n: u16) -> &Stripe {
+        match self {
+            Held::One(s, guard) if *s == n => guard,
+            Held::Many(list) => match list.binary_search_by_key(&n, |(s, _)| *s) {
+                Ok(i) => &list[i].1,
+                Err(_) => outside(n),
+            },
+            Held::All(list) => &list[n as usize],
+            _ => outside(n),
+        }
+    }
+
     pub fn holds(&self, n: u16) -> bool {
         match self {
             Held::None => false,
@@ -134,7 +150,7 @@ impl Keyspace {
     pub fn new(databases: u32) -> Keyspace {
         let stripe = || {
             let databases = (0..databases).map(|_| Database::default()).collect();
-            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default() }))
+            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), volatile: HashSet::new() }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
         Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting }

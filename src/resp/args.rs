@@ -36,7 +36,7 @@ impl<'a> Args<'a> {
         self.spans.get(i).map(|s| s.of(self.request))
     }
 
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone + use<'a> {
         let request = self.request;
         self.spans.iter().map(move |s| s.of(request))
     }

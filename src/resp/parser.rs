@@ -295,7 +295,7 @@ fn parse_inline(buf: &[u8], p: &mut Partial) -> Result<Parsed, ProtocolError> {
 }
 
 /// Splits a line into words: blanks separate, `"..."` understands `\n \r \t \b \a \xHH \"`, `'...'` only `\'`.
-/// `None` where quotes are not balanced or a closing quote is followed by something else than a blank.
+/// A word may be made of several pieces, quoted or not. `None` where quotes are not balanced.
 pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut i = 0;
@@ -312,15 +312,9 @@ pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
             match line[i] {
                 b'"' => {
                     i = double_quoted(line, i + 1, &mut word)?;
-                    if line.get(i).is_some_and(|c| !blank(*c)) {
-                        return None;
-                    }
                 }
                 b'\'' => {
                     i = single_quoted(line, i + 1, &mut word)?;
-                    if line.get(i).is_some_and(|c| !blank(*c)) {
-                        return None;
-                    }
                 }
                 c => {
                     word.push(c);
@@ -466,7 +460,8 @@ mod tests {
             split_words(b"a \"\\x41\\n\" 'it\\'s'").unwrap(),
             [b"a".to_vec(), b"A\n".to_vec(), b"it's".to_vec()]
         );
-        assert_eq!(split_words(b"\"a\"b"), None);
+        assert_eq!(split_words(b"\"a\"b'c'").unwrap(), [b"abc".to_vec()]);
+        assert_eq!(split_words(b"\"a"), None);
         assert_eq!(split_words(b"\"\"").unwrap(), [b"".to_vec()]);
     }
 }

@@ -3,6 +3,7 @@
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
 use super::tls;
+use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, hash, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
 use crate::commands::{CommandTable, FAMILIES, Node};
@@ -147,6 +148,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
 
     node.baseline_memory.store(memory::used(), Ordering::Relaxed);
     write_pid_file(&config);
+    let hints = write_hint(&config, &dir, tls.as_ref());
     tracing::info!("Server initialized");
     for name in &names {
         tracing::info!("Listening on {name}");
@@ -160,6 +162,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         // A worker's panic has ended the process already.
         let _ = t.join();
     }
+    runtime_hint::withdraw(&hints, std::process::id());
     if let Some(p) = &config.general.pidfile {
         let _ = std::fs::remove_file(p);
     }
@@ -413,6 +416,21 @@ fn rebind(node: &Arc<Node>, acceptor: &Acceptor, old: &Config, new: &Config) -> 
         }
     }
     Ok(())
+}
+
+/// Tells local tools where this server listens and which CA it uses. Without it they need flags, so a failure is no error.
+fn write_hint(config: &Config, dir: &std::path::Path, tls: Option<&tls::Tls>) -> Vec<PathBuf> {
+    let hint = RuntimeHint {
+        tls_port: config.tls.port,
+        port: config.network.port,
+        unixsocket: config.network.unixsocket.clone(),
+        ca: tls.and_then(|t| t.ca_file.clone()).map(|p| dir.join(p)),
+        pid: std::process::id(),
+    };
+    runtime_hint::write(dir, &hint).unwrap_or_else(|e| {
+        tracing::info!("Local tools will need flags to find this server: {e}");
+        Vec::new()
+    })
 }
 
 fn write_pid_file(config: &Config) {

@@ -1,4 +1,5 @@
 //! The command-line tools of the multi-call binary.
 
 pub mod check_config;
+pub mod cli;
 pub mod fips;

@@ -39,6 +39,14 @@ impl Object {
         self.len() == 0
     }
 
+    /// Fields with a deadline of their own.
+    pub fn deadlines(&self) -> usize {
+        match self {
+            Object::Hash(v) => v.deadlines(),
+            Object::List(_) | Object::Set(_) | Object::Zset(_) => 0,
+        }
+    }
+
     /// What OBJECT ENCODING says.
     pub fn encoding(&self) -> &'static str {
         match self {
@@ -46,6 +54,16 @@ impl Object {
             Object::Set(v) => v.encoding(),
             Object::Hash(v) => v.encoding(),
             Object::Zset(v) => v.encoding(),
+        }
+    }
+
+    /// A copy that shares nothing with it.
+    pub fn duplicate(&self) -> Object {
+        match self {
+            Object::List(v) => Object::List(v.clone()),
+            Object::Set(v) => Object::Set(v.clone()),
+            Object::Hash(v) => Object::Hash(v.clone()),
+            Object::Zset(v) => Object::Zset(v.clone()),
         }
     }
 

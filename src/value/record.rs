@@ -391,6 +391,22 @@ impl Record {
         }
     }
 
+    /// A copy under another name, with the same deadline and access word. A long string's bytes are shared until one of the two changes.
+    pub fn duplicate(&self, name: &[u8]) -> Record {
+        let content = match self.content() {
+            ContentRef::None => Content::None,
+            ContentRef::Inline(v) => Content::String(v),
+            ContentRef::Int(n) => Content::Int(n),
+            ContentRef::Score(s) => Content::Score(s),
+            ContentRef::Big(v) => Content::Big(Arc::clone(v)),
+            ContentRef::Object(o) => Content::Object(Box::new(o.duplicate())),
+        };
+        let mut new = Record::new(name, content, self.deadline());
+        new.set_raw(self.is_raw());
+        new.set_access(self.access());
+        new
+    }
+
     /// ms since the epoch.
     #[inline]
     pub fn deadline(&self) -> Option<i64> {

@@ -121,6 +121,90 @@ impl Deref for Borrowed<'_> {
     }
 }
 
+/// A directory entry: the segment's address in 48 bits, and above it depth and bucket count, so that a search goes from the
+/// directory to the bucket without touching the segment's header line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry(u64);
+
+impl Entry {
+    /// # Safety
+    /// `s` is a live segment.
+    unsafe fn of(s: *mut Segment) -> Entry {
+        // SAFETY: the caller's word.
+        let (depth, buckets) = unsafe { ((*s).depth, (*s).buckets) };
+        let p = s as u64;
+        assert!(p >> 48 == 0 && depth < 64 && buckets < 64, "user addresses have 48 bits");
+        Entry(p | u64::from(depth) << 48 | u64::from(buckets) << 54)
+    }
+
+    #[inline(always)]
+    fn segment(self) -> *mut Segment {
+        (self.0 & ((1 << 48) - 1)) as *mut Segment
+    }
+
+    /// # Safety
+    /// The segment lives for `'t` and is not changed meanwhile.
+    #[inline(always)]
+    unsafe fn view<'t>(self) -> View<'t> {
+        View {
+            first: self.segment().cast::<Bucket>().wrapping_add(1),
+            depth: (self.0 >> 48) as u8 & 63,
+            buckets: (self.0 >> 54) as u16,
+            _segment: PhantomData,
+        }
+    }
+}
+
+/// A segment as a search sees it: where its buckets are, and how paths fall into them.
+#[derive(Clone, Copy)]
+struct View<'t> {
+    first: *const Bucket,
+    depth: u8,
+    buckets: u16,
+    _segment: PhantomData<&'t Bucket>,
+}
+
+impl<'t> View<'t> {
+    #[inline(always)]
+    fn bucket(self, i: usize) -> &'t Bucket {
+        debug_assert!(i < self.buckets as usize);
+        // SAFETY: `buckets` lines follow one another from `first` on, and live for `'t`.
+        unsafe { &*self.first.add(i) }
+    }
+
+    #[inline(always)]
+    fn home(self, path: u64) -> usize {
+        ((u128::from(path << self.depth) * u128::from(self.buckets)) >> 64) as usize
+    }
+
+    #[inline(always)]
+    fn next(self, b: usize) -> usize {
+        if b + 1 == self.buckets as usize { 0 } else { b + 1 }
+    }
+
+    #[inline(always)]
+    fn find(self, path: u64, name: &[u8]) -> Option<(usize, usize)> {
+        let tag = tag(path);
+        let mut b = self.home(path);
+        for _ in 0..self.buckets {
+            let bucket = self.bucket(b);
+            let mut m = bucket.matches(tag);
+            while m != 0 {
+                let i = m.trailing_zeros() as usize;
+                if bucket.record(i).name() == name {
+                    return Some((b, i));
+                }
+                m &= m - 1;
+            }
+            if bucket.overflow() == 0 {
+                return None;
+            }
+            b = self.next(b);
+        }
+        None
+    }
+}
+
 #[repr(C, align(64))]
 struct Segment {
     depth: u8,
@@ -172,35 +256,28 @@ impl Segment {
     }
 
     #[inline(always)]
+    fn view(&self) -> View<'_> {
+        View {
+            first: std::ptr::from_ref(self).cast::<Bucket>().wrapping_add(1),
+            depth: self.depth,
+            buckets: self.buckets,
+            _segment: PhantomData,
+        }
+    }
+
+    #[inline(always)]
     fn home(&self, path: u64) -> usize {
-        ((u128::from(path << self.depth) * u128::from(self.buckets)) >> 64) as usize
+        self.view().home(path)
     }
 
     #[inline(always)]
     fn next(&self, b: usize) -> usize {
-        if b + 1 == self.buckets as usize { 0 } else { b + 1 }
+        self.view().next(b)
     }
 
     #[inline(always)]
     fn find(&self, path: u64, name: &[u8]) -> Option<(usize, usize)> {
-        let tag = tag(path);
-        let mut b = self.home(path);
-        for _ in 0..self.buckets {
-            let bucket = self.bucket(b);
-            let mut m = bucket.matches(tag);
-            while m != 0 {
-                let i = m.trailing_zeros() as usize;
-                if bucket.record(i).name() == name {
-                    return Some((b, i));
-                }
-                m &= m - 1;
-            }
-            if bucket.overflow() == 0 {
-                return None;
-            }
-            b = self.next(b);
-        }
-        None
+        self.view().find(path, name)
     }
 
     /// Places a record whose name is not there. There is room.
@@ -287,7 +364,7 @@ pub struct Place {
 
 /// Records by name. `P` says how a name becomes a path.
 pub struct Table<P> {
-    directory: Vec<*mut Segment>,
+    directory: Vec<Entry>,
     len: usize,
     /// Records that have a deadline.
     deadlines: usize,
@@ -347,12 +424,21 @@ impl<P> Table<P> {
     }
 
     #[inline(always)]
+    fn view(&self, path: u64) -> Option<View<'_>> {
+        if self.directory.is_empty() {
+            return None;
+        }
+        // SAFETY: directory entries point at live segments that this table owns; they do not change while it is borrowed.
+        Some(unsafe { self.directory[self.index(path)].view() })
+    }
+
+    #[inline(always)]
     fn segment(&self, path: u64) -> Option<&Segment> {
         if self.directory.is_empty() {
             return None;
         }
         // SAFETY: directory entries point at live segments that this table owns.
-        Some(unsafe { &*self.directory[self.index(path)] })
+        Some(unsafe { &*self.directory[self.index(path)].segment() })
     }
 
     #[inline(always)]
@@ -362,13 +448,13 @@ impl<P> Table<P> {
         }
         // SAFETY: as in `segment`, held exclusively.
         let i = self.index(path);
-        Some(unsafe { &mut *self.directory[i] })
+        Some(unsafe { &mut *self.directory[i].segment() })
     }
 
     /// Asks the cache for the home bucket of `path`.
     #[inline(always)]
     pub fn prefetch_bucket(&self, path: u64) {
-        if let Some(s) = self.segment(path) {
+        if let Some(s) = self.view(path) {
             prefetch(std::ptr::from_ref(s.bucket(s.home(path))).cast());
         }
     }
@@ -376,7 +462,7 @@ impl<P> Table<P> {
     /// Asks the cache for the records in the home bucket that have the tag of `path`.
     #[inline(always)]
     pub fn prefetch_record(&self, path: u64) {
-        if let Some(s) = self.segment(path) {
+        if let Some(s) = self.view(path) {
             let bucket = s.bucket(s.home(path));
             let mut m = bucket.matches(tag(path));
             while m != 0 {
@@ -391,7 +477,7 @@ impl<P> Table<P> {
     /// The record called `name`; `path` is its path.
     #[inline]
     pub fn get_at(&self, path: u64, name: &[u8]) -> Option<Borrowed<'_>> {
-        let s = self.segment(path)?;
+        let s = self.view(path)?;
         let (b, i) = s.find(path, name)?;
         Some(s.bucket(b).record(i))
     }
@@ -399,15 +485,15 @@ impl<P> Table<P> {
     /// Where the record called `name` stands, until the table changes.
     #[inline]
     pub fn locate(&self, path: u64, name: &[u8]) -> Option<Place> {
-        let (bucket, place) = self.segment(path)?.find(path, name)?;
+        let (bucket, place) = self.view(path)?.find(path, name)?;
         Some(Place { entry: self.index(path), bucket: bucket as u16, place: place as u8 })
     }
 
     /// The record at a place; `None` if the table has changed and nothing stands there.
     #[inline]
     pub fn record_at(&self, p: Place) -> Option<Borrowed<'_>> {
-        // SAFETY: directory entries point at live segments.
-        let s = unsafe { &**self.directory.get(p.entry)? };
+        // SAFETY: directory entries point at live segments, which do not change while the table is borrowed.
+        let s = unsafe { self.directory.get(p.entry)?.view() };
         let there = p.bucket < s.buckets && s.bucket(p.bucket as usize).0[p.place as usize] != 0;
         there.then(|| s.bucket(p.bucket as usize).record(p.place as usize))
     }
@@ -417,7 +503,7 @@ impl<P> Table<P> {
     pub fn record_mut_at(&mut self, p: Place) -> Option<RecordMut<'_>> {
         let deadlines: *mut usize = &mut self.deadlines;
         // SAFETY: directory entries point at live segments, held exclusively.
-        let s = unsafe { &mut **self.directory.get(p.entry)? };
+        let s = unsafe { &mut *self.directory.get(p.entry)?.segment() };
         if p.bucket >= s.buckets || s.bucket(p.bucket as usize).0[p.place as usize] == 0 {
             return None;
         }
@@ -454,7 +540,7 @@ impl<P> Table<P> {
         let mut i = 0;
         while i < self.directory.len() {
             // SAFETY: directory entries point at live segments; each one's range of entries is stepped over whole.
-            let s = unsafe { &*self.directory[i] };
+            let s = unsafe { &*self.directory[i].segment() };
             f(s);
             i += 1 << (self.depth() - u32::from(s.depth));
         }
@@ -475,8 +561,8 @@ impl<P> Table<P> {
             while self.directory.last() == Some(&last) {
                 self.directory.pop();
             }
-            (*last).drain(drop);
-            Segment::free(last);
+            (*last.segment()).drain(drop);
+            Segment::free(last.segment());
         }
         self.len = 0;
         self.deadlines = 0;
@@ -518,7 +604,7 @@ impl<P> Table<P> {
         for _ in 0..256 {
             let d = rng.below(self.directory.len() as u64) as usize;
             // SAFETY: directory entries point at live segments.
-            let s = unsafe { &*self.directory[d] };
+            let s = unsafe { &*self.directory[d].segment() };
             // A segment with several entries is taken by its first alone, and places that a smaller one lacks count as
             // free ones: so every place of every segment is equally likely.
             if d & ((1 << (depth - u32::from(s.depth))) - 1) != 0 {
@@ -534,7 +620,7 @@ impl<P> Table<P> {
         let start = rng.below(self.directory.len() as u64) as usize;
         for k in 0..self.directory.len() {
             // SAFETY: as above.
-            let s = unsafe { &*self.directory[(start + k) % self.directory.len()] };
+            let s = unsafe { &*self.directory[(start + k) % self.directory.len()].segment() };
             if s.len == 0 {
                 continue;
             }
@@ -594,7 +680,8 @@ impl<P: PathOf> Table<P> {
     fn make_room(&mut self, path: u64) {
         loop {
             let Some(s) = self.segment(path) else {
-                self.directory = vec![Segment::make(0, STEPS[0])];
+                // SAFETY: the segment was just made.
+                self.directory = vec![unsafe { Entry::of(Segment::make(0, STEPS[0])) }];
                 return;
             };
             if (s.len as usize) < room(s.buckets as usize) {
@@ -607,7 +694,7 @@ impl<P: PathOf> Table<P> {
     /// Gives the full segment of `path` more buckets, or splits it.
     #[cold]
     fn grow(&mut self, path: u64) {
-        let old = self.directory[self.index(path)];
+        let old = self.directory[self.index(path)].segment();
         // SAFETY: `old` is live until `free`; its entries are all redirected by `redirect` before that.
         unsafe {
             let depth = (*old).depth;
@@ -646,7 +733,8 @@ impl<P: PathOf> Table<P> {
     fn redirect(&mut self, path: u64, depth: u8, new: *mut Segment) {
         let span = self.depth() - u32::from(depth);
         let first = self.index(path) >> span << span;
-        self.directory[first..first + (1 << span)].fill(new);
+        // SAFETY: callers pass a segment they have just made.
+        self.directory[first..first + (1 << span)].fill(unsafe { Entry::of(new) });
     }
 
     /// After removals: a segment less than a quarter full is made smaller, or one with its neighbour.
@@ -660,7 +748,7 @@ impl<P: PathOf> Table<P> {
 
     #[cold]
     fn shrink_segment(&mut self, path: u64) {
-        let old = self.directory[self.index(path)];
+        let old = self.directory[self.index(path)].segment();
         // SAFETY: as in `grow`: drained segments are freed once all their entries point elsewhere.
         unsafe {
             let (depth, len) = ((*old).depth, (*old).len as usize);
@@ -670,7 +758,7 @@ impl<P: PathOf> Table<P> {
             }
             if depth > 0 {
                 let bit = 1u64 << (64 - depth);
-                let buddy = self.directory[self.index(path ^ bit)];
+                let buddy = self.directory[self.index(path ^ bit)].segment();
                 let both = len + (*buddy).len as usize;
                 if (*buddy).depth == depth && both * 2 <= room(BUCKETS_MAX) {
                     let new = Segment::make(depth - 1, step_for(both + both / 4 + 1).expect("at most half a segment"));
@@ -795,7 +883,7 @@ impl<P: PathOf> Table<P> {
         let (mut len, mut deadlines) = (0, 0);
         for (i, s) in self.directory.iter().enumerate() {
             // SAFETY: directory entries point at live segments.
-            let s = unsafe { &**s };
+            let s = unsafe { &*s.segment() };
             assert!(u32::from(s.depth) <= self.depth());
             let span = self.depth() - u32::from(s.depth);
             assert_eq!(self.directory[i >> span << span], self.directory[i]);

@@ -31,7 +31,9 @@ fn replies_of_a_pipeline_come_in_order() {
     let mut c = server.connect();
     let mut bytes = Vec::new();
     for i in 0..5000 {
-        bytes.extend_from_slice(format!("*3\r\n$3\r\nSET\r\n$4\r\nk{i:03}\r\n$4\r\n{i:04}\r\n", i = i % 1000).as_bytes());
+        bytes.extend_from_slice(
+            format!("*3\r\n$3\r\nSET\r\n$4\r\nk{i:03}\r\n$4\r\n{i:04}\r\n", i = i % 1000).as_bytes(),
+        );
         bytes.extend_from_slice(format!("*2\r\n$3\r\nGET\r\n$4\r\nk{i:03}\r\n", i = i % 1000).as_bytes());
     }
     c.send(&bytes).unwrap();

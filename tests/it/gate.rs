@@ -34,7 +34,10 @@ fn plaintext_is_refused_unless_it_is_allowed() {
 #[test]
 fn suites_that_are_not_approved_are_named() {
     for suite in ["TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_CCM_SHA256"] {
-        refuses(&["--tls-port", "PORT", "--tls-ciphersuites", suite], &[suite, "not an approved", "TLS_AES_256_GCM_SHA384"]);
+        refuses(
+            &["--tls-port", "PORT", "--tls-ciphersuites", suite],
+            &[suite, "not an approved", "TLS_AES_256_GCM_SHA384"],
+        );
     }
     for cipher in ["ECDHE-RSA-CHACHA20-POLY1305", "AES256-GCM-SHA384", "ECDHE-RSA-AES256-SHA384", "DES-CBC3-SHA"] {
         refuses(&["--tls-port", "PORT", "--tls-ciphers", cipher], &[cipher, "not an approved"]);

@@ -110,8 +110,7 @@ fn plaintext_on_the_tls_port_is_closed_and_serves_nothing() {
 #[test]
 fn half_open_handshakes_do_not_keep_others_out() {
     let server = Server::start();
-    let silent: Vec<TcpStream> =
-        (0..300).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
+    let silent: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
     let mut broken: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
     for s in &mut broken {
         // The beginning of a ClientHello, and then nothing.

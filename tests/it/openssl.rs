@@ -101,7 +101,9 @@ fn approved_suites_are_accepted_and_all_else_is_refused() {
     for suite in ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-AES128-SHA"] {
         lab.refused("ecdsa", &["-tls1_2", "-cipher", suite], None);
     }
-    for suite in ["ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES256-SHA", "AES256-GCM-SHA384", "DHE-RSA-AES256-GCM-SHA384"] {
+    for suite in
+        ["ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES256-SHA", "AES256-GCM-SHA384", "DHE-RSA-AES256-GCM-SHA384"]
+    {
         lab.refused("rsa", &["-tls1_2", "-cipher", suite], None);
     }
     for version in ["-tls1_3", "-tls1_2"] {

@@ -32,7 +32,9 @@ fn sighup_does_not_end_it() {
 fn the_log_says_what_people_wait_for() {
     let server = Server::start();
     let log = server.log();
-    for part in ["FIPS VALIDATION: PASSED", "#5314", "Server initialized", "Ready to accept connections", "fingerprint SHA-256"] {
+    for part in
+        ["FIPS VALIDATION: PASSED", "#5314", "Server initialized", "Ready to accept connections", "fingerprint SHA-256"]
+    {
         assert!(log.contains(part), "'{part}' is not in:\n{log}");
     }
     let pid = format!("{}:M ", server.pid());

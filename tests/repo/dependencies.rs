@@ -6,9 +6,35 @@ use std::collections::BTreeSet;
 
 /// Nothing else may compute, link or ship cryptography or randomness beside the module.
 const BANNED: &[&str] = &[
-    "openssl", "openssl-sys", "openssl-src", "native-tls", "boring", "boring-sys", "ring", "sha1", "sha1_smol", "sha2",
-    "sha3", "md-5", "md5", "blake2", "blake3", "rand", "rand_chacha", "chacha20", "aes", "aes-gcm", "hmac", "pbkdf2",
-    "x25519-dalek", "ed25519-dalek", "curve25519-dalek", "libsodium-sys", "mbedtls", "wolfssl", "rustls-openssl",
+    "openssl",
+    "openssl-sys",
+    "openssl-src",
+    "native-tls",
+    "boring",
+    "boring-sys",
+    "ring",
+    "sha1",
+    "sha1_smol",
+    "sha2",
+    "sha3",
+    "md-5",
+    "md5",
+    "blake2",
+    "blake3",
+    "rand",
+    "rand_chacha",
+    "chacha20",
+    "aes",
+    "aes-gcm",
+    "hmac",
+    "pbkdf2",
+    "x25519-dalek",
+    "ed25519-dalek",
+    "curve25519-dalek",
+    "libsodium-sys",
+    "mbedtls",
+    "wolfssl",
+    "rustls-openssl",
 ];
 
 const LICENCES: &[&str] = &[

@@ -10,7 +10,10 @@ fn symbols() -> Vec<String> {
 
 /// `aws_lc_0_42_0_` and the like: what the crate of the module that is not validated puts before its names.
 fn is_unvalidated(symbol: &str) -> bool {
-    symbol.trim_start_matches('_').strip_prefix("aws_lc_").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    symbol
+        .trim_start_matches('_')
+        .strip_prefix("aws_lc_")
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[test]

@@ -102,3 +102,28 @@ fn randomkey(cx: &mut DataContext<'_, '_>) -> Outcome {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn keys_are_counted_as_often_as_they_are_named_but_go_once() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("MSET a 1 b 2", "+OK\r\n"),
+            ("EXISTS a a none", ":2\r\n"),
+            ("TOUCH a b none", ":2\r\n"),
+            ("TYPE a", "+string\r\n"),
+            ("DEL a a none", ":1\r\n"),
+            ("UNLINK a b", ":1\r\n"),
+            ("TYPE a", "+none\r\n"),
+            ("DEL a", ":0\r\n"),
+            ("RANDOMKEY", "$-1\r\n"),
+            ("SET c 1", "+OK\r\n"),
+            ("RANDOMKEY", "$1\r\nc\r\n"),
+        ]);
+        assert_eq!(b.effects, ["MSET a 1 b 2", "DEL a a none", "UNLINK a b", "SET c 1"]);
+    }
+}

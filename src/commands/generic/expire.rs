@@ -160,7 +160,7 @@ const TTL_SPEC: CommandSpec = CommandSpec::new("ttl", 2, Group::Generic, "readon
 pub static TTL: Command = Command::data(TTL_SPEC, ttl);
 fn ttl(cx: &mut DataContext<'_, '_>) -> Outcome {
     let now = cx.now_ms();
-    tell(cx, |deadline| ((deadline - now).max(0).saturating_add(500)) / 1000)
+    tell(cx, |deadline| seconds((deadline - now).max(0)))
 }
 
 const PTTL_SPEC: CommandSpec = CommandSpec::new("pttl", 2, Group::Generic, "readonly fast")
@@ -187,7 +187,7 @@ const EXPIRETIME_SPEC: CommandSpec = CommandSpec::new("expiretime", 2, Group::Ge
 
 pub static EXPIRETIME: Command = Command::data(EXPIRETIME_SPEC, expiretime);
 fn expiretime(cx: &mut DataContext<'_, '_>) -> Outcome {
-    tell(cx, |deadline| deadline.saturating_add(500) / 1000)
+    tell(cx, seconds)
 }
 
 const PEXPIRETIME_SPEC: CommandSpec = CommandSpec::new("pexpiretime", 2, Group::Generic, "readonly fast")
@@ -200,6 +200,11 @@ const PEXPIRETIME_SPEC: CommandSpec = CommandSpec::new("pexpiretime", 2, Group::
 pub static PEXPIRETIME: Command = Command::data(PEXPIRETIME_SPEC, pexpiretime);
 fn pexpiretime(cx: &mut DataContext<'_, '_>) -> Outcome {
     tell(cx, |deadline| deadline)
+}
+
+/// Rounded to the nearest second; the 64-bit range's end does not cut the rounding short.
+fn seconds(ms: i64) -> i64 {
+    ms / 1000 + i64::from(ms % 1000 >= 500)
 }
 
 /// -2 without the key, -1 without a deadline.
@@ -230,4 +235,75 @@ fn persist(cx: &mut DataContext<'_, '_>) -> Outcome {
     }
     cx.reply.integer(i64::from(had));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn conditions_compare_with_the_deadline_there_is() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("SET k v", "+OK\r\n"),
+            ("EXPIRE k 100 XX", ":0\r\n"),
+            ("EXPIRE k 100 GT", ":0\r\n"),
+            ("EXPIRE k 100 LT", ":1\r\n"),
+            ("EXPIRE k 100 NX", ":0\r\n"),
+            ("EXPIRE k 100 GT", ":0\r\n"),
+            ("PEXPIRE k 100001 XX GT", ":1\r\n"),
+            ("PEXPIREAT k 1100000 LT", ":1\r\n"),
+            ("EXPIREAT k 1200", ":1\r\n"),
+            ("PERSIST k", ":1\r\n"),
+            ("PERSIST k", ":0\r\n"),
+            ("EXPIRE k 1 NX GT", "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n"),
+            ("EXPIRE k 1 GT LT", "-ERR GT and LT options at the same time are not compatible\r\n"),
+            ("EXPIRE k 1 AB", "-ERR Unsupported option AB\r\n"),
+        ]);
+        assert_eq!(
+            b.effects,
+            [
+                "SET k v",
+                "PEXPIREAT k 1100000 LT",
+                "PEXPIREAT k 1100001 XX GT",
+                "PEXPIREAT k 1100000 LT",
+                "PEXPIREAT k 1200000",
+                "PERSIST k"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_deadline_outside_the_range_is_refused_and_one_in_the_past_is_at_once() {
+        let mut b = Bench::new(FAMILIES);
+        b.run("SET k v");
+        for n in ["9223372036854775807", "-9223372036854775808", "9223372036854776"] {
+            assert_eq!(b.run(&format!("EXPIRE k {n}")), "-ERR invalid expire time in 'expire' command\r\n", "{n}");
+        }
+        b.check(&[
+            ("PEXPIRE k 9223372036854775807", "-ERR invalid expire time in 'pexpire' command\r\n"),
+            ("PEXPIREAT k 9223372036854775807", ":1\r\n"),
+            ("EXPIRETIME k", ":9223372036854776\r\n"),
+            ("EXPIRE k x", "-ERR value is not an integer or out of range\r\n"),
+            ("EXPIRE k -1", ":1\r\n"),
+            ("EXPIRE k 1", ":0\r\n"),
+            ("TTL k", ":-2\r\n"),
+        ]);
+        assert_eq!(b.effects.last().map(String::as_str), Some("UNLINK k"));
+    }
+
+    #[test]
+    fn seconds_are_rounded_to_the_nearest() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("SET k v PX 1499", "+OK\r\n"),
+            ("TTL k", ":1\r\n"),
+            ("PEXPIRE k 1500", ":1\r\n"),
+            ("TTL k", ":2\r\n"),
+            ("PTTL k", ":1500\r\n"),
+            ("EXPIRETIME k", ":1002\r\n"),
+            ("PEXPIRETIME k", ":1001500\r\n"),
+        ]);
+    }
 }

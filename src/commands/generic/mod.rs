@@ -1,7 +1,14 @@
 //! Commands on keys of any type.
 
+mod copy;
 mod exist;
 mod expire;
+mod object;
+mod rename;
+mod scan;
+mod serialise;
+mod sort;
+mod wait;
 
 use super::Command;
 
@@ -22,4 +29,18 @@ pub static COMMANDS: &[&Command] = &[
     &expire::EXPIRETIME,
     &expire::PEXPIRETIME,
     &expire::PERSIST,
+    &rename::RENAME,
+    &rename::RENAMENX,
+    &rename::MOVE,
+    &copy::COPY,
+    &scan::KEYS,
+    &scan::SCAN,
+    &object::OBJECT,
+    &sort::SORT,
+    &sort::SORT_RO,
+    &serialise::DUMP,
+    &serialise::RESTORE,
+    &serialise::MIGRATE,
+    &wait::WAIT,
+    &wait::WAITAOF,
 ];

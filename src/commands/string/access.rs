@@ -105,10 +105,10 @@ pub fn reply(reply: &mut Reply, record: &Record) -> Result<(), CommandError> {
 /// How a value as a client gave it is kept: as an integer if it is the text of one.
 #[inline]
 pub fn encode(value: &[u8]) -> Content<'_> {
-    if value.len() <= INT_TEXT_MAX {
-        if let Some(n) = parse_i64(value) {
-            return Content::Int(n);
-        }
+    if value.len() <= INT_TEXT_MAX
+        && let Some(n) = parse_i64(value)
+    {
+        return Content::Int(n);
     }
     Content::String(value)
 }
@@ -116,6 +116,40 @@ pub fn encode(value: &[u8]) -> Content<'_> {
 /// How a value that was computed is kept: as text, without copying it again if it is long. Leaves a long `value` empty.
 pub fn text(value: &mut Vec<u8>) -> Content<'_> {
     if value.len() > INLINE_MAX { Content::Big(Arc::new(std::mem::take(value))) } else { Content::String(value) }
+}
+
+/// Lets `f` change the bytes of a string in place. There are at least `len` of them: a shorter string is continued in zeros first.
+/// The string is marked as changed piecewise.
+///
+/// # Errors
+/// `WrongType` if the record is no string.
+pub fn edit<R>(record: &mut Record, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Result<R, CommandError> {
+    if let Some(big) = record.big_mut() {
+        if big.len() < len {
+            big.resize(len, 0);
+        }
+        return Ok(f(big));
+    }
+    if let Some(value) = record.inline_mut()
+        && value.len() >= len
+    {
+        let r = f(value);
+        record.set_raw(true);
+        return Ok(r);
+    }
+    let mut value = copy(Some(record), len.saturating_sub(self::len(record)?))?;
+    if value.len() < len {
+        value.resize(len, 0);
+    }
+    let r = f(&mut value);
+    store_raw(record, value);
+    Ok(r)
+}
+
+/// Puts a computed value in place of a record's, marked as changed piecewise.
+pub fn store_raw(record: &mut Record, mut value: Vec<u8>) {
+    record.set_content(text(&mut value));
+    record.set_raw(true);
 }
 
 /// Bytes of key and value together (and of a deadline) up to which OBJECT ENCODING says `embstr`: in Valkey they then share two

@@ -111,10 +111,10 @@ impl<'a> StringOptions<'a> {
             } else {
                 return Err(CommandError::Syntax);
             };
-            // The same word twice is taken, the later one counts; two different ones are refused.
+            // NX, XX and the units may be said twice, the later one counts; IFEQ may not, nor two that differ.
             if let Some(new) = condition {
-                let same = std::mem::discriminant(&o.condition) == std::mem::discriminant(&new);
-                if o.condition != Condition::Always && !same {
+                let repeats = o.condition == new && !matches!(new, Condition::Equal(_));
+                if o.condition != Condition::Always && !repeats {
                     return Err(CommandError::Syntax);
                 }
                 o.condition = new;

@@ -84,18 +84,11 @@ pub static GETEX: Command = Command::data(GETEX_SPEC, getex);
 fn getex(cx: &mut DataContext<'_, '_>) -> Outcome {
     let key = cx.key(1);
     let options = StringOptions::parse(cx.args, 2, Of::Getex)?;
-    let (now_ms, command) = (cx.now_ms(), cx.command_name());
-    let (had, deadline) = match cx.space.find(key) {
+    let deadline = options.deadline(cx.now_ms(), cx.command_name())?;
+    let had = match cx.space.find(key) {
         Some(record) => {
-            let mark = cx.reply.mark();
             access::reply(cx.reply, &record)?;
-            match options.deadline(now_ms, command) {
-                Ok(deadline) => (record.deadline(), deadline),
-                Err(e) => {
-                    cx.reply.rewind(mark);
-                    return Err(e);
-                }
-            }
+            record.deadline()
         }
         None => {
             cx.reply.null();
@@ -139,4 +132,63 @@ fn delifeq(cx: &mut DataContext<'_, '_>) -> Outcome {
     }
     cx.reply.integer(i64::from(equal));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn reading_answers_whatever_way_the_string_is_kept() {
+        let mut b = Bench::new(FAMILIES);
+        let long = "x".repeat(3000);
+        b.run(&format!("SET long {long}"));
+        assert_eq!(b.run("GET long"), format!("$3000\r\n{long}\r\n"));
+        b.check(&[
+            ("GET k", "$-1\r\n"),
+            ("STRLEN k", ":0\r\n"),
+            ("SET k -12", "+OK\r\n"),
+            ("GET k", "$3\r\n-12\r\n"),
+            ("STRLEN k", ":3\r\n"),
+            ("STRLEN long", ":3000\r\n"),
+            ("SET k \"\"", "+OK\r\n"),
+            ("GET k", "$0\r\n\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn getex_says_its_effect_as_an_instant() {
+        let mut b = Bench::new(FAMILIES);
+        b.run("SET k v");
+        b.effects.clear();
+        b.check(&[
+            ("GETEX k", "$1\r\nv\r\n"),
+            ("GETEX k PERSIST", "$1\r\nv\r\n"),
+            ("GETEX k EX 10", "$1\r\nv\r\n"),
+            ("PEXPIRETIME k", ":1010000\r\n"),
+            ("GETEX k PERSIST", "$1\r\nv\r\n"),
+            ("GETEX k NX", "-ERR syntax error\r\n"),
+            ("GETEX none EX 0", "-ERR invalid expire time in 'getex' command\r\n"),
+            ("GETEX k PXAT 1", "$1\r\nv\r\n"),
+            ("GETEX k", "$-1\r\n"),
+        ]);
+        assert_eq!(b.effects, ["PEXPIREAT k 1010000", "PERSIST k", "UNLINK k"]);
+    }
+
+    #[test]
+    fn what_goes_with_its_reading_goes_once() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("SET k v", "+OK\r\n"),
+            ("GETSET k w", "$1\r\nv\r\n"),
+            ("DELIFEQ k v", ":0\r\n"),
+            ("GETDEL k", "$1\r\nw\r\n"),
+            ("GETDEL k", "$-1\r\n"),
+            ("GETSET k 5", "$-1\r\n"),
+            ("DELIFEQ k 5", ":1\r\n"),
+            ("DELIFEQ k 5", ":0\r\n"),
+        ]);
+        assert_eq!(b.effects, ["SET k v", "SET k w", "DEL k", "SET k 5", "DEL k"]);
+    }
 }

@@ -174,3 +174,48 @@ fn walk(a: &[u8], b: &[u8], above: &Bits, mut found: impl FnMut(usize, usize, us
         found(i, j, run);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lcs_answers_as_text_length_or_ranges() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("MSET a ohmytext b mynewtext", "+OK\r\n"),
+            ("LCS a b", "$6\r\nmytext\r\n"),
+            ("LCS a b LEN", ":6\r\n"),
+            (
+                "LCS a b IDX MINMATCHLEN 4 WITHMATCHLEN",
+                "*4\r\n$7\r\nmatches\r\n*1\r\n*3\r\n*2\r\n:4\r\n:7\r\n*2\r\n:5\r\n:8\r\n:4\r\n$3\r\nlen\r\n:6\r\n",
+            ),
+            ("LCS a none", "$0\r\n\r\n"),
+            ("LCS a b LEN IDX", "-ERR If you want both the length and indexes, please just use IDX.\r\n"),
+            ("LCS a b MINMATCHLEN", "-ERR syntax error\r\n"),
+        ]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_walk_finds_as_much_as_the_length_says_in_both_strings(
+            a in prop::collection::vec(0u8..4, 0..40), b in prop::collection::vec(0u8..4, 0..40),
+        ) {
+            let mut above = Bits::new(a.len(), b.len()).unwrap();
+            let len = length(&a, &b, |i, j| above.set(i, j));
+            let (mut total, mut before) = (0, (a.len(), b.len()));
+            let mut runs = vec![];
+            walk(&a, &b, &above, |i, j, n| runs.push((i, j, n)));
+            for (i, j, n) in runs {
+                prop_assert_eq!(&a[i..i + n], &b[j..j + n]);
+                prop_assert!(i + n <= before.0 && j + n <= before.1, "runs do not cross");
+                before = (i, j);
+                total += n;
+            }
+            prop_assert_eq!(total, len as usize);
+        }
+    }
+}

@@ -94,3 +94,56 @@ fn incrbyfloat(cx: &mut DataContext<'_, '_>) -> Outcome {
     cx.reply.bulk(&sum);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn an_increment_stops_at_the_ends_of_the_range() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("INCR k", ":1\r\n"),
+            ("SET k 9223372036854775806", "+OK\r\n"),
+            ("INCR k", ":9223372036854775807\r\n"),
+            ("INCR k", "-ERR increment or decrement would overflow\r\n"),
+            ("GET k", "$19\r\n9223372036854775807\r\n"),
+            ("SET k -9223372036854775807", "+OK\r\n"),
+            ("DECR k", ":-9223372036854775808\r\n"),
+            ("DECR k", "-ERR increment or decrement would overflow\r\n"),
+            ("DECRBY k -9223372036854775808", "-ERR decrement would overflow\r\n"),
+            ("SET k \" 1\"", "+OK\r\n"),
+            ("INCR k", "-ERR value is not an integer or out of range\r\n"),
+            ("INCRBY k 1.5", "-ERR value is not an integer or out of range\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_number_keeps_its_deadline_and_becomes_an_integer_again() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("SET k 10 PX 500", "+OK\r\n"),
+            ("APPEND k 0", ":3\r\n"),
+            ("OBJECT ENCODING k", "$3\r\nraw\r\n"),
+            ("INCRBY k 5", ":105\r\n"),
+            ("OBJECT ENCODING k", "$3\r\nint\r\n"),
+            ("PTTL k", ":500\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_float_sum_is_repeated_as_its_result() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("INCRBYFLOAT k 1.25", "$4\r\n1.25\r\n"),
+            ("INCRBYFLOAT k 1.75", "$1\r\n3\r\n"),
+            ("OBJECT ENCODING k", "$6\r\nembstr\r\n"),
+            ("INCRBYFLOAT k x", "-ERR value is not a valid float\r\n"),
+            ("INCRBYFLOAT k inf", "-ERR increment would produce NaN or Infinity\r\n"),
+            ("GET k", "$1\r\n3\r\n"),
+        ]);
+        assert_eq!(b.effects, ["SET k 1.25 KEEPTTL", "SET k 3 KEEPTTL"]);
+        assert_eq!(b.events, ["new k", "incrbyfloat k", "incrbyfloat k"]);
+    }
+}

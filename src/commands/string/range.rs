@@ -5,18 +5,12 @@ use crate::commands::arguments::integer;
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
 use crate::spec::{CommandSpec, Group, KeySpec};
-use crate::value::record::{Content, Record};
+use crate::value::record::Content;
 
 /// Refuses a string of `len` and `more` bytes if it would be longer than clients may send.
 pub fn check_len(cx: &DataContext<'_, '_>, len: usize, more: usize) -> Outcome {
     let fits = len.checked_add(more).is_some_and(|n| n as u64 <= cx.config.limits.proto_max_bulk_len);
     if fits { Ok(()) } else { Err(CommandError::StringTooLong) }
-}
-
-/// Puts a computed value in place of a record's, marked as changed piecewise.
-pub fn store_raw(record: &mut Record, mut value: Vec<u8>) {
-    record.set_content(access::text(&mut value));
-    record.set_raw(true);
 }
 
 const APPEND_SPEC: CommandSpec = CommandSpec::new("append", 3, Group::String, "write denyoom fast")
@@ -43,7 +37,7 @@ fn append(cx: &mut DataContext<'_, '_>) -> Outcome {
         } else {
             let mut value = access::copy(Some(&record), more.len())?;
             value.extend_from_slice(more);
-            store_raw(&mut record, value);
+            access::store_raw(&mut record, value);
         }
     }
     cx.space.changed(key, EventClass::STRING, "append");
@@ -75,26 +69,11 @@ fn setrange(cx: &mut DataContext<'_, '_>) -> Outcome {
     }
     check_len(cx, offset, patch.len())?;
     let end = offset + patch.len();
-    let write = |value: &mut Vec<u8>| {
-        if value.len() < end {
-            value.resize(end, 0);
-        }
-        value[offset..end].copy_from_slice(patch);
-    };
+    if old_len.is_none() {
+        cx.space.add(key, Content::String(b""), None);
+    }
     if let Some(mut record) = cx.space.find_mut(key) {
-        if let Some(big) = record.big_mut() {
-            write(big);
-        } else {
-            let more = end.saturating_sub(old_len.unwrap_or(0));
-            let mut value = access::copy(Some(&record), more)?;
-            write(&mut value);
-            store_raw(&mut record, value);
-        }
-    } else {
-        let mut value = Vec::with_capacity(end);
-        write(&mut value);
-        let mut record = cx.space.add(key, Content::String(b""), None);
-        store_raw(&mut record, value);
+        access::edit(&mut record, end, |value| value[offset..end].copy_from_slice(patch))?;
     }
     cx.space.changed(key, EventClass::STRING, "setrange");
     cx.reply.integer(old_len.unwrap_or(0).max(end) as i64);
@@ -139,4 +118,61 @@ pub fn clamp(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
     let from_end = |n: i64| if n < 0 { n.saturating_add(len).max(0) } else { n };
     let (start, end) = (from_end(start), from_end(end).min(len - 1));
     (len > 0 && start <= end).then_some((start as usize, end as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn a_string_grows_from_the_block_into_a_long_one() {
+        let mut b = Bench::new(FAMILIES);
+        let piece = "y".repeat(700);
+        for i in 1..=6 {
+            assert_eq!(b.run(&format!("APPEND k {piece}")), format!(":{}\r\n", i * 700));
+        }
+        b.check(&[
+            ("SETRANGE k 2 abc", ":4200\r\n"),
+            ("GETRANGE k 0 5", "$6\r\nyyabcy\r\n"),
+            ("SETRANGE k 4199 zz", ":4201\r\n"),
+            ("GETRANGE k -3 -1", "$3\r\nyzz\r\n"),
+        ]);
+        assert_eq!(b.run("GETRANGE k 0 -1").len(), "$4201\r\n".len() + 4203);
+    }
+
+    #[test]
+    fn a_reply_that_shares_a_long_string_is_not_changed_by_a_write() {
+        let mut b = Bench::new(FAMILIES);
+        b.run(&format!("SET k {}", "a".repeat(5000)));
+        b.check(&[("COPY k l", ":1\r\n"), ("SETRANGE k 0 b", ":5000\r\n"), ("GETRANGE l 0 1", "$2\r\naa\r\n")]);
+    }
+
+    #[test]
+    fn lengths_past_the_limit_are_refused() {
+        let mut b = Bench::new(FAMILIES);
+        b.config.limits.proto_max_bulk_len = 1 << 20;
+        let too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n";
+        b.check(&[
+            ("SETRANGE k 1048575 x", ":1048576\r\n"),
+            ("SETRANGE k 1048576 x", too_long),
+            ("SETRANGE k 9223372036854775807 x", too_long),
+            ("APPEND k x", too_long),
+            ("SETRANGE k -1 x", "-ERR offset is out of range\r\n"),
+            ("SETRANGE none 5 \"\"", ":0\r\n"),
+            ("EXISTS none", ":0\r\n"),
+        ]);
+        assert_eq!(b.effects, ["SETRANGE k 1048575 x"]);
+    }
+
+    #[test]
+    fn ranges_are_cut_to_the_string() {
+        let c = super::clamp;
+        assert_eq!((c(0, -1, 5), c(-3, -1, 5), c(-100, 100, 5)), (Some((0, 4)), Some((2, 4)), Some((0, 4))));
+        assert_eq!(
+            (c(5, 9, 5), c(-1, -3, 5), c(3, 2, 5), c(0, -1, 0), c(-9, -8, 5)),
+            (None, None, None, None, Some((0, 0)))
+        );
+        assert_eq!(c(i64::MIN, i64::MAX, 5), Some((0, 4)));
+    }
 }

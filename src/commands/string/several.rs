@@ -96,10 +96,10 @@ const MSETEX_SPEC: CommandSpec = CommandSpec::new("msetex", -4, Group::String, "
 pub static MSETEX: Command = Command::data(MSETEX_SPEC, msetex);
 fn msetex(cx: &mut DataContext<'_, '_>) -> Outcome {
     let pairs = integer(cx.args.at(1)).ok().filter(|n| (1..=i64::from(i32::MAX)).contains(n));
-    let pairs = pairs.ok_or(CommandError::fixed("ERR invalid numkeys value"))? as usize;
+    let pairs = pairs.ok_or(CommandError::fixed("ERR invalid numkeys value or out of range"))? as usize;
     let end = 2 + pairs * 2;
     if end > cx.args.len() {
-        return Err(CommandError::wrong_arity(cx.command_name()));
+        return Err(CommandError::Syntax);
     }
     let options = StringOptions::parse(cx.args, end, Of::Msetex)?;
     let deadline = options.deadline(cx.now_ms(), cx.command_name())?;
@@ -117,15 +117,68 @@ fn msetex(cx: &mut DataContext<'_, '_>) -> Outcome {
         }
     }
     set_all(cx, 2, end, if options.expiry == Expiry::Keep { None } else { Some(deadline) });
-    if let (Some(deadline), Expiry::At { unit, position, .. }) = (deadline, options.expiry) {
-        if unit != Unit::PXAT {
-            let text = IntText::new(deadline);
-            let mut effect: Vec<&[u8]> = cx.args.iter().collect();
-            effect[position] = b"PXAT";
-            effect[position + 1] = text.as_bytes();
-            cx.space.replace_effect(cx.db, &effect);
-        }
+    if let (Some(deadline), Expiry::At { unit, position, .. }) = (deadline, options.expiry)
+        && unit != Unit::PXAT
+    {
+        let text = IntText::new(deadline);
+        let mut effect: Vec<&[u8]> = cx.args.iter().collect();
+        effect[position] = b"PXAT";
+        effect[position + 1] = text.as_bytes();
+        cx.space.replace_effect(cx.db, &effect);
     }
     cx.reply.integer(1);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    #[test]
+    fn several_are_set_together_or_not_at_all() {
+        let mut b = Bench::new(FAMILIES);
+        b.check(&[
+            ("MSET a 1 b 2", "+OK\r\n"),
+            ("MSET a 1 b", "-ERR wrong number of arguments for 'mset' command\r\n"),
+            ("MSETNX c 3 b 4", ":0\r\n"),
+            ("MGET a b c", "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n"),
+            ("MSETNX c 3 c 4", ":1\r\n"),
+            ("GET c", "$1\r\n4\r\n"),
+            ("MSETEX 2 a 5 d 6 NX", ":0\r\n"),
+            ("MSETEX 2 a 5 b 6 XX EX 100", ":1\r\n"),
+            ("PTTL b", ":100000\r\n"),
+            ("MSETEX 1 b 7 KEEPTTL", ":1\r\n"),
+            ("PTTL b", ":100000\r\n"),
+            ("MSETEX 1 b 8", ":1\r\n"),
+            ("PTTL b", ":-1\r\n"),
+        ]);
+        assert_eq!(
+            b.effects,
+            [
+                "MSET a 1 b 2",
+                "MSETNX c 3 c 4",
+                "MSETEX 2 a 5 b 6 XX PXAT 1100000",
+                "MSETEX 1 b 7 KEEPTTL",
+                "MSETEX 1 b 8"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_number_of_keys_that_does_not_fit_is_refused_before_any_key() {
+        let mut b = Bench::new(FAMILIES);
+        for n in ["0", "-1", "x", "9223372036854775807", "2147483648", "01"] {
+            let reply = b.run(&format!("MSETEX {n} a 1"));
+            assert_eq!(reply, "-ERR invalid numkeys value or out of range\r\n", "{n}");
+        }
+        for n in ["2", "2147483647"] {
+            assert_eq!(b.run(&format!("MSETEX {n} a 1")), "-ERR syntax error\r\n", "{n}");
+        }
+        b.check(&[
+            ("MSETEX 1 a 1 EX 0", "-ERR invalid expire time in 'msetex' command\r\n"),
+            ("MSETEX 1 a 1 GET", "-ERR syntax error\r\n"),
+            ("EXISTS a", ":0\r\n"),
+        ]);
+    }
 }

@@ -1,0 +1,278 @@
+//! Looking through the keys of a database.
+//!
+//! Both commands go stripe by stripe, so nobody waits for them long and what they tell is no single instant: a key that is there all
+//! the time is met, one that comes or goes meanwhile may be. A pattern that fixes the hash tag looks at one stripe only.
+
+use crate::base::slot::slot_of;
+use crate::base::{glob, number};
+use crate::commands::arguments::{Options, is};
+use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::keyspace::{Cursor, KeyHash, STRIPES};
+use crate::resp::reply::Reply;
+use crate::spec::{CommandSpec, Group};
+use crate::value::record::Record;
+use std::ops::Range;
+
+/// The stripes keys that match `pattern` can be in: one if all of them share a hash tag or the pattern is a plain name.
+fn stripes_of(pattern: &[u8]) -> Range<u16> {
+    let one = |name: &[u8]| {
+        let stripe = KeyHash::of(name).stripe;
+        stripe..stripe + 1
+    };
+    if glob::is_literal(pattern) {
+        return one(pattern);
+    }
+    let special = |c: &u8| matches!(c, b'*' | b'?' | b'[' | b']' | b'\\');
+    let tag = pattern.iter().position(|c| *c == b'{').and_then(|open| {
+        let (before, rest) = (pattern.get(..open)?, pattern.get(open + 1..)?);
+        let tag = rest.get(..rest.iter().position(|c| *c == b'}')?)?;
+        let plain = !tag.is_empty() && !before.iter().chain(tag).any(special);
+        plain.then(|| [b"{", tag, b"}"].concat())
+    });
+    match tag {
+        Some(tag) => {
+            debug_assert_eq!(slot_of(&tag), slot_of(&[&tag[..], b"x"].concat()));
+            one(&tag)
+        }
+        None => 0..STRIPES as u16,
+    }
+}
+
+fn is_alive(record: &Record, now_ms: i64) -> bool {
+    record.deadline().is_none_or(|d| d > now_ms)
+}
+
+const KEYS_SPEC: CommandSpec = CommandSpec::new("keys", 2, Group::Generic, "readonly arbitrary_keys")
+    .acl("keyspace dangerous")
+    .since("1.0.0")
+    .tips("request_policy:all_shards nondeterministic_output_order")
+    .args("pattern:pattern")
+    .doc("Lists the keys that match a pattern.", "O(N), N: keys in the database");
+
+pub static KEYS: Command = Command::span(KEYS_SPEC, keys);
+fn keys(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let pattern = cx.args.at(1);
+    let everything = glob::is_match_all(pattern);
+    let (now_ms, db) = (cx.now_ms(), cx.client.db);
+    let array = cx.reply.deferred();
+    let mut n = 0;
+    for stripe in stripes_of(pattern) {
+        cx.with_stripe(stripe, |space, reply| {
+            space.stripe(stripe).database(db).table.for_each(|record| {
+                if is_alive(record, now_ms) && (everything || glob::matches(pattern, record.name())) {
+                    reply.bulk(record.name());
+                    n += 1;
+                }
+            });
+        });
+    }
+    cx.reply.finish_array(array, n);
+    Ok(())
+}
+
+/// A cursor as clients send it: they hand back what they were given, but blanks and a plus sign before it were always taken.
+fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
+    let digits = text.trim_ascii_start();
+    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
+    let zeros = digits.iter().take_while(|c| **c == b'0').count();
+    match digits.get(zeros..) {
+        Some([]) if zeros > 0 => Ok(0),
+        Some(rest) => number::parse_u64(rest).ok_or(CommandError::InvalidCursor),
+        None => Err(CommandError::InvalidCursor),
+    }
+}
+
+/// Type names SCAN ... TYPE knows.
+const TYPES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
+
+const SCAN_SPEC: CommandSpec = CommandSpec::new("scan", -2, Group::Generic, "readonly arbitrary_keys")
+    .acl("keyspace")
+    .since("2.8.0")
+    .tips("nondeterministic_output request_policy:special response_policy:special")
+    .history(&[("6.0.0", "Option `TYPE`.")])
+    .args("cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer] [TYPE=type@6.0.0]")
+    .doc("Walks over the keys of the database in steps.", "O(1) a call, O(N) for the whole database of N keys");
+
+pub static SCAN: Command = Command::span(SCAN_SPEC, scan);
+fn scan(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let cursor = parse_cursor(cx.args.at(1))?;
+    let (mut count, mut pattern, mut kind) = (10i64, None, None);
+    let words = &mut Options::new(cx.args, 2);
+    while words.left() > 0 {
+        if words.left() > 1 && words.take("COUNT") {
+            count = words.integer()?;
+            if count < 1 {
+                return Err(CommandError::Syntax);
+            }
+        } else if words.left() > 1 && words.take("MATCH") {
+            pattern = Some(words.value()?);
+        } else if words.left() > 1 && words.take("TYPE") {
+            let name = words.value()?;
+            let Some(known) = TYPES.into_iter().find(|t| is(name, t)) else {
+                let mut text = b"ERR unknown type name '".to_vec();
+                text.extend_from_slice(name);
+                text.push(b'\'');
+                return Err(CommandError::Bytes(text));
+            };
+            kind = Some(known);
+        } else if words.take("NOVALUES") {
+            return Err(CommandError::fixed("ERR NOVALUES option can only be used in HSCAN"));
+        } else if words.take("NOSCORES") {
+            return Err(CommandError::fixed("ERR NOSCORES option can only be used in ZSCAN"));
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    let (now_ms, db) = (cx.now_ms(), cx.client.db);
+    let wanted = |record: &Record| {
+        is_alive(record, now_ms)
+            && kind.is_none_or(|k| super::exist::type_name(record) == k)
+            && pattern.is_none_or(|p| glob::matches(p, record.name()))
+    };
+    let stripes = pattern.map_or(0..STRIPES as u16, stripes_of);
+    let mut found = Reply::new(cx.reply.version);
+    let mut n = 0;
+    // A number that is no place was never given out: there is nothing behind it.
+    let next = match Cursor::new(cursor) {
+        Some(at) => walk(at, stripes, count as usize, |stripe, path, left| {
+            let mut met = 0;
+            let next = cx.with_stripe(stripe, |space, _| {
+                space.stripe(stripe).scan(db, path, left, |record| {
+                    met += 1;
+                    if wanted(record) {
+                        found.bulk(record.name());
+                        n += 1;
+                    }
+                })
+            });
+            (next, met)
+        }),
+        None => Cursor(0),
+    };
+    cx.reply.array(2);
+    cx.reply.bulk(number::IntText::unsigned(next.0).as_bytes());
+    cx.reply.array(n);
+    cx.reply.append(found);
+    Ok(())
+}
+
+/// Meets about `count` records from `at` on; where to go on. `visit(stripe, path, left)` meets about `left` of a stripe's records from
+/// `path` on, and says where that stripe goes on and how many it met.
+fn walk(
+    at: Cursor,
+    stripes: Range<u16>,
+    count: usize,
+    mut visit: impl FnMut(u16, u64, usize) -> (Option<u64>, usize),
+) -> Cursor {
+    let (mut stripe, mut path) = (at.stripe(), at.path());
+    if stripe < stripes.start {
+        (stripe, path) = (stripes.start, 0);
+    }
+    let mut left = count;
+    while stripe < stripes.end {
+        let (next, met) = visit(stripe, path, left);
+        left = left.saturating_sub(met);
+        match next {
+            Some(next) if left == 0 => return Cursor::at(stripe, Some(next)),
+            Some(next) => path = next,
+            None => {
+                if left == 0 && stripe + 1 < stripes.end {
+                    return Cursor::at(stripe, None);
+                }
+                (stripe, path) = (stripe + 1, 0);
+            }
+        }
+    }
+    Cursor(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::{Access, AccessPolicy, Key, Keyspace};
+    use crate::value::record::Content;
+    use std::collections::HashMap;
+
+    fn filled(names: impl Iterator<Item = String>) -> Keyspace {
+        let keyspace = Keyspace::new(1);
+        for name in names {
+            let key = Key::new(0, name.as_bytes());
+            lock(&keyspace, key.hash.stripe).set(key, Content::Int(1), Some(None));
+        }
+        keyspace
+    }
+
+    fn lock(keyspace: &Keyspace, stripe: u16) -> crate::keyspace::Space<'_> {
+        keyspace.lock_one(stripe, Access { policy: AccessPolicy::Lru, now_ms: 1 })
+    }
+
+    /// How often each key is met, and in how many calls.
+    fn scanned(keyspace: &Keyspace, pattern: &[u8], count: usize) -> (HashMap<Vec<u8>, u32>, usize) {
+        let (mut met, mut calls, mut at) = (HashMap::new(), 0, Cursor(0));
+        loop {
+            calls += 1;
+            at = walk(at, stripes_of(pattern), count, |stripe, path, left| {
+                let mut n = 0;
+                let next = lock(keyspace, stripe).stripe(stripe).scan(0, path, left, |record| {
+                    n += 1;
+                    *met.entry(record.name().to_vec()).or_default() += 1;
+                });
+                (next, n)
+            });
+            if at == Cursor(0) {
+                return (met, calls);
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_is_met_exactly_once_whatever_the_count() {
+        let keyspace = filled((0..3000).map(|i| format!("key:{i}")));
+        for count in [1, 7, 10, 500, 100_000] {
+            let (met, calls) = scanned(&keyspace, b"*", count);
+            assert_eq!(met.len(), 3000);
+            assert!(met.values().all(|n| *n == 1), "count {count}");
+            assert!(calls <= 3000 / count + 2, "{calls} calls with count {count}");
+        }
+    }
+
+    #[test]
+    fn a_few_keys_in_many_empty_stripes_take_one_call() {
+        let keyspace = filled((0..5).map(|i| format!("key:{i}")));
+        let (met, calls) = scanned(&keyspace, b"*", 10);
+        assert_eq!((met.len(), calls), (5, 1));
+        assert_eq!(scanned(&filled(std::iter::empty()), b"*", 10), (HashMap::new(), 1));
+    }
+
+    #[test]
+    fn a_pattern_with_a_fixed_tag_looks_at_one_stripe() {
+        let keyspace = filled((0..1000).map(|i| if i % 2 == 0 { format!("a{{tag}}{i}") } else { format!("b{i}") }));
+        let (met, _) = scanned(&keyspace, b"*{tag}*", 10);
+        assert_eq!(met.len(), 1000, "a star before the tag may stand for another tag");
+        let (met, _) = scanned(&keyspace, b"a{tag}*", 10);
+        assert!(met.len() >= 500 && met.len() < 600);
+        for (pattern, one) in [
+            (&b"plain"[..], true),
+            (b"a{t}*", true),
+            (b"{t}", true),
+            (b"{t*}", false),
+            (b"{}*", false),
+            (b"a*", false),
+            (b"\\{t}*", false),
+            (b"[{t}]", false),
+            (b"{t", true),
+        ] {
+            assert_eq!(stripes_of(pattern).len() == 1, one, "{}", String::from_utf8_lossy(pattern));
+        }
+    }
+
+    #[test]
+    fn cursors_are_read_as_leniently_as_ever() {
+        for (text, n) in [("0", 0), ("00", 0), ("+5", 5), (" 7", 7), ("18446744073709551615", u64::MAX)] {
+            assert_eq!(parse_cursor(text.as_bytes()), Ok(n), "{text}");
+        }
+        for text in ["", "-1", "x", "1x", "18446744073709551616", "+", "1 "] {
+            assert_eq!(parse_cursor(text.as_bytes()), Err(CommandError::InvalidCursor), "{text}");
+        }
+    }
+}
