@@ -51,9 +51,8 @@ impl Connection {
         let sent = self.stream.send(scratch, &slices[..n])?;
         if sent < total || at < to {
             self.client.output.push_reply(reply, from, to, sent);
-            if sent == total {
-                return Ok(sent + self.drain(scratch)?);
-            }
+            // The stream may have stopped at a bound of its own, not the socket's: readiness is told of once, so ask until it blocks.
+            return Ok(sent + self.drain(scratch)?);
         }
         Ok(sent)
     }
