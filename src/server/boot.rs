@@ -155,6 +155,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     node.baseline_memory.store(memory::used(), Ordering::Relaxed);
     write_pid_file(&config);
     let hints = write_hint(&config, &dir, tls.as_ref());
+    tracing::info!(
+        "Running mode=standalone, port={}, tls-port={}, PID: {}",
+        config.network.port,
+        config.tls.port,
+        std::process::id()
+    );
     tracing::info!("Server initialized");
     for name in &names {
         tracing::info!("Listening on {name}");
