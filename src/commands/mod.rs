@@ -13,6 +13,7 @@ pub mod connection;
 pub mod context;
 pub mod error;
 pub mod generic;
+pub mod missing;
 pub mod node;
 pub mod server;
 pub mod string;
