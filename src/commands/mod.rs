@@ -16,6 +16,7 @@ pub mod error;
 pub mod generic;
 pub mod hash;
 pub mod list;
+pub mod missing;
 pub mod node;
 pub mod scan;
 pub mod server;

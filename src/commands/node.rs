@@ -47,6 +47,8 @@ pub struct Node {
     pub shutdown: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG PAUSE-CRON.
+    pub cron_paused: AtomicBool,
     pub waiting: WaitList,
     pub freer: Freer,
     pub metrics: Metrics,

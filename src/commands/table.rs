@@ -124,8 +124,12 @@ impl CommandTable {
     pub fn new(families: &[&[&'static Command]], renames: &[(String, String)]) -> Result<CommandTable, String> {
         let mut entries: Vec<&'static Entry> = Vec::new();
         let mut tops = Vec::new();
-        for command in families.iter().flat_map(|f| f.iter()) {
-            tops.push(add(command, &mut entries));
+        for command in families.iter().chain(super::missing::FAMILIES).flat_map(|f| f.iter()) {
+            // A row that only says what is missing gives way to a real one.
+            let taken = |e: &&'static Entry| e.name == command.spec.name;
+            if !(waits(command) && tops.iter().any(taken)) {
+                tops.push(add(command, &mut entries));
+            }
         }
         for (from, _) in renames {
             if !tops.iter().any(|e| e.name.eq_ignore_ascii_case(from)) {
@@ -236,6 +240,15 @@ impl CommandTable {
 
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+/// True for a command none of which is there yet.
+fn waits(command: &Command) -> bool {
+    match command.handler {
+        Handler::Missing(_) => true,
+        Handler::Container => command.subcommands.iter().all(|s| waits(s)),
+        _ => false,
     }
 }
 

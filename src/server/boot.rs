@@ -113,6 +113,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         last_save_ms: AtomicI64::new(clock::wall_ms()),
         shutdown: AtomicBool::new(false),
         active_expire: AtomicBool::new(true),
+        cron_paused: AtomicBool::new(false),
         waiting: WaitList::default(),
         freer: Freer::start().map_err(failed("the freeing thread"))?,
         metrics,

@@ -27,6 +27,9 @@ impl Cron {
         let period = Duration::from_millis(1000 / u64::from(config.general.hz.clamp(1, 500)));
         // A quarter of one core at the most for expiry at the usual effort, as Valkey allows itself.
         let share = 25 + 2 * (config.memory.active_expire_effort.clamp(1, 10) - 1);
+        if node.cron_paused.load(Ordering::Relaxed) {
+            return period;
+        }
         let begin = clock::monotonic_ns();
         let whole = self.expiry.run(node, &config, clock::wall_ms(), period * share / 100, &mut self.recorder);
         if !whole {

@@ -2,7 +2,7 @@
 
 use super::flush::sizes;
 use crate::base::clock;
-use crate::commands::{Command, NodeContext, Outcome};
+use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::observe::info::{self, Choice, Facts};
 use crate::spec::{CommandSpec, Group};
 use std::sync::atomic::Ordering::Relaxed;
@@ -49,4 +49,56 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let text = info::print(&facts, choice);
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
+}
+
+const FIPS_SPEC: CommandSpec = CommandSpec::container("fips", Group::Server, "")
+    .since("9.1.0")
+    .doc("Groups the commands for the cryptographic module.", "By subcommand");
+
+const FIPS_STATUS_SPEC: CommandSpec = CommandSpec::sub("fips", "status", 2, Group::Server, "loading stale")
+    .since("9.1.0")
+    .tips("nondeterministic_output")
+    .doc("Shows what the start-up gate found.", "O(1)");
+
+const FIPS_SELFTEST_SPEC: CommandSpec =
+    CommandSpec::sub("fips", "selftest", 2, Group::Server, "admin noscript loading stale")
+        .since("9.1.0")
+        .doc("Runs the module's integrity and known-answer tests again.", "O(1)");
+
+const FIPS_HELP_SPEC: CommandSpec = CommandSpec::sub("fips", "help", 2, Group::Server, "loading stale")
+    .since("9.1.0")
+    .doc("Prints what FIPS can do.", "O(1)");
+
+pub static FIPS: Command = Command::container(
+    FIPS_SPEC,
+    &[
+        &Command::node(FIPS_HELP_SPEC, fips_help),
+        &Command::node(FIPS_SELFTEST_SPEC, fips_selftest),
+        &Command::node(FIPS_STATUS_SPEC, fips_status),
+    ],
+);
+
+fn fips_status(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let rows = cx.node.fips.report().rows();
+    cx.reply.map(rows.len());
+    for (name, value) in rows {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.bulk(value.as_bytes());
+    }
+    Ok(())
+}
+
+fn fips_selftest(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    crate::crypto::self_test().map_err(CommandError::err)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn fips_help(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.help(&[
+        "SELFTEST",
+        "    Run the module's integrity and known-answer tests again; a failure ends the process.",
+        "STATUS",
+        "    Show the module, its certificate and what the start-up gate found.",
+    ])
 }

@@ -1,9 +1,15 @@
 //! Commands on the server: its configuration, its figures, its data as a whole.
 
+mod acl;
 mod command;
 mod config;
+mod debug;
 mod flush;
 mod info;
+mod latency;
+mod logs;
+mod lolwut;
+mod memory;
 mod node;
 
 use super::Command;
@@ -13,6 +19,15 @@ pub static COMMANDS: &[&Command] = &[
     &command::COMMAND,
     &config::CONFIG,
     &info::INFO,
+    &info::FIPS,
+    &logs::SLOWLOG,
+    &logs::COMMANDLOG,
+    &latency::LATENCY,
+    &memory::MEMORY,
+    &debug::DEBUG,
+    &acl::ACL,
+    &lolwut::LOLWUT,
+    &node::MODULE,
     &flush::DBSIZE,
     &flush::FLUSHALL,
     &flush::FLUSHDB,

@@ -133,3 +133,55 @@ fn replicaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     Err(CommandError::err(format_args!("'{}' is not there yet: replication", cx.entry.name)))
 }
+
+const MODULE_SPEC: CommandSpec = CommandSpec::container("module", Group::Server, "")
+    .since("4.0.0")
+    .doc("Groups the commands for modules.", "By subcommand");
+
+const MODULE_HELP_SPEC: CommandSpec = CommandSpec::sub("module", "help", 2, Group::Server, "loading stale")
+    .since("5.0.0")
+    .doc("Prints what MODULE can do.", "O(1)");
+
+const MODULE_LIST_SPEC: CommandSpec = CommandSpec::sub("module", "list", 2, Group::Server, "admin noscript")
+    .since("4.0.0")
+    .tips("nondeterministic_output_order")
+    .doc("Lists the loaded modules.", "O(N), N: modules");
+
+const MODULE_LOAD_SPEC: CommandSpec =
+    CommandSpec::sub("module", "load", -3, Group::Server, "admin noscript no_async_loading")
+        .since("4.0.0")
+        .args("path [arg...]")
+        .doc("Brings a module in.", "O(1)");
+
+const MODULE_LOADEX_SPEC: CommandSpec =
+    CommandSpec::sub("module", "loadex", -3, Group::Server, "admin noscript no_async_loading")
+        .since("7.0.0")
+        .args("path [CONFIG=configs(name value)*...] [ARGS=args...]")
+        .doc("Loads a module with settings.", "O(1)");
+
+const MODULE_UNLOAD_SPEC: CommandSpec =
+    CommandSpec::sub("module", "unload", 3, Group::Server, "admin noscript no_async_loading")
+        .since("4.0.0")
+        .args("name")
+        .doc("Puts a module out.", "O(1)");
+const NO_MODULES: &str = "modules cannot be loaded";
+
+pub static MODULE: Command = Command::container(
+    MODULE_SPEC,
+    &[
+        &Command::node(MODULE_HELP_SPEC, module_help),
+        &Command::node(MODULE_LIST_SPEC, module_list),
+        &Command::missing(MODULE_LOAD_SPEC, NO_MODULES),
+        &Command::missing(MODULE_LOADEX_SPEC, NO_MODULES),
+        &Command::missing(MODULE_UNLOAD_SPEC, NO_MODULES),
+    ],
+);
+
+fn module_list(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.reply.array(0);
+    Ok(())
+}
+
+fn module_help(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.help(&["LIST", "    List the loaded modules: there are none."])
+}

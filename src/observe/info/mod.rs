@@ -6,8 +6,11 @@
 //! Must never know: a handler, the table of commands. What it needs of those is handed in.
 
 mod memory;
+
 mod node;
 mod stats;
+
+pub use memory::{Memory, ratio};
 
 use crate::client::{Registry, WaitList};
 use crate::config::Config;

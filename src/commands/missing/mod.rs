@@ -1,0 +1,24 @@
+//! Commands that are known but not there yet: each answers with an error that says what it waits for.
+//!
+//! They stand here until their family is written; a row of the same name elsewhere takes the place of the one here.
+
+mod cluster;
+mod geo;
+mod hyperloglog;
+mod pubsub;
+mod scripting;
+mod server;
+mod stream;
+
+use super::Command;
+
+/// All of them, by what they wait for.
+pub static FAMILIES: &[&[&Command]] = &[
+    cluster::COMMANDS,
+    geo::COMMANDS,
+    hyperloglog::COMMANDS,
+    pubsub::COMMANDS,
+    scripting::COMMANDS,
+    server::COMMANDS,
+    stream::COMMANDS,
+];

@@ -1,0 +1,352 @@
+//! DEBUG: what tests of clients and of this family of servers use. Behind `enable-debug-command`.
+//!
+//! Knobs of machinery that does not exist here are answered with OK, as those tests need, and the log says that nothing came of it.
+
+use crate::base::number::{parse_f64, parse_i64};
+use crate::commands::arguments::{integer, integer_in, is};
+use crate::commands::string::access;
+use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::config::types::Permission;
+use crate::keyspace::{Key, Plan, STRIPES};
+use crate::spec::{CommandSpec, Group};
+use crate::value::record::Content;
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const DEBUG_SPEC: CommandSpec = CommandSpec::new("debug", -2, Group::Server, "admin noscript loading stale")
+    .since("1.0.0")
+    .system()
+    .doc("Groups the commands for tests of the server.", "By subcommand");
+// A span: it looks at keys, and must not take locks of its own while EXEC holds some.
+pub static DEBUG: Command = Command::span(DEBUG_SPEC, debug);
+
+/// The longest DEBUG SLEEP: a worker stands still for it.
+const SLEEP_SECONDS_MAX: f64 = 3600.0;
+
+type Run = fn(&mut NodeContext<'_, '_>) -> Outcome;
+
+/// Subcommands: name, arguments with the two words, handler.
+const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
+    ("SLEEP", 3..=3, sleep),
+    ("OBJECT", 3..=4, object),
+    ("SET-ACTIVE-EXPIRE", 3..=3, set_active_expire),
+    ("PAUSE-CRON", 3..=3, pause_cron),
+    ("HTSTATS", 3..=4, htstats),
+    ("HTSTATS-KEY", 3..=4, htstats_key),
+    ("POPULATE", 3..=5, populate),
+    ("PROTOCOL", 3..=3, protocol),
+    ("ERROR", 3..=3, error),
+    ("LOG", 3..=3, log),
+    ("CHANGE-REPL-ID", 2..=2, change_replication_id),
+    ("CONFIG-REWRITE-FORCE-ALL", 2..=2, rewrite_all),
+    ("QUICKLIST-PACKED-THRESHOLD", 3..=3, |cx| {
+        packed_threshold(cx.args.at(2))?;
+        inert(cx, "large elements of lists have blocks of their own by their size")
+    }),
+    ("REPLYBUFFER", 4..=4, reply_buffer),
+    ("DICT-RESIZING", 3..=3, |cx| inert(cx, "tables split segment by segment and never resize as a whole")),
+    ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
+    ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
+    ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |cx| inert(cx, "scripts are not there yet")),
+    ("RELOAD", 2..=5, disk),
+    ("LOADAOF", 2..=2, disk),
+    ("RESTART", 2..=3, disk),
+    ("CRASH-AND-RECOVER", 2..=3, disk),
+    ("DIGEST", 2..=2, |cx| missing(cx, "digests of the data")),
+    ("DIGEST-VALUE", 2..=usize::MAX, |cx| missing(cx, "digests of the data")),
+    ("REPLICATE", 3..=usize::MAX, |cx| missing(cx, "replication")),
+    ("HELP", 2..=2, help),
+];
+
+fn debug(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let allowed = match cx.config.security.enable_debug_command {
+        Permission::Yes => true,
+        Permission::Local => cx.client.shared.is_local(),
+        Permission::No => false,
+    };
+    if !allowed {
+        return Err(CommandError::fixed(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+             local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+        ));
+    }
+    let word = cx.args.at(1);
+    let found = SUBCOMMANDS.iter().find(|(name, len, _)| is(word, name) && len.contains(&cx.args.len()));
+    match found {
+        Some((_, _, run)) => run(cx),
+        None => Err(cx.syntax_hint()),
+    }
+}
+
+fn inert(cx: &mut NodeContext<'_, '_>, why: &str) -> Outcome {
+    tracing::info!("DEBUG {} has no effect: {why}", String::from_utf8_lossy(cx.args.at(1)));
+    cx.reply.ok();
+    Ok(())
+}
+
+fn missing(cx: &mut NodeContext<'_, '_>, what: &str) -> Outcome {
+    let sub = String::from_utf8_lossy(cx.args.at(1)).to_lowercase();
+    Err(CommandError::err(format_args!("'debug|{sub}' is not there yet: {what}")))
+}
+
+fn disk(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    missing(cx, "saving to disk")
+}
+
+fn flag(arg: &[u8]) -> bool {
+    // As forgiving as its users expect: what is no number is 0.
+    parse_i64(arg).unwrap_or(0) != 0
+}
+
+fn sleep(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let seconds = parse_f64(cx.args.at(2)).unwrap_or(0.0).clamp(0.0, SLEEP_SECONDS_MAX);
+    // Nobody else gets at the data meanwhile: the server is meant to stand still.
+    let whole = cx.space.is_whole();
+    if !whole {
+        cx.space.lock(&Plan::All);
+    }
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+    if !whole {
+        cx.space.unlock();
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn object(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let name = cx.args.at(2);
+    let access = cx.access();
+    let text = cx.with_key(name, |space, key, _| {
+        space.peek(key).map(|r| {
+            let encoding = r.object().map_or_else(|| access::encoding(&r), |o| o.encoding());
+            let idle = access.idle_seconds(r.access());
+            let address = std::ptr::from_ref::<crate::value::record::Record>(&r).addr();
+            format!("Value at:{address:#x} refcount:1 encoding:{encoding} lru:{} lru_seconds_idle:{idle}", r.access())
+        })
+    });
+    cx.reply.status(&text.ok_or(CommandError::NoSuchKey)?);
+    Ok(())
+}
+
+fn set_active_expire(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.node.active_expire.store(flag(cx.args.at(2)), Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn pause_cron(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.node.cron_paused.store(flag(cx.args.at(2)), Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn table_text(title: &str, places: usize, entries: usize) -> String {
+    let mut out = format!("[{title}]\n");
+    if entries > 0 {
+        let _ = write!(
+            out,
+            "Hash table 0 stats (main hash table):\n table size: {places}\n number of entries: {entries}\n rehashing index: \
+             -1\n"
+        );
+    }
+    out
+}
+
+fn htstats(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let db = integer(cx.args.at(2))?;
+    let db = u32::try_from(db).ok().filter(|db| *db < cx.space.databases());
+    let db = db.ok_or(CommandError::fixed("ERR Out of range database"))?;
+    let (mut places, mut keys, mut deadlines) = (0, 0, 0);
+    let mut add = |stripe: &mut crate::keyspace::Stripe| {
+        let table = &stripe.database(db).table;
+        places += table.capacity();
+        keys += table.len();
+        deadlines += table.deadlines();
+    };
+    if cx.space.is_whole() {
+        (0..STRIPES as u16).for_each(|n| add(cx.space.stripe(n)));
+    } else {
+        cx.space.keyspace().each_stripe(|_, stripe| add(stripe));
+    }
+    let text = table_text("Dictionary HT", places, keys) + &table_text("Expires HT", deadlines, deadlines);
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn htstats_key(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let name = cx.args.at(2);
+    let found = cx.with_key(name, |space, key, _| space.peek(key).map(|r| r.object().map(|o| (o.encoding(), o.len()))));
+    let (encoding, len) = found.ok_or(CommandError::NoSuchKey)?.unwrap_or_default();
+    if !matches!(encoding, "hashtable" | "skiplist") {
+        return Err(CommandError::fixed(
+            "ERR The value stored at the specified key is not represented using an hash table",
+        ));
+    }
+    let text = table_text("Hash table", len.next_power_of_two(), len);
+    let text = text.trim_start_matches("[Hash table]\n");
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// Keys one POPULATE makes at the most: more is a mistake.
+const POPULATE_MAX: i64 = 100_000_000;
+
+fn populate(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let count = integer_in(cx.args.at(2), 0, POPULATE_MAX, CommandError::OutOfRange)?;
+    let prefix = cx.args.get(3).unwrap_or(b"key");
+    let limit = i64::try_from(cx.config.limits.proto_max_bulk_len).unwrap_or(i64::MAX);
+    let size = cx.args.get(4).map(|s| integer_in(s, 0, limit, CommandError::MustBePositive)).transpose()?;
+    let size = size.map(|s| s as usize);
+    for n in 0..count {
+        let name = [prefix, format!(":{n}").as_bytes()].concat();
+        let mut value = format!("value:{n}").into_bytes();
+        if let Some(size) = size.filter(|s| *s > 0) {
+            value.resize(size, 0);
+        }
+        cx.with_key(&name, |space, key: Key<'_>, _| {
+            if !space.alive(key) {
+                space.add(key, Content::String(&value), None);
+                space.mark(key);
+            }
+        });
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn protocol(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let r = &mut *cx.reply;
+    match cx.args.at(2) {
+        w if is(w, "STRING") => r.bulk(b"Hello World"),
+        w if is(w, "INTEGER") => r.integer(12345),
+        w if is(w, "DOUBLE") => r.double_text(b"3.141"),
+        w if is(w, "NULL") => r.null(),
+        w if is(w, "ARRAY") => {
+            r.array(3);
+            (0..3).for_each(|n| r.integer(n));
+        }
+        w if is(w, "SET") => {
+            r.set(3);
+            (0..3).for_each(|n| r.integer(n));
+        }
+        w if is(w, "MAP") => {
+            r.map(3);
+            for n in 0..3 {
+                r.integer(n);
+                r.bool(n == 1);
+            }
+        }
+        w if is(w, "ATTRIB") => {
+            if r.is_resp3() {
+                r.attribute(1);
+                r.bulk(b"key-popularity");
+                r.array(2);
+                r.bulk(b"key:123");
+                r.integer(90);
+            }
+            r.bulk(b"Some real reply following the attribute");
+        }
+        w if is(w, "PUSH") => {
+            if !r.is_resp3() {
+                return Err(CommandError::fixed("ERR RESP2 is not supported by this command"));
+            }
+            // What comes out of band is followed by the reply itself.
+            r.push(2);
+            r.bulk(b"server-cpu-usage");
+            r.integer(42);
+        }
+        w if is(w, "BIGNUM") => r.big_number(b"1234567999999999999999999999999999999"),
+        w if is(w, "VERBATIM") => r.verbatim("txt", b"This is a verbatim\nstring"),
+        w if is(w, "TRUE") => r.bool(true),
+        w if is(w, "FALSE") => r.bool(false),
+        _ => {
+            return Err(CommandError::fixed(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn error(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    Err(CommandError::Bytes(cx.args.at(2).to_vec()))
+}
+
+fn log(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(cx.args.at(2)));
+    cx.reply.ok();
+    Ok(())
+}
+
+fn change_replication_id(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let id = crate::crypto::random_hex(40).map_err(CommandError::err)?;
+    tracing::info!("Changing replication IDs after receiving change-repl-id");
+    *cx.node.replication_id.lock() = id;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn rewrite_all(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.node.config.rewrite(true).map_err(CommandError::err)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn packed_threshold(arg: &[u8]) -> Outcome {
+    let digits = arg.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (number, unit) = arg.split_at(digits);
+    let unit: u64 = match unit {
+        b"" | b"b" | b"B" => 1,
+        u if is(u, "K") => 1000,
+        u if is(u, "KB") => 1 << 10,
+        u if is(u, "M") => 1_000_000,
+        u if is(u, "MB") => 1 << 20,
+        u if is(u, "G") => 1_000_000_000,
+        u if is(u, "GB") => 1 << 30,
+        _ => 0,
+    };
+    let bytes = parse_i64(number).and_then(|n| u64::try_from(n).ok()).and_then(|n| n.checked_mul(unit));
+    match bytes {
+        Some(n) if unit > 0 && n <= 1 << 32 => Ok(()),
+        _ => Err(CommandError::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb")),
+    }
+}
+
+fn reply_buffer(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if is(cx.args.at(2), "PEAK-RESET-TIME") || is(cx.args.at(2), "RESIZING") {
+        return inert(cx, "replies have no buffer of the connection's own");
+    }
+    Err(cx.syntax_hint())
+}
+
+fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.help(&[
+        "CHANGE-REPL-ID",
+        "    Take a new replication id.",
+        "CONFIG-REWRITE-FORCE-ALL",
+        "    Write all directives into the configuration file, defaults too.",
+        "ERROR <text>",
+        "    Answer with this error.",
+        "HTSTATS <db>",
+        "    Show the size of a database's table.",
+        "HTSTATS-KEY <key>",
+        "    The same for a value that is a table.",
+        "LOG <text>",
+        "    Write a line into the log.",
+        "OBJECT <key>",
+        "    Show how a value is kept.",
+        "PAUSE-CRON <0|1>",
+        "    Stop periodic tasks.",
+        "POPULATE <count> [<prefix>] [<size>]",
+        "    Make so many strings, named <prefix>:<number>.",
+        "PROTOCOL <type>",
+        "    Answer with a value of a type: string, integer, double, bignum, null, array, set,",
+        "    map, attrib, push, verbatim, true, false.",
+        "SET-ACTIVE-EXPIRE <0|1>",
+        "    Turn the removal of expired keys that nobody asks for off or on.",
+        "SLEEP <seconds>",
+        "    Stand still.",
+    ])
+}
