@@ -57,7 +57,19 @@ fn without_certificates_and_without_leave_to_make_them_nothing_starts() {
 #[test]
 fn half_a_certificate_is_refused() {
     refuses(&["--tls-port", "PORT", "--tls-cert-file", "absent.crt"], &["tls-key-file"]);
-    refuses(&["--tls-port", "PORT", "--tls-auth-clients", "no", "--tls-cert-file", "absent.crt", "--tls-key-file", "absent.key"], &["absent"]);
+    refuses(
+        &[
+            "--tls-port",
+            "PORT",
+            "--tls-auth-clients",
+            "no",
+            "--tls-cert-file",
+            "absent.crt",
+            "--tls-key-file",
+            "absent.key",
+        ],
+        &["absent"],
+    );
 }
 
 #[test]
@@ -66,7 +78,19 @@ fn weak_certificates_are_refused() {
     let key = fixture("rsa-pkcs1.key");
     for (name, says) in [("rsa1024.crt", "1024"), ("sha1.crt", "SHA-1"), ("md5.crt", "MD5"), ("ed25519.crt", "")] {
         let certificate = fixture(name);
-        refuses(&["--tls-port", "PORT", "--tls-auth-clients", "no", "--tls-cert-file", &certificate, "--tls-key-file", &key], &[says]);
+        refuses(
+            &[
+                "--tls-port",
+                "PORT",
+                "--tls-auth-clients",
+                "no",
+                "--tls-cert-file",
+                &certificate,
+                "--tls-key-file",
+                &key,
+            ],
+            &[says],
+        );
     }
 }
 
