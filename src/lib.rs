@@ -61,6 +61,8 @@ pub mod net;
 pub mod client;
 pub mod fips;
 pub mod observe;
+// [7]
+pub mod replication;
 // [9]
 pub mod commands;
 // [10]

@@ -99,6 +99,12 @@ pub struct AllocatorFigures {
     pub rss: u64,
 }
 
+/// The allocator's version: `5.3.0`.
+pub fn allocator_version() -> String {
+    let text = tikv_jemalloc_ctl::version::read().unwrap_or_default();
+    text.split('-').next().unwrap_or_default().to_owned()
+}
+
 /// Asks the allocator and the kernel; tens of microseconds.
 pub fn figures() -> AllocatorFigures {
     use tikv_jemalloc_ctl::{epoch, stats};

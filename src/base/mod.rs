@@ -7,6 +7,7 @@ pub mod extended;
 pub mod glob;
 pub mod hash;
 pub mod memory;
+pub mod names;
 pub mod number;
 pub mod process;
 pub mod runtime_hint;

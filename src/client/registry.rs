@@ -56,7 +56,10 @@ pub struct Shared {
     pub pattern_subscriptions: AtomicU32,
     pub shard_subscriptions: AtomicU32,
     pub monitor: AtomicBool,
+    pub replica: AtomicBool,
     pub import_source: AtomicBool,
+    /// CLIENT CAPA REDIRECT.
+    pub capa_redirect: AtomicBool,
 }
 
 impl Shared {
@@ -95,7 +98,24 @@ impl Shared {
             pattern_subscriptions: AtomicU32::new(0),
             shard_subscriptions: AtomicU32::new(0),
             monitor: AtomicBool::new(false),
+            replica: AtomicBool::new(false),
             import_source: AtomicBool::new(false),
+            capa_redirect: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Shared {
+    /// The connection comes from this machine.
+    pub fn is_local(&self) -> bool {
+        if self.unix.load(Ordering::Relaxed) {
+            return true;
+        }
+        let host = self.addr.rsplit_once(':').map_or(self.addr.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+        match host.parse::<std::net::IpAddr>() {
+            Ok(std::net::IpAddr::V4(v4)) => v4.is_loopback(),
+            Ok(std::net::IpAddr::V6(v6)) => v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
+            Err(_) => false,
         }
     }
 }

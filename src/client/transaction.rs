@@ -1,8 +1,10 @@
 //! What MULTI has gathered.
 
-use crate::keyspace::WatchFlag;
+use super::state::Client;
+use crate::keyspace::{Key, Keyspace, WatchFlag};
 use crate::resp::args::OwnedArgs;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A command that waits for EXEC; `command` is its number in the table.
 #[derive(Debug)]
@@ -26,4 +28,29 @@ pub struct Transaction {
     pub flag: Option<Arc<WatchFlag>>,
     /// Watched keys whose deadline had passed already when they were watched do not count as changed when they go.
     pub watched_expired: Vec<(u32, Vec<u8>)>,
+}
+
+impl Client {
+    /// Takes the client's flag off all keys it watched.
+    pub fn forget_watched(&mut self, keyspace: &Keyspace) {
+        let t = &mut self.transaction;
+        if let Some(flag) = t.flag.take() {
+            for (db, name) in std::mem::take(&mut t.watched) {
+                keyspace.unwatch(Key::new(db, &name), &flag);
+            }
+        }
+        t.watched_expired.clear();
+    }
+
+    /// Ends a transaction and what it watched, whatever was queued.
+    pub fn end_transaction(&mut self, keyspace: &Keyspace) {
+        self.forget_watched(keyspace);
+        let t = &mut self.transaction;
+        t.open = false;
+        t.broken = false;
+        t.queue = Vec::new();
+        t.queued_bytes = 0;
+        self.shared.multi.store(-1, Ordering::Relaxed);
+        self.shared.watching.store(0, Ordering::Relaxed);
+    }
 }

@@ -20,6 +20,8 @@ pub struct Waiter {
     pub db: u32,
     pub version: Version,
     pub keys: Vec<Vec<u8>>,
+    /// It does not wait for ever.
+    pub has_deadline: bool,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +82,16 @@ impl WaitList {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Clients that wait for no longer than a time of theirs.
+    pub fn with_deadline(&self) -> usize {
+        self.0.lock().waiters.values().filter(|w| w.has_deadline).count()
+    }
+
+    /// Keys of these databases somebody waits for.
+    pub fn keys_of(&self, databases: [u32; 2]) -> Vec<(u32, Vec<u8>)> {
+        self.0.lock().by_key.keys().filter(|(db, _)| databases.contains(db)).cloned().collect()
     }
 
     /// Keys somebody waits for.

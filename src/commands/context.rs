@@ -6,6 +6,7 @@ use super::table::Entry;
 use crate::client::{BlockRequest, Client, TimeoutReply};
 use crate::config::Config;
 use crate::keyspace::{Access, Key, KeyHash, Plan, Space};
+use crate::metrics::recorder::Recorder;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use std::sync::Arc;
@@ -82,6 +83,8 @@ pub struct NodeContext<'a, 'k> {
     pub entry: &'static Entry,
     /// Inside EXEC or a script.
     pub nested: bool,
+    /// This thread's side of the statistics.
+    pub recorder: &'a mut Recorder,
 }
 
 impl<'a> NodeContext<'a, '_> {

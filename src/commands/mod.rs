@@ -10,6 +10,7 @@
 
 pub mod arguments;
 pub mod bitmap;
+pub mod connection;
 pub mod context;
 pub mod error;
 pub mod generic;
@@ -17,11 +18,13 @@ pub mod hash;
 pub mod list;
 pub mod node;
 pub mod scan;
+pub mod server;
 pub mod set;
 pub mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod transactions;
 pub mod zset;
 
 pub use context::{DataContext, DataFn, NodeContext, NodeFn};
@@ -30,12 +33,4 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[
-    string::COMMANDS,
-    bitmap::COMMANDS,
-    list::COMMANDS,
-    hash::COMMANDS,
-    set::COMMANDS,
-    zset::COMMANDS,
-    generic::COMMANDS,
-];
+pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, bitmap::COMMANDS, list::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS, generic::COMMANDS, connection::COMMANDS, transactions::COMMANDS, server::COMMANDS];

@@ -7,6 +7,7 @@ use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{Event, Kind};
+use crate::replication::Replicas;
 use crate::resp::args::Args;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,13 +27,15 @@ pub struct Node {
     pub keyspace: Keyspace,
     pub config: ConfigHandle,
     pub commands: &'static CommandTable,
-    pub clients: Registry,
+    pub clients: Arc<Registry>,
+    pub replicas: Arc<Replicas>,
     pub journal: Arc<Journal>,
     /// ms since the epoch when the process began.
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
-    pub replication_id: String,
+    /// 40 hexadecimal digits: which history of changes this is.
+    pub replication_id: Mutex<String>,
     pub pause: Mutex<Pause>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,

@@ -40,6 +40,7 @@ impl Turn<'_> {
             db: client.db,
             version: client.version,
             keys: request.keys,
+            has_deadline: request.timeout_ms > 0,
         };
         self.node.waiting.add(&self.node.keyspace, waiter);
     }

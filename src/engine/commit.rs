@@ -30,6 +30,9 @@ impl Turn<'_> {
             }
             changes.dirty = 0;
         }
+        if let Some(databases) = changes.swapped.take() {
+            changes.ready.extend(self.node.waiting.keys_of(databases));
+        }
         changes.replaced = false;
     }
 

@@ -15,7 +15,6 @@ pub mod upkeep;
 
 pub use admit::Gates;
 pub use evict::Evictor;
-pub use transaction::forget_watched;
 
 use crate::base::clock::Tick;
 use crate::client::{Client, ReplyMode};
@@ -297,6 +296,7 @@ impl<'k> Turn<'k> {
             space: &mut self.space,
             entry,
             nested,
+            recorder: self.recorder,
         };
         if let Err(e) = f(&mut cx) {
             self.reply.rewind(mark);
@@ -336,6 +336,10 @@ impl<'k> Turn<'k> {
         self.last_tick = now;
         self.recorder.commands.ran(entry.id as usize, ns, self.failed, self.config.latency.latency_tracking);
         self.failed = false;
+        if self.node.metrics.latency.wants(ns / 1_000_000) {
+            let event = if entry.is(CommandFlags::FAST) { "fast-command" } else { "command" };
+            self.node.metrics.latency.record(event, self.space.now_ms() / 1000, ns / 1_000_000);
+        }
         let reply_bytes = self.reply.len_since(mark);
         if self.gates.logs(ns, args, reply_bytes) && !entry.is(CommandFlags::SKIP_COMMANDLOG) {
             self.node.log_command(client, entry, args, ns, reply_bytes, &self.config, self.space.now_ms());

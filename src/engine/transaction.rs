@@ -65,16 +65,11 @@ impl Turn<'_> {
 
     /// Ends a transaction and what it watched.
     pub fn close(&mut self, client: &mut Client) {
-        self.forget_watched(client);
-        let t = &mut client.transaction;
-        t.open = false;
-        t.broken = false;
-        t.queue = Vec::new();
-        t.queued_bytes = 0;
+        client.end_transaction(&self.node.keyspace);
     }
 
     pub fn forget_watched(&mut self, client: &mut Client) {
-        forget_watched(&self.node.keyspace, client);
+        client.forget_watched(&self.node.keyspace);
     }
 
     fn watch(&mut self, client: &mut Client, args: Args<'_>) -> Outcome {
@@ -200,15 +195,4 @@ impl Turn<'_> {
         }
         self.account(client, entry, args, mark, super::Flow::Next);
     }
-}
-
-/// Takes a client's flag off all keys it watched.
-pub fn forget_watched(keyspace: &crate::keyspace::Keyspace, client: &mut Client) {
-    let t = &mut client.transaction;
-    if let Some(flag) = t.flag.take() {
-        for (db, name) in std::mem::take(&mut t.watched) {
-            keyspace.unwatch(Key::new(db, &name), &flag);
-        }
-    }
-    t.watched_expired.clear();
 }

@@ -4,8 +4,8 @@
 //! whenever it is run again. Effects get their number under the locks of the stripes they changed, so that the journal's order is an order
 //! in which the commands could have run one by one.
 //!
-//! Nothing reads the journal yet (persistence and replication will); while it has no reader, `is_read` is false, handlers
-//! build no effects, and a write costs one relaxed load here.
+//! While it has no reader (a replica; later the append-only file), `is_read` is false, handlers build no effects, and a write
+//! costs one relaxed load a turn.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -30,15 +30,30 @@ pub struct Step {
     pub effects: Vec<Effect>,
 }
 
-/// Steps a reader may be behind before it is cut off: a reader that does not read must not cost unbounded memory.
-pub const BACKLOG_STEPS_MAX: usize = 1 << 20;
+/// Bytes a reader may be behind before it is cut off: a reader that does not read must not cost unbounded memory. It is
+/// Valkey's output limit of replicas.
+pub const BACKLOG_BYTES_MAX: usize = 256 << 20;
+
+/// Steps that are kept for readers, oldest first.
+#[derive(Debug, Default)]
+struct Backlog {
+    steps: VecDeque<Arc<Step>>,
+    bytes: usize,
+}
+
+fn bytes_of(step: &Step) -> usize {
+    let args = |e: &Effect| e.args.iter().map(|a| a.len() + size_of::<Vec<u8>>()).sum::<usize>();
+    size_of::<Step>() + step.effects.iter().map(|e| args(e) + size_of::<Effect>()).sum::<usize>()
+}
 
 /// The journal.
 #[derive(Debug, Default)]
 pub struct Journal {
     read: AtomicBool,
+    readers: AtomicU64,
+    appended: parking_lot::Condvar,
     number: AtomicU64,
-    steps: Mutex<VecDeque<Arc<Step>>>,
+    backlog: Mutex<Backlog>,
 }
 
 impl Journal {
@@ -53,21 +68,34 @@ impl Journal {
         if effects.is_empty() {
             return EffectNumber(self.number.load(Ordering::Acquire));
         }
-        let mut steps = self.steps.lock();
+        let mut backlog = self.backlog.lock();
         let number = EffectNumber(self.number.fetch_add(1, Ordering::AcqRel) + 1);
-        if steps.len() == BACKLOG_STEPS_MAX {
-            steps.pop_front();
+        let step = Arc::new(Step { number, effects });
+        backlog.bytes += bytes_of(&step);
+        backlog.steps.push_back(step);
+        while backlog.bytes > BACKLOG_BYTES_MAX && backlog.steps.len() > 1 {
+            if let Some(old) = backlog.steps.pop_front() {
+                backlog.bytes -= bytes_of(&old);
+            }
         }
-        steps.push_back(Arc::new(Step { number, effects }));
+        drop(backlog);
+        self.appended.notify_all();
         number
+    }
+
+    /// Waits until something is appended, at most `timeout`.
+    pub fn wait(&self, timeout: std::time::Duration) {
+        let mut backlog = self.backlog.lock();
+        self.appended.wait_for(&mut backlog, timeout);
     }
 
     /// A cursor from here on. While one lives, effects are built.
     pub fn cursor(self: &Arc<Self>) -> Cursor {
-        let steps = self.steps.lock();
+        let backlog = self.backlog.lock();
+        self.readers.fetch_add(1, Ordering::AcqRel);
         self.read.store(true, Ordering::Release);
         let next = EffectNumber(self.number.load(Ordering::Acquire) + 1);
-        drop(steps);
+        drop(backlog);
         Cursor { journal: Arc::clone(self), next }
     }
 }
@@ -83,17 +111,31 @@ pub struct Cursor {
 #[derive(Debug, PartialEq, Eq)]
 pub struct CutOff;
 
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        let mut backlog = self.journal.backlog.lock();
+        if self.journal.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.journal.read.store(false, Ordering::Release);
+            *backlog = Backlog::default();
+        }
+    }
+}
+
 impl Cursor {
     /// The steps that were appended since the last call.
     pub fn read(&mut self) -> Result<Vec<Arc<Step>>, CutOff> {
-        let steps = self.journal.steps.lock();
-        let Some(first) = steps.front().map(|s| s.number) else { return Ok(vec![]) };
+        let mut backlog = self.journal.backlog.lock();
+        let Some(first) = backlog.steps.front().map(|s| s.number) else { return Ok(vec![]) };
         if self.next < first {
             return Err(CutOff);
         }
-        let new: Vec<_> = steps.iter().skip((self.next.0 - first.0) as usize).cloned().collect();
+        let new: Vec<_> = backlog.steps.iter().skip((self.next.0 - first.0) as usize).cloned().collect();
         if let Some(last) = new.last() {
             self.next = EffectNumber(last.number.0 + 1);
+            // The only reader has them now: nobody else will ask.
+            if self.journal.readers.load(Ordering::Acquire) == 1 {
+                *backlog = Backlog::default();
+            }
         }
         Ok(new)
     }

@@ -63,6 +63,8 @@ pub struct Changes {
     pub effects: Vec<Effect>,
     /// The command's own arguments are not its effect: `effects` says it all.
     pub replaced: bool,
+    /// Two databases have changed places: commands that wait in either look again.
+    pub swapped: Option<[u32; 2]>,
     /// Keys that changed and that somebody waits for.
     pub ready: Vec<(u32, Vec<u8>)>,
     /// Big values that were unlinked; they are freed without a lock.
@@ -495,6 +497,7 @@ impl<'k> Space<'k> {
     /// Exchanges two databases; every stripe is held. Watchers of keys in either are marked where a key is there before or after.
     pub fn swap(&mut self, a: u32, b: u32) {
         assert!(self.is_whole(), "SWAPDB plans for every stripe");
+        self.changes.swapped = Some([a, b]);
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {

@@ -1,3 +1,4 @@
 //! INFO and logs.
 
+pub mod info;
 pub mod logs;

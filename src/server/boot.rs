@@ -16,6 +16,7 @@ use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
+use crate::replication::Replicas;
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -100,11 +101,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         keyspace: Keyspace::new(config.general.databases),
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
-        clients: Registry::default(),
+        clients: Arc::new(Registry::default()),
+        replicas: Arc::new(Replicas::default()),
         journal: Arc::new(Journal::default()),
         started_ms: clock::wall_ms(),
         run_id: id()?,
-        replication_id: id()?,
+        replication_id: Mutex::new(id()?),
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
         dirty: AtomicU64::new(0),
@@ -120,6 +122,10 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         fips: approved,
     });
     apply_metrics(&node, &config);
+    let weak = Arc::downgrade(&node);
+    node.replicas
+        .start(Arc::clone(&node.journal), move || weak.upgrade().map(|n| Arc::clone(&n.clients)))
+        .map_err(failed("the replication thread"))?;
 
     let mut parts = Vec::new();
     let mut mailboxes: Vec<Arc<Mailbox>> = Vec::new();

@@ -6,7 +6,7 @@ use crate::base::clock;
 use crate::client::{Client, Mailbox, Message, Shared, TimeoutReply};
 use crate::commands::Node;
 use crate::config::Config;
-use crate::engine::{self, Evictor, Flow, Turn};
+use crate::engine::{Evictor, Flow, Turn};
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::net::{Scratch, Stream};
@@ -594,7 +594,7 @@ impl Worker {
         let Some(mut c) = self.connections[i].take() else { return };
         let _ = self.poll.registry().deregister(&mut c.stream);
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
-        engine::forget_watched(&self.node.keyspace, &mut c.client);
+        c.client.forget_watched(&self.node.keyspace);
         self.by_id.remove(&c.client.id);
         self.node.clients.remove(c.client.id);
         self.ready.retain(|r| *r != i);
@@ -788,7 +788,8 @@ fn refusal(config: &Config, c: &Connection) -> Option<&'static [u8]> {
 
 /// Applies `client-output-buffer-limit` of normal clients.
 fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
-    let limit = &config.limits.client_output_buffer_limit.normal;
+    let limits = &config.limits.client_output_buffer_limit;
+    let limit = if client.shared.replica.load(Ordering::Relaxed) { &limits.replica } else { &limits.normal };
     let waiting = client.output.len() as u64;
     if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
         return true;

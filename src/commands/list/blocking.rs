@@ -49,14 +49,23 @@ fn pop(cx: &mut DataContext<'_, '_>, from: End) -> Outcome {
             return Ok(());
         }
     }
-    wait(cx, (1, last), timeout_ms, TimeoutReply::NullArray);
+    wait(cx, (1, last), timeout_ms);
     Ok(())
 }
 
 /// Waits for the keys among the arguments `from..to`.
-fn wait(cx: &mut DataContext<'_, '_>, (from, to): (usize, usize), timeout_ms: u64, timeout_reply: TimeoutReply) {
+fn wait(cx: &mut DataContext<'_, '_>, (from, to): (usize, usize), timeout_ms: u64) {
     let keys: Vec<&[u8]> = (from..to).map(|i| cx.args.at(i)).collect();
-    cx.block_on(&keys, timeout_ms, timeout_reply);
+    cx.block_on(&keys, timeout_ms, TimeoutReply::NullArray);
+}
+
+/// Waits for the source of a move. RESP2 clients are told of its absence by a null string, but of the end of their time by a null array.
+fn wait_for_source(cx: &mut DataContext<'_, '_>, timeout_ms: u64) {
+    if cx.may_block {
+        wait(cx, (1, 2), timeout_ms);
+    } else {
+        cx.reply.null();
+    }
 }
 
 const BLMPOP_SPEC: CommandSpec = CommandSpec::new("blmpop", -5, Group::List, "write blocking")
@@ -70,7 +79,7 @@ fn blmpop(cx: &mut DataContext<'_, '_>) -> Outcome {
     let call = PopFromAny::parse(cx.args, 2)?;
     let timeout_ms = timeout_ms(cx.args.at(1))?;
     if !call.run(cx)? {
-        wait(cx, call.keys, timeout_ms, TimeoutReply::NullArray);
+        wait(cx, call.keys, timeout_ms);
     }
     Ok(())
 }
@@ -88,7 +97,7 @@ fn blmove(cx: &mut DataContext<'_, '_>) -> Outcome {
     if move_element(cx, from, to)? {
         cx.space.replace_effect(cx.db, &[b"LMOVE", cx.args.at(1), cx.args.at(2), cx.args.at(3), cx.args.at(4)]);
     } else {
-        wait(cx, (1, 2), timeout_ms, TimeoutReply::Null);
+        wait_for_source(cx, timeout_ms);
     }
     Ok(())
 }
@@ -106,7 +115,7 @@ fn brpoplpush(cx: &mut DataContext<'_, '_>) -> Outcome {
     if move_element(cx, End::Right, End::Left)? {
         cx.space.replace_effect(cx.db, &[b"RPOPLPUSH", cx.args.at(1), cx.args.at(2)]);
     } else {
-        wait(cx, (1, 2), timeout_ms, TimeoutReply::Null);
+        wait_for_source(cx, timeout_ms);
     }
     Ok(())
 }

@@ -228,8 +228,8 @@ fn blocking_forms_wait_for_their_sources_only() {
         ("blpop x y 1.5", vec!["x", "y"], 1500, TimeoutReply::NullArray),
         ("brpop x 0", vec!["x"], 0, TimeoutReply::NullArray),
         ("blmpop 0.0001 2 x y left count 3", vec!["x", "y"], 1, TimeoutReply::NullArray),
-        ("blmove x y left left 2", vec!["x"], 2000, TimeoutReply::Null),
-        ("brpoplpush x y 0x10", vec!["x"], 16000, TimeoutReply::Null),
+        ("blmove x y left left 2", vec!["x"], 2000, TimeoutReply::NullArray),
+        ("brpoplpush x y 0x10", vec!["x"], 16000, TimeoutReply::NullArray),
     ] {
         assert_eq!(b.run(line), "", "{line}");
         let wait = b.blocked.take().expect(line);

@@ -1,0 +1,99 @@
+//! CONFIG: reading and changing directives.
+
+use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::config::handle::SetContext;
+use crate::spec::{CommandSpec, Group};
+
+const CONFIG_SPEC: CommandSpec = CommandSpec::container("config", Group::Server, "")
+    .since("2.0.0")
+    .doc("Groups the commands for configuration.", "By subcommand");
+
+const CONFIG_GET_SPEC: CommandSpec =
+    CommandSpec::sub("config", "get", -3, Group::Server, "admin noscript loading stale")
+        .since("2.0.0")
+        .history(&[("7.0.0", "Several patterns in one call.")])
+        .args("parameter...")
+        .doc("Reads the directives that match.", "O(N), N: names given");
+
+const CONFIG_HELP_SPEC: CommandSpec = CommandSpec::sub("config", "help", 2, Group::Server, "loading stale")
+    .since("5.0.0")
+    .doc("Prints what CONFIG can do.", "O(1)");
+
+const CONFIG_RESETSTAT_SPEC: CommandSpec =
+    CommandSpec::sub("config", "resetstat", 2, Group::Server, "admin noscript loading stale")
+        .since("2.0.0")
+        .tips("request_policy:all_nodes response_policy:all_succeeded")
+        .doc("Sets the statistics back to zero.", "O(1)");
+
+const CONFIG_REWRITE_SPEC: CommandSpec =
+    CommandSpec::sub("config", "rewrite", 2, Group::Server, "admin noscript loading stale")
+        .since("2.8.0")
+        .tips("request_policy:all_nodes response_policy:all_succeeded")
+        .doc("Writes the settings in force into the configuration file.", "O(1)");
+
+const CONFIG_SET_SPEC: CommandSpec =
+    CommandSpec::sub("config", "set", -4, Group::Server, "admin noscript loading stale")
+        .since("2.0.0")
+        .tips("request_policy:all_nodes response_policy:all_succeeded")
+        .history(&[("7.0.0", "Several directives in one call.")])
+        .args("data(parameter value)...")
+        .doc("Changes directives while the server runs.", "O(N), N: directives given");
+pub static CONFIG: Command = Command::container(
+    CONFIG_SPEC,
+    &[
+        &Command::node(CONFIG_GET_SPEC, get),
+        &Command::node(CONFIG_HELP_SPEC, help),
+        &Command::node(CONFIG_RESETSTAT_SPEC, reset_stat),
+        &Command::node(CONFIG_REWRITE_SPEC, rewrite),
+        &Command::node(CONFIG_SET_SPEC, set),
+    ],
+);
+
+fn get(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let patterns: Vec<&[u8]> = cx.args.from(2).iter().collect();
+    let found = cx.node.config.get(&patterns);
+    cx.reply.map(found.len());
+    for (name, value) in found {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.bulk(&value);
+    }
+    Ok(())
+}
+
+fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let words: Vec<&[u8]> = cx.args.from(2).iter().collect();
+    let (pairs, rest) = words.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(CommandError::Syntax);
+    }
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    let context = SetContext { local: cx.client.shared.is_local() };
+    cx.node.config.set(&pairs, context).map_err(CommandError::err)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.node.config.rewrite(false).map_err(CommandError::err)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn reset_stat(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.node.metrics.reset();
+    cx.reply.ok();
+    Ok(())
+}
+
+fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.help(&[
+        "GET <pattern> [<pattern> ...]",
+        "    Read the directives whose names match.",
+        "RESETSTAT",
+        "    Set the statistics of INFO back to zero.",
+        "REWRITE",
+        "    Write the directives into the configuration file.",
+        "SET <directive> <value> [<directive> <value> ...]",
+        "    Change directives: all of them or none.",
+    ])
+}

@@ -1,0 +1,135 @@
+//! The server itself: TIME, LASTSAVE, SHUTDOWN, ROLE, REPLICAOF NO ONE.
+
+use crate::base::clock;
+use crate::commands::arguments::is;
+use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::spec::{CommandSpec, Group};
+use std::sync::atomic::Ordering;
+
+const TIME_SPEC: CommandSpec = CommandSpec::new("time", 1, Group::Server, "loading stale fast")
+    .since("2.6.0")
+    .tips("nondeterministic_output")
+    .doc("Tells the time of the server.", "O(1)");
+
+const LASTSAVE_SPEC: CommandSpec = CommandSpec::new("lastsave", 1, Group::Server, "loading stale fast")
+    .acl("admin dangerous")
+    .since("1.0.0")
+    .tips("nondeterministic_output")
+    .doc("Tells the Unix time of the last save that succeeded.", "O(1)");
+
+const SHUTDOWN_SPEC: CommandSpec =
+    CommandSpec::new("shutdown", -1, Group::Server, "admin noscript loading stale no_multi allow_busy")
+        .since("1.0.0")
+        .history(&[("7.0.0", "Words `NOW`, `FORCE`, `ABORT`."), ("9.0.0", "Words `SAFE` and `FAILOVER`.")])
+        .args(
+            "[abort-selector{save-selector-block([save-selector{NOSAVE|SAVE}] [NOW@7.0.0] \
+        [FORCE@7.0.0] [SAFE@9.0.0] [FAILOVER@9.0.0]) | ABORT@7.0.0}]",
+        )
+        .doc("Saves as configured and ends the server.", "O(N) with a save, N: keys in all databases; else O(1)");
+
+const ROLE_SPEC: CommandSpec = CommandSpec::new("role", 1, Group::Server, "noscript loading stale fast")
+    .acl("admin dangerous")
+    .since("2.8.12")
+    .doc("Tells the role in replication.", "O(1)");
+
+const REPLICAOF_SPEC: CommandSpec =
+    CommandSpec::new("replicaof", 3, Group::Server, "admin noscript stale no_async_loading")
+        .since("5.0.0")
+        .args("args{host-port(host port:integer)|no-one(NO ONE)}")
+        .doc("Makes the server a replica, or a primary again.", "O(1)");
+
+const SLAVEOF_SPEC: CommandSpec =
+    CommandSpec::new("slaveof", 3, Group::Server, "admin noscript stale no_async_loading")
+        .since("1.0.0")
+        .deprecated("5.0.0", "`REPLICAOF`")
+        .args("args{host-port(host port:integer)|no-one(NO ONE)}")
+        .doc("Makes the server a replica, or a primary again.", "O(1)");
+pub static TIME: Command = Command::node(TIME_SPEC, time);
+pub static LASTSAVE: Command = Command::node(LASTSAVE_SPEC, lastsave);
+pub static SHUTDOWN: Command = Command::node(SHUTDOWN_SPEC, shutdown);
+pub static ROLE: Command = Command::node(ROLE_SPEC, role);
+pub static REPLICAOF: Command = Command::node(REPLICAOF_SPEC, replicaof);
+pub static SLAVEOF: Command = Command::node(SLAVEOF_SPEC, replicaof);
+
+fn time(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let us = clock::wall_us();
+    cx.reply.array(2);
+    cx.reply.bulk_integer(us / 1_000_000);
+    cx.reply.bulk_integer(us % 1_000_000);
+    Ok(())
+}
+
+fn lastsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.reply.integer(cx.node.last_save_ms.load(Ordering::Relaxed) / 1000);
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ShutdownOptions {
+    nosave: bool,
+    save: bool,
+    now: bool,
+    force: bool,
+    abort: bool,
+}
+
+impl ShutdownOptions {
+    fn parse(cx: &NodeContext<'_, '_>) -> Result<ShutdownOptions, CommandError> {
+        let mut o = ShutdownOptions::default();
+        for word in cx.args.from(1).iter() {
+            let flag = match word {
+                w if is(w, "NOSAVE") => &mut o.nosave,
+                w if is(w, "SAVE") => &mut o.save,
+                w if is(w, "NOW") => &mut o.now,
+                w if is(w, "FORCE") => &mut o.force,
+                w if is(w, "ABORT") => &mut o.abort,
+                // Which replicas may be left behind matters only where there are some.
+                w if is(w, "SAFE") => continue,
+                _ => return Err(CommandError::Syntax),
+            };
+            *flag = true;
+        }
+        if (o.abort && (o.nosave || o.save || o.now || o.force)) || (o.nosave && o.save) {
+            return Err(CommandError::Syntax);
+        }
+        Ok(o)
+    }
+}
+
+fn shutdown(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let o = ShutdownOptions::parse(cx)?;
+    if o.abort {
+        // The end is never put off: there are no replicas to wait for.
+        return Err(CommandError::fixed("ERR No shutdown in progress."));
+    }
+    if cx.nested {
+        return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
+    }
+    if o.save && !o.force {
+        tracing::warn!("SHUTDOWN SAVE is refused: saving to disk is not there yet. SHUTDOWN NOSAVE ends without it.");
+        return Err(CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
+    tracing::warn!("User requested shutdown...");
+    cx.node.shutdown.store(true, Ordering::Release);
+    cx.node.clients.ring_all();
+    Ok(())
+}
+
+fn role(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.reply.array(3);
+    cx.reply.bulk(b"master");
+    cx.reply.integer(0);
+    cx.reply.array(0);
+    Ok(())
+}
+
+fn replicaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if is(cx.args.at(1), "NO") && is(cx.args.at(2), "ONE") {
+        cx.reply.ok();
+        return Ok(());
+    }
+    if crate::base::number::parse_i64(cx.args.at(2)).is_none_or(|port| !(0..=65535).contains(&port)) {
+        return Err(CommandError::fixed("ERR Invalid master port"));
+    }
+    Err(CommandError::err(format_args!("'{}' is not there yet: replication", cx.entry.name)))
+}

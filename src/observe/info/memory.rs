@@ -1,0 +1,125 @@
+//! `# Memory`.
+
+use super::{Facts, Out, human};
+use crate::base::memory;
+use crate::metrics::Value::{Float, Signed, Text, Unsigned};
+use std::sync::atomic::Ordering;
+
+/// Memory figures that several readers share, in bytes unless said otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    pub used: u64,
+    pub peak: u64,
+    pub startup: u64,
+    /// What is not the data's.
+    pub overhead: u64,
+    pub dataset: u64,
+    /// Share of the data in what was used since the start.
+    pub dataset_percent: f64,
+    pub clients: u64,
+    pub allocator: memory::AllocatorFigures,
+}
+
+impl Memory {
+    /// As it stands now.
+    pub fn of(baseline: u64, clients: u64, peak: u64) -> Memory {
+        let used = memory::used();
+        let overhead = baseline.saturating_add(clients).min(used);
+        let dataset = used - overhead;
+        let net = used.saturating_sub(baseline).max(1);
+        Memory {
+            used,
+            peak: peak.max(used),
+            startup: baseline,
+            overhead,
+            dataset,
+            dataset_percent: dataset as f64 * 100.0 / net as f64,
+            clients,
+            allocator: memory::figures(),
+        }
+    }
+
+    /// Resident bytes for each byte in use, and the difference.
+    pub fn fragmentation(&self) -> (f64, i64) {
+        ratio(self.allocator.rss, self.used)
+    }
+}
+
+/// `a / b` and `a - b`.
+pub fn ratio(a: u64, b: u64) -> (f64, i64) {
+    (if b == 0 { 0.0 } else { a as f64 / b as f64 }, a.cast_signed().wrapping_sub(b.cast_signed()))
+}
+
+/// Memory of the machine, as the kernel tells.
+pub fn system_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"));
+    line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
+    let m = Memory::of(f.baseline_memory, f.output_memory, f.peak_memory);
+    let a = m.allocator;
+    let size = |out: Out<'_>, name: &str, bytes: u64| {
+        out(name, Unsigned(bytes));
+        out(&format!("{name}_human"), Text(&human(bytes)));
+    };
+    size(out, "used_memory", m.used);
+    size(out, "used_memory_rss", a.rss);
+    size(out, "used_memory_peak", m.peak);
+    out("used_memory_peak_perc", Text(&format!("{:.2}%", m.used as f64 * 100.0 / m.peak.max(1) as f64)));
+    out("used_memory_overhead", Unsigned(m.overhead));
+    out("used_memory_startup", Unsigned(m.startup));
+    out("used_memory_dataset", Unsigned(m.dataset));
+    out("used_memory_dataset_perc", Text(&format!("{:.2}%", m.dataset_percent)));
+    out("allocator_allocated", Unsigned(a.allocated));
+    out("allocator_active", Unsigned(a.active));
+    out("allocator_resident", Unsigned(a.resident));
+    out("allocator_muzzy", Unsigned(0));
+    size(out, "total_system_memory", system_memory());
+    out("used_memory_lua", Unsigned(0));
+    out("used_memory_vm_eval", Unsigned(0));
+    out("used_memory_lua_human", Text("0B"));
+    out("used_memory_scripts_eval", Unsigned(0));
+    out("number_of_cached_scripts", Unsigned(0));
+    out("number_of_functions", Unsigned(0));
+    out("number_of_libraries", Unsigned(0));
+    out("used_memory_vm_functions", Unsigned(0));
+    size(out, "used_memory_vm_total", 0);
+    out("used_memory_functions", Unsigned(0));
+    size(out, "used_memory_scripts", 0);
+    size(out, "maxmemory", f.config.memory.maxmemory);
+    out("maxmemory_policy", Text(&policy_name(f)));
+    let (frag, frag_bytes) = ratio(a.active, a.allocated);
+    out("allocator_frag_ratio", Float(frag, 2));
+    out("allocator_frag_bytes", Signed(frag_bytes));
+    let (resident, resident_bytes) = ratio(a.resident, a.active);
+    out("allocator_rss_ratio", Float(resident, 2));
+    out("allocator_rss_bytes", Signed(resident_bytes));
+    let (rss, rss_bytes) = ratio(a.rss, a.resident);
+    out("rss_overhead_ratio", Float(rss, 2));
+    out("rss_overhead_bytes", Signed(rss_bytes));
+    let (whole, whole_bytes) = m.fragmentation();
+    out("mem_fragmentation_ratio", Float(whole, 2));
+    out("mem_fragmentation_bytes", Signed(whole_bytes));
+    out("mem_not_counted_for_evict", Unsigned(m.clients));
+    out("mem_replication_backlog", Unsigned(0));
+    out("mem_total_replication_buffers", Unsigned(0));
+    out("mem_replicas_repl_buffer", Unsigned(0));
+    out("mem_clients_slaves", Unsigned(0));
+    out("mem_clients_normal", Unsigned(m.clients));
+    out("mem_cluster_links", Unsigned(0));
+    out("mem_aof_buffer", Unsigned(0));
+    out("mem_allocator", Text(&format!("jemalloc-{}", memory::allocator_version())));
+    out("mem_overhead_db_hashtable_rehashing", Unsigned(0));
+    out("active_defrag_running", Unsigned(0));
+    out("lazyfree_pending_objects", Unsigned(f.freed.pending.load(Ordering::Relaxed)));
+    out("lazyfreed_objects", Unsigned(f.freed.freed.load(Ordering::Relaxed)));
+}
+
+/// The policy's word, as CONFIG GET says it.
+fn policy_name(f: &Facts<'_>) -> String {
+    crate::config::find(b"maxmemory-policy")
+        .map(|row| String::from_utf8_lossy(&(row.get)(f.config)).into_owned())
+        .unwrap_or_default()
+}

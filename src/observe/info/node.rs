@@ -1,0 +1,173 @@
+//! The sections about the process, its clients, its data and its role.
+
+use super::{Facts, Out};
+use crate::base::{names, process};
+use crate::metrics::Value::{Flag, Float, Signed, Text, Unsigned};
+use std::sync::atomic::Ordering::Relaxed;
+
+fn first_line(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+}
+
+pub(super) fn server(f: &Facts<'_>, out: Out<'_>) {
+    let c = f.config;
+    let compatible = c.general.extended_redis_compatibility;
+    out("redis_version", Text(names::REDIS_VERSION));
+    out("server_name", Text(if compatible { "redis" } else { "valkey" }));
+    out("valkey_version", Text(names::VALKEY_VERSION));
+    out("valkey_release_stage", Text("ga"));
+    out("holdfast_version", Text(env!("CARGO_PKG_VERSION")));
+    out("redis_git_sha1", Text("00000000"));
+    out("redis_git_dirty", Unsigned(0));
+    out("redis_build_id", Unsigned(0));
+    out(if compatible { "redis_mode" } else { "server_mode" }, Text("standalone"));
+    if !compatible {
+        // Both names: tools of either age look for theirs.
+        out("redis_mode", Text("standalone"));
+    }
+    let os = format!(
+        "{} {} {}",
+        first_line("/proc/sys/kernel/ostype"),
+        first_line("/proc/sys/kernel/osrelease"),
+        std::env::consts::ARCH
+    );
+    out("os", Text(&os));
+    out("arch_bits", Unsigned(u64::from(usize::BITS)));
+    out("monotonic_clock", Text("POSIX clock_gettime"));
+    out("multiplexing_api", Text("epoll"));
+    out("gcc_version", Text("0.0.0"));
+    out("process_id", Unsigned(u64::from(std::process::id())));
+    out("process_supervised", Text("no"));
+    out("run_id", Text(f.run_id));
+    let port = if c.tls.port != 0 { c.tls.port } else { c.network.port };
+    out("tcp_port", Unsigned(u64::from(port)));
+    out("server_time_usec", Signed(f.now_us));
+    let uptime = (f.now_us / 1000 - f.started_ms).max(0) / 1000;
+    out("uptime_in_seconds", Signed(uptime));
+    out("uptime_in_days", Signed(uptime / 86_400));
+    for name in ["hz", "configured_hz", "clients_hz"] {
+        out(name, Unsigned(u64::from(c.general.hz)));
+    }
+    out("lru_clock", Signed((f.now_us / 1_000_000) & 0xff_ffff));
+    let executable = std::env::current_exe().unwrap_or_default();
+    out("executable", Text(&executable.to_string_lossy()));
+    out("config_file", Text(&f.config_file.unwrap_or(std::path::Path::new("")).to_string_lossy()));
+    out("io_threads_active", Flag(c.general.io_threads > 1));
+    out("availability_zone", Text(&c.general.availability_zone));
+    let binds: Vec<String> =
+        c.network.bind.iter().map(|b| format!("bind={}{}", if b.optional { "-" } else { "" }, b.address)).collect();
+    let mut n = 0;
+    for (name, port) in [("tcp", c.network.port), ("tls", c.tls.port)] {
+        if port != 0 {
+            out(&format!("listener{n}"), Text(&format!("name={name},{},port={port}", binds.join(","))));
+            n += 1;
+        }
+    }
+    if let Some(path) = &c.network.unixsocket {
+        out(&format!("listener{n}"), Text(&format!("name=unix,bind={}", path.display())));
+    }
+}
+
+pub(super) fn fips(f: &Facts<'_>, out: Out<'_>) {
+    for (name, value) in f.fips {
+        out(name, Text(value));
+    }
+}
+
+pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
+    let all = f.clients.all();
+    let most = |get: &dyn Fn(&crate::client::Shared) -> u64| all.iter().map(|c| get(c)).max().unwrap_or(0);
+    let count = |yes: &dyn Fn(&crate::client::Shared) -> bool| all.iter().filter(|c| yes(c)).count() as u64;
+    out("connected_clients", Unsigned(all.len() as u64));
+    out("cluster_connections", Unsigned(0));
+    out("maxclients", Unsigned(u64::from(f.config.network.maxclients)));
+    out("client_recent_max_input_buffer", Unsigned(most(&|c| c.query_capacity.load(Relaxed))));
+    out("client_recent_max_output_buffer", Unsigned(most(&|c| c.output_bytes.load(Relaxed))));
+    out("blocked_clients", Unsigned(f.waiting.len() as u64));
+    out("tracking_clients", Unsigned(0));
+    let subscribed = |c: &crate::client::Shared| {
+        c.subscriptions.load(Relaxed) + c.pattern_subscriptions.load(Relaxed) + c.shard_subscriptions.load(Relaxed) > 0
+    };
+    out("pubsub_clients", Unsigned(count(&subscribed)));
+    out("watching_clients", Unsigned(count(&|c| c.watching.load(Relaxed) > 0)));
+    out("clients_in_timeout_table", Unsigned(f.waiting.with_deadline() as u64));
+    out("total_watched_keys", Unsigned(all.iter().map(|c| u64::from(c.watching.load(Relaxed))).sum()));
+    out("total_blocking_keys", Unsigned(f.waiting.keys() as u64));
+    out("total_blocking_keys_on_nokey", Unsigned(0));
+    let (until_ms, writes_only) = f.pause;
+    let left = (until_ms - f.now_us / 1000).max(0);
+    let (reason, actions) = match (left > 0, writes_only) {
+        (false, _) => ("none", "none"),
+        (true, true) => ("client_pause", "write"),
+        (true, false) => ("client_pause", "all"),
+    };
+    out("paused_reason", Text(reason));
+    out("paused_actions", Text(actions));
+    out("paused_timeout_milliseconds", Signed(left));
+}
+
+pub(super) fn persistence(f: &Facts<'_>, out: Out<'_>) {
+    for (name, value) in [("loading", 0), ("async_loading", 0), ("current_cow_peak", 0), ("current_cow_size", 0)] {
+        out(name, Signed(value));
+    }
+    out("current_cow_size_age", Unsigned(0));
+    out("current_fork_perc", Float(0.0, 2));
+    out("current_save_keys_processed", Unsigned(0));
+    out("current_save_keys_total", Unsigned(0));
+    out("rdb_changes_since_last_save", Unsigned(f.dirty));
+    out("rdb_bgsave_in_progress", Unsigned(0));
+    out("rdb_last_save_time", Signed(f.last_save_ms / 1000));
+    out("rdb_last_bgsave_status", Text("ok"));
+    out("rdb_last_bgsave_time_sec", Signed(-1));
+    out("rdb_current_bgsave_time_sec", Signed(-1));
+    for name in ["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"] {
+        out(name, Unsigned(0));
+    }
+    out("aof_enabled", Flag(f.config.persistence.appendonly));
+    out("aof_rewrite_in_progress", Unsigned(0));
+    out("aof_rewrite_scheduled", Unsigned(0));
+    out("aof_last_rewrite_time_sec", Signed(-1));
+    out("aof_current_rewrite_time_sec", Signed(-1));
+    out("aof_last_bgrewrite_status", Text("ok"));
+    out("aof_rewrites", Unsigned(0));
+    out("aof_rewrites_consecutive_failures", Unsigned(0));
+    out("aof_last_write_status", Text("ok"));
+    for name in ["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"] {
+        out(name, Unsigned(0));
+    }
+}
+
+pub(super) fn replication(f: &Facts<'_>, out: Out<'_>) {
+    out("role", Text("master"));
+    out("connected_slaves", Unsigned(0));
+    out("replicas_waiting_psync", Unsigned(0));
+    out("master_failover_state", Text("no-failover"));
+    out("master_replid", Text(f.replication_id));
+    out("master_replid2", Text("0000000000000000000000000000000000000000"));
+    out("master_repl_offset", Unsigned(0));
+    out("second_repl_offset", Signed(-1));
+    out("repl_backlog_active", Unsigned(0));
+    out("repl_backlog_size", Unsigned(f.config.replication.repl_backlog_size));
+    out("repl_backlog_first_byte_offset", Unsigned(0));
+    out("repl_backlog_histlen", Unsigned(0));
+}
+
+pub(super) fn cpu(_: &Facts<'_>, out: Out<'_>) {
+    let (user, system) = process::cpu_seconds(false);
+    let (children_user, children_system) = process::cpu_seconds(true);
+    out("used_cpu_sys", Float(system, 6));
+    out("used_cpu_user", Float(user, 6));
+    out("used_cpu_sys_children", Float(children_system, 6));
+    out("used_cpu_user_children", Float(children_user, 6));
+}
+
+pub(super) fn cluster(f: &Facts<'_>, out: Out<'_>) {
+    out("cluster_enabled", Flag(f.config.cluster.enabled));
+}
+
+pub(super) fn keyspace(f: &Facts<'_>, out: Out<'_>) {
+    for (db, (keys, deadlines)) in f.databases.iter().enumerate().filter(|(_, (keys, _))| *keys > 0) {
+        let value = format!("keys={keys},expires={deadlines},avg_ttl=0,keys_with_volatile_items=0");
+        out(&format!("db{db}"), Text(&value));
+    }
+}

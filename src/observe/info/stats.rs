@@ -1,0 +1,96 @@
+//! `# Stats`, `# Commandstats`, `# Errorstats`, `# Latencystats`.
+
+use super::{Facts, Out};
+use crate::metrics::Value::{Float, Text, Unsigned};
+use crate::metrics::counters::Counter;
+
+pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
+    let m = f.metrics;
+    for counter in Counter::ALL {
+        let name = counter.name();
+        if name.starts_with("tls_") {
+            continue;
+        }
+        out(name, Unsigned(m.counters.get(*counter)));
+        match counter {
+            Counter::CommandsProcessed => out("instantaneous_ops_per_sec", Unsigned(m.ops.per_second())),
+            Counter::NetReplOutputBytes => {
+                let kbps = |s: &crate::metrics::sampler::Sampler| Float(s.per_second() as f64 / 1024.0, 2);
+                out("instantaneous_input_kbps", kbps(&m.net_input));
+                out("instantaneous_output_kbps", kbps(&m.net_output));
+                out("instantaneous_input_repl_kbps", Float(0.0, 2));
+                out("instantaneous_output_repl_kbps", Float(0.0, 2));
+            }
+            Counter::ExpiredFields => {
+                out("expired_stale_perc", Float(0.0, 2));
+                out("expired_keys_with_volatile_items_stale_perc", Float(0.0, 2));
+            }
+            Counter::ExpiredTimeCapReached => out("expire_cycle_cpu_milliseconds", Unsigned(0)),
+            Counter::EvictedScripts => {
+                out("total_eviction_exceeded_time", Unsigned(0));
+                out("current_eviction_exceeded_time", Unsigned(0));
+            }
+            Counter::KeyspaceMisses => {
+                for name in [
+                    "pubsub_channels",
+                    "pubsub_patterns",
+                    "pubsubshard_channels",
+                    "latest_fork_usec",
+                    "total_forks",
+                    "migrate_cached_sockets",
+                    "slave_expires_tracked_keys",
+                    "active_defrag_hits",
+                    "active_defrag_misses",
+                    "active_defrag_key_hits",
+                    "active_defrag_key_misses",
+                    "total_active_defrag_time",
+                    "current_active_defrag_time",
+                    "tracking_total_keys",
+                    "tracking_total_items",
+                    "tracking_total_prefixes",
+                ] {
+                    out(name, Unsigned(0));
+                }
+            }
+            Counter::WritesProcessed => {
+                for name in ["io_threaded_reads_processed", "io_threaded_writes_processed"] {
+                    out(name, Unsigned(0));
+                }
+            }
+            Counter::OutputBufferLimitDisconnections => {
+                out("reply_buffer_shrinks", Unsigned(0));
+                out("reply_buffer_expands", Unsigned(0));
+            }
+            _ => {}
+        }
+    }
+    // Handshakes stand together at the end: they have no counterpart elsewhere.
+    for counter in Counter::ALL.iter().filter(|c| c.name().starts_with("tls_")) {
+        out(counter.name(), Unsigned(m.counters.get(*counter)));
+    }
+}
+
+pub(super) fn commands(f: &Facts<'_>, out: Out<'_>) {
+    for (id, name) in f.command_names.iter().enumerate() {
+        let t = f.metrics.commands.totals(id);
+        if t.is_used() {
+            out(&format!("cmdstat_{name}"), Text(&t.to_string()));
+        }
+    }
+}
+
+pub(super) fn errors(f: &Facts<'_>, out: Out<'_>) {
+    f.metrics.errors.each(|kind, count| out(&format!("errorstat_{kind}"), Text(&format!("count={count}"))));
+}
+
+pub(super) fn latencies(f: &Facts<'_>, out: Out<'_>) {
+    let percentiles = &f.config.latency.latency_tracking_info_percentiles.0;
+    if !f.config.latency.latency_tracking || percentiles.is_empty() {
+        return;
+    }
+    for (id, name) in f.command_names.iter().enumerate() {
+        if let Some(summary) = f.metrics.commands.latency(id) {
+            out(&format!("latency_percentiles_usec_{name}"), Text(&summary.percentiles_row(percentiles)));
+        }
+    }
+}
