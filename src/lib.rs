@@ -72,3 +72,8 @@ pub mod session;
 // [12]
 pub mod server;
 pub mod tools;
+
+/// As in the binary, so that what the tests measure of memory is what the server would.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: base::memory::Counting = base::memory::Counting;

@@ -33,4 +33,15 @@ pub use node::Node;
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
-pub static FAMILIES: &[&[&Command]] = &[string::COMMANDS, bitmap::COMMANDS, list::COMMANDS, hash::COMMANDS, set::COMMANDS, zset::COMMANDS, generic::COMMANDS, connection::COMMANDS, transactions::COMMANDS, server::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[
+    string::COMMANDS,
+    bitmap::COMMANDS,
+    list::COMMANDS,
+    hash::COMMANDS,
+    set::COMMANDS,
+    zset::COMMANDS,
+    generic::COMMANDS,
+    connection::COMMANDS,
+    transactions::COMMANDS,
+    server::COMMANDS,
+];

@@ -1,7 +1,7 @@
 //! A node and one client without sockets: requests go through the engine's turn as a worker hands them over.
 
 use holdfast::base::{clock, hash};
-use holdfast::client::{Client, Registry, Shared, WaitList};
+use holdfast::client::{Client, Shared, WaitList};
 use holdfast::commands::{CommandTable, FAMILIES, Node};
 use holdfast::config::{Config, ConfigHandle, Loaded};
 use holdfast::engine::{Evictor, Turn};
@@ -39,11 +39,12 @@ impl Lab {
             keyspace: Keyspace::new(16),
             config: ConfigHandle::new(Loaded { config: config.clone(), file: None, notices: Vec::new() }),
             commands,
-            clients: Registry::default(),
+            clients: Default::default(),
             journal: Arc::new(Journal::default()),
             started_ms: clock::wall_ms(),
-            run_id: String::new(),
-            replication_id: String::new(),
+            run_id: Default::default(),
+            replication_id: Default::default(),
+            replicas: Default::default(),
             pause: Default::default(),
             paused: AtomicBool::new(false),
             dirty: AtomicU64::new(0),
