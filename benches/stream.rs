@@ -3,6 +3,8 @@
 //!
 //! Peer and stream run in one thread, in turns, so that the figures are of work and not of waking up.
 
+#![expect(clippy::disallowed_methods, reason = "a bench stands outside the server")]
+
 use std::hint::black_box;
 use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,5 +1,41 @@
 //! Holdfast: a FIPS-mode in-memory key-value server, compatible with Valkey and Redis.
 //!
+//! # Bird's eye
+//! Clients speak RESP over TLS. A few worker threads each own their connections; whichever worker reads a command runs it to
+//! its end, under the lock of the stripe its key is in. Nothing is handed to another thread on the way, nothing forks. All
+//! cryptography is that of one validated module, and no socket is bound before the start-up gate has passed.
+//!
+//! # The way of a command, from bytes to reply
+//! 1. `server/accept.rs` accepts, wraps the socket (`net/stream.rs`, `net/tls/session.rs`) and gives it to a worker.
+//! 2. `session/worker.rs` waits, receives from all ready connections and decrypts in place; `session/batch.rs` lets
+//!    `resp/parser.rs` cut what is there into requests: spans of the buffer, no copies.
+//! 3. `commands/table.rs` finds each request's row and handler; the key's hash is made once (`keyspace/key.rs`), and the
+//!    buckets and records of a window of requests are prefetched (`value/table.rs`).
+//! 4. `engine/mod.rs` runs them in order: `engine/admit.rs` (the first gate that refuses is the reply), then the stripes
+//!    its keys are in are locked (`keyspace/space.rs`), then the handler, `commands/<family>/<topic>.rs`, edits through
+//!    the locked `Space` and writes its reply (`resp/reply.rs`).
+//! 5. `engine/commit.rs`, still under the locks, gives what has changed to the journal, watchers, waiters and events.
+//! 6. `session/connection.rs` sends all replies of the turn with one call per connection; what the socket does not take
+//!    waits in `client/output.rs`, within its limit.
+//!
+//! # Where things are
+//! | to change | look at |
+//! |---|---|
+//! | a command | `commands/<family>/<topic>.rs`: the row and the handler side by side |
+//! | a directive | `config/directives/<topic>.rs` |
+//! | a rule for who may run what, when | `engine/admit.rs` |
+//! | a FIPS requirement | `fips/gate.rs` |
+//! | how a type is kept | `value/` |
+//! | what happens at start, and regularly | `server/boot.rs`, `server/cron.rs` |
+//!
+//! # Invariants
+//! * Only `crypto` touches the module, only `base::clock` reads the time, only `config` reads the configuration file.
+//! * A listener needs a permit, and only the gate gives one: no socket before `FIPS VALIDATION: PASSED`.
+//! * Stripes are locked in ascending order, all at once, and no lock is ever upgraded: no deadlock.
+//! * No change of the key space without an effect, and `engine/commit.rs` is the only place that appends them.
+//! * A handler sees arguments, locked keys and a reply: no socket, no clock, no lock.
+//! * Nothing a client's bytes can reach panics, and every buffer they can fill has a bound.
+//!
 //! # Layers
 //! A folder imports only folders of a lower number; `tests/repo` reads the `use crate::` lines and fails on an edge
 //! that points up. The `mod` lines below stand in that order.
@@ -36,3 +72,8 @@ pub mod session;
 // [12]
 pub mod server;
 pub mod tools;
+
+/// As in the binary, so that what the tests measure of memory is what the server would.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: base::memory::Counting = base::memory::Counting;

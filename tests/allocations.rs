@@ -45,6 +45,10 @@ static ALLOCATOR: Counting = Counting;
 /// Enough that the segments of most stripes have been through their small sizes.
 const KEYS: usize = 200_000;
 
+/// A command's latency histogram takes memory the first time it meets a power of two: so often in the life of the server, whatever
+/// the number of requests.
+const HISTOGRAM_CHUNKS: usize = 24;
+
 fn key(i: usize) -> Vec<u8> {
     format!("key:{i:012}").into_bytes()
 }
@@ -79,12 +83,13 @@ fn requests_cost_what_they_must_and_no_more() {
 
     let again = allocations(&mut lab, &sets(&[b'w'; 64]));
     println!("SET of the same size: {again} allocations for {KEYS}");
-    assert_eq!(again, 0);
+    assert!(again <= HISTOGRAM_CHUNKS, "{again}");
 
     let read = allocations(&mut lab, &gets);
     println!("GET: {read} allocations for {KEYS}");
-    assert_eq!(read, 0);
+    assert!(read <= HISTOGRAM_CHUNKS, "{read}");
 
     let absent: Vec<_> = (KEYS..2 * KEYS).map(|i| request(&[b"GET", &key(i)])).collect();
-    assert_eq!(allocations(&mut lab, &absent), 0, "GET of a key that is not there");
+    let none = allocations(&mut lab, &absent);
+    assert!(none <= HISTOGRAM_CHUNKS, "GET of a key that is not there: {none}");
 }

@@ -4,6 +4,8 @@
 //! every key an EXEC touches see one instant. Ticks measure durations: on x86_64 the time stamp counter, calibrated
 //! once against the monotonic clock, elsewhere the monotonic clock itself.
 
+#![expect(clippy::disallowed_methods, reason = "this is the door")]
+
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -80,7 +82,7 @@ fn calibrate() -> u64 {
     let (wall0, tick0) = (Instant::now(), raw_tick());
     std::thread::sleep(Duration::from_millis(5));
     let (elapsed, ticks) = (wall0.elapsed().as_nanos(), u128::from(raw_tick().saturating_sub(tick0)));
-    if ticks == 0 { 1 << 32 } else { ((elapsed << 32) / ticks) as u64 }
+    (elapsed << 32).checked_div(ticks).map_or(1 << 32, |scale| scale as u64)
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -177,9 +177,9 @@ mod tests {
         let text = vec![b'a'; 100_000];
         let mut pattern = b"a*".repeat(50);
         pattern.push(b'b');
-        let start = std::time::Instant::now();
+        let start = crate::base::clock::monotonic_ms();
         assert!(!matches(&pattern, &text));
-        assert!(start.elapsed() < std::time::Duration::from_secs(2));
+        assert!(crate::base::clock::monotonic_ms() - start < 2000);
     }
 
     proptest::proptest! {

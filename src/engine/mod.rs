@@ -390,8 +390,8 @@ pub fn access(config: &Config, now_ms: i64) -> Access {
     use crate::config::types::EvictionPolicy as E;
     let policy = match config.memory.maxmemory_policy {
         E::AllkeysLfu | E::VolatileLfu => AccessPolicy::Lfu {
-            log_factor: config.memory.lfu_log_factor as u32,
-            decay_minutes: config.memory.lfu_decay_time_minutes as u32,
+            log_factor: config.memory.lfu_log_factor,
+            decay_minutes: config.memory.lfu_decay_time_minutes,
         },
         _ => AccessPolicy::Lru,
     };

@@ -1,5 +1,6 @@
 //! What goes on without being asked: expired keys go.
 
+use crate::base::clock;
 use crate::commands::Node;
 use crate::config::Config;
 use crate::keyspace::{Garbage, STRIPES};
@@ -7,7 +8,7 @@ use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Keys one visit of a stripe takes out: some ten microseconds under its lock.
 const EXPIRE_PER_VISIT: usize = 64;
@@ -32,7 +33,7 @@ impl Expiry {
         if !node.active_expire.load(Ordering::Relaxed) || config.memory.import_mode {
             return true;
         }
-        let begin = Instant::now();
+        let begin = clock::monotonic_ns();
         let mut space = node.keyspace.space(super::access(config, now_ms));
         space.journaled = node.journal.is_read();
         let databases = node.keyspace.databases();
@@ -65,7 +66,7 @@ impl Expiry {
                 if !more {
                     break;
                 }
-                if begin.elapsed() > budget {
+                if Duration::from_nanos(clock::monotonic_ns() - begin) > budget {
                     whole = false;
                     break;
                 }
@@ -75,7 +76,7 @@ impl Expiry {
             }
             self.db = 0;
             self.stripe = (self.stripe + 1) % STRIPES;
-            if begin.elapsed() > budget {
+            if Duration::from_nanos(clock::monotonic_ns() - begin) > budget {
                 whole = false;
                 break;
             }

@@ -18,10 +18,12 @@ impl WatchFlag {
     }
 }
 
+type DatabaseAndKey = (u32, Box<[u8]>);
+
 /// The watchers of one stripe's keys.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    by_key: HashMap<(u32, Box<[u8]>), Vec<Arc<WatchFlag>>>,
+    by_key: HashMap<DatabaseAndKey, Vec<Arc<WatchFlag>>>,
 }
 
 impl Watchers {

@@ -4,7 +4,7 @@ use std::io::{IoSlice, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -14,7 +14,7 @@ use super::tls::generate;
 use super::{READ_BYTES, Scratch, Stream, StreamError};
 
 pub(super) fn now_s() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64
+    crate::base::clock::wall_ms() / 1000
 }
 
 pub(super) fn parameters(folder: &Path) -> TlsParameters {

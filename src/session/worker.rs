@@ -458,10 +458,10 @@ impl Worker {
                 // Cut again from there; the progress in a request behind it is void.
                 c.client.partial = Default::default();
             }
-        } else if run.end > run.begin {
-            if let Source::Own(_) = run.source {
-                c.client.query = Vec::new();
-            }
+        } else if run.end > run.begin
+            && let Source::Own(_) = run.source
+        {
+            c.client.query = Vec::new();
         }
         let s = &c.client.shared;
         let n = std::mem::take(&mut c.client.commands);
@@ -492,10 +492,10 @@ impl Worker {
             c.client.dead = true;
         }
         if !c.client.dead && c.client.closing {
-            if c.client.output.is_empty() || c.drain(&mut self.scratch).is_err() || c.is_drained() {
-                if c.is_drained() {
-                    c.client.dead = true;
-                }
+            // Whether or not the socket takes more now: what counts is whether anything is left.
+            let failed = !c.client.output.is_empty() && c.drain(&mut self.scratch).is_err();
+            if failed || c.is_drained() {
+                c.client.dead = true;
             }
             if c.client.dead {
                 c.stream.shutdown(&mut self.scratch);

@@ -56,7 +56,7 @@ def hashes(c):
 
 def sets(c):
     same(c.sadd("s", "x", "y", "x"), 2)
-    same(c.smembers("s"), {b"x", b"y"})
+    same(set(c.smembers("s")), {b"x", b"y"})
 
 
 def sorted_sets(c):

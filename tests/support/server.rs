@@ -76,10 +76,6 @@ impl Server {
         self.child.id()
     }
 
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// The certificate of the generated CA.
     pub fn ca(&self) -> PathBuf {
         self.folder.path().join("tls/ca.crt")

@@ -1,7 +1,7 @@
 //! A node and one client without sockets: requests go through the engine's turn as a worker hands them over.
 
 use holdfast::base::{clock, hash};
-use holdfast::client::{Client, Registry, Shared, WaitList};
+use holdfast::client::{Client, Shared, WaitList};
 use holdfast::commands::{CommandTable, FAMILIES, Node};
 use holdfast::config::{Config, ConfigHandle, Loaded};
 use holdfast::engine::{Evictor, Turn};
@@ -30,18 +30,21 @@ impl Lab {
     pub fn new() -> Lab {
         clock::init();
         hash::seed(hash::HashKey(1, 2));
-        let config = Config::default();
+        let mut config = Config::default();
+        // A command that the kernel interrupts is slow through no fault of its own.
+        config.latency.commandlog_execution_slower_than_us = -1;
         let commands: &'static CommandTable = Box::leak(Box::new(CommandTable::new(FAMILIES, &[]).unwrap()));
         let (metrics, mut recorders) = Metrics::new(commands.len(), 1);
         let node = Arc::new(Node {
             keyspace: Keyspace::new(16),
             config: ConfigHandle::new(Loaded { config: config.clone(), file: None, notices: Vec::new() }),
             commands,
-            clients: Registry::default(),
+            clients: Default::default(),
             journal: Arc::new(Journal::default()),
             started_ms: clock::wall_ms(),
-            run_id: String::new(),
-            replication_id: String::new(),
+            run_id: Default::default(),
+            replication_id: Default::default(),
+            replicas: Default::default(),
             pause: Default::default(),
             paused: AtomicBool::new(false),
             dirty: AtomicU64::new(0),

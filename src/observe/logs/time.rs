@@ -1,7 +1,6 @@
 //! The time a line shows: local, as text.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use crate::base::clock;
 use crate::config::types::LogTimestampFormat;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -28,8 +27,7 @@ struct Civil {
 impl Local {
     /// Now.
     pub(super) fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        let unix_ms = clock::wall_ms();
         Self { unix_ms, offset_secs: offset_secs(unix_ms.div_euclid(1000)) }
     }
 
