@@ -61,6 +61,8 @@ pub mod net;
 pub mod client;
 pub mod fips;
 pub mod observe;
+// [6]
+pub mod persist;
 // [7]
 pub mod replication;
 // [9]

@@ -1,9 +1,13 @@
 //! Values as payloads.
 
-use crate::commands::Command;
+use crate::commands::arguments::{Options, integer};
+use crate::commands::{Command, CommandError, DataContext, Outcome};
+use crate::config::types::RdbVersionCheck;
+use crate::keyspace::EventClass;
+use crate::persist::rdb::{self, PayloadError};
 use crate::spec::{CommandSpec, Group, KeyCode, KeySpec};
 
-const WHY: &str = "serialised values come with persistence";
+const WHY: &str = "moving keys to another server";
 
 const DUMP_SPEC: CommandSpec = CommandSpec::new("dump", 2, Group::Generic, "readonly")
     .acl("keyspace")
@@ -13,7 +17,16 @@ const DUMP_SPEC: CommandSpec = CommandSpec::new("dump", 2, Group::Generic, "read
     .args("key:key")
     .doc("Packs the value of a key into a payload.", "O(1) and O(N*M) to pack, N: elements, M: their mean size");
 
-pub static DUMP: Command = Command::missing(DUMP_SPEC, WHY);
+pub static DUMP: Command = Command::data(DUMP_SPEC, dump);
+fn dump(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let key = cx.key(1);
+    match cx.space.find(key) {
+        Some(record) => cx.reply.bulk(&rdb::dump_value(&record)),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
 const RESTORE_SPEC: CommandSpec = CommandSpec::new("restore", -4, Group::Generic, "write denyoom")
     .acl("keyspace dangerous")
     .since("2.6.0")
@@ -25,7 +38,107 @@ const RESTORE_SPEC: CommandSpec = CommandSpec::new("restore", -4, Group::Generic
     )
     .doc("Creates a key from a payload.", "O(1) and O(N*M) to rebuild, N: elements, M: their mean size");
 
-pub static RESTORE: Command = Command::missing(RESTORE_SPEC, WHY);
+pub static RESTORE: Command = Command::data(RESTORE_SPEC, restore);
+
+/// The words behind RESTORE's payload.
+#[derive(Debug, Default)]
+struct RestoreOptions {
+    replace: bool,
+    absolute: bool,
+    access: Option<Seen>,
+}
+
+/// How the key was used before.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// Seconds since.
+    Idle(u64),
+    Counter(u8),
+}
+
+impl RestoreOptions {
+    fn parse(cx: &DataContext<'_, '_>) -> Result<RestoreOptions, CommandError> {
+        let mut o = RestoreOptions::default();
+        let words = &mut Options::new(cx.args, 4);
+        while words.left() > 0 {
+            if words.take("REPLACE") {
+                o.replace = true;
+            } else if words.take("ABSTTL") {
+                o.absolute = true;
+            } else if words.left() > 1 && !matches!(o.access, Some(Seen::Counter(_))) && words.take("IDLETIME") {
+                let seconds = u64::try_from(words.integer()?);
+                let wrong = CommandError::fixed("ERR Invalid IDLETIME value, must be >= 0");
+                o.access = Some(Seen::Idle(seconds.map_err(|_| wrong)?));
+            } else if words.left() > 1 && !matches!(o.access, Some(Seen::Idle(_))) && words.take("FREQ") {
+                let counter = u8::try_from(words.integer()?);
+                let wrong = CommandError::fixed("ERR Invalid FREQ value, must be >= 0 and <= 255");
+                o.access = Some(Seen::Counter(counter.map_err(|_| wrong)?));
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(o)
+    }
+}
+
+fn restore(cx: &mut DataContext<'_, '_>) -> Outcome {
+    let o = RestoreOptions::parse(cx)?;
+    let key = cx.key(1);
+    let there = cx.space.alive(key);
+    if there && !o.replace {
+        return Err(CommandError::fixed("BUSYKEY Target key name already exists."));
+    }
+    let ttl = integer(cx.args.at(2))?;
+    if ttl < 0 {
+        return Err(CommandError::fixed("ERR Invalid TTL value, must be >= 0"));
+    }
+    let relaxed = cx.config.persistence.rdb_version_check == RdbVersionCheck::Relaxed;
+    let value = rdb::restore_value(cx.args.at(3), &rdb::Limits::of(cx.config), relaxed).map_err(|e| match e {
+        PayloadError::Footer => CommandError::fixed("ERR DUMP payload version or checksum are wrong"),
+        PayloadError::Value(_) => CommandError::fixed("ERR Bad data format"),
+    })?;
+    // A time to live that leaves the range is one that has passed.
+    let deadline = match ttl {
+        0 => None,
+        ms if o.absolute => Some(ms),
+        ms => Some(cx.now_ms().checked_add(ms).unwrap_or(0)),
+    };
+    if there {
+        cx.space.delete(key);
+    }
+    if deadline.is_some_and(|d| d <= cx.now_ms()) {
+        if there {
+            let word: &[u8] = if cx.config.memory.lazyfree_lazy_server_del { b"UNLINK" } else { b"DEL" };
+            cx.space.replace_effect(key.db, &[word, key.name]);
+            cx.space.changed(key, EventClass::GENERIC, "del");
+        }
+        cx.reply.ok();
+        return Ok(());
+    }
+    let access = cx.space.access;
+    let mut record = value.into_record(key.name, deadline);
+    let word = match o.access {
+        None => access.fresh(),
+        Some(Seen::Idle(seconds)) => access.with_idle(seconds),
+        Some(Seen::Counter(counter)) => access.with_frequency(counter),
+    };
+    record.set_access(word);
+    cx.space.add_moved(key, record);
+    if let Some(deadline) = deadline.filter(|_| !o.absolute) {
+        // Told with the instant it ends: whoever replays it does so later.
+        let text = deadline.to_string();
+        let mut args: Vec<&[u8]> = cx.args.iter().collect();
+        if let Some(ttl) = args.get_mut(2) {
+            *ttl = text.as_bytes();
+        }
+        args.push(b"ABSTTL");
+        cx.space.replace_effect(key.db, &args);
+    }
+    cx.space.changed(key, EventClass::GENERIC, "restore");
+    cx.reply.ok();
+    Ok(())
+}
+
 const MIGRATE_SPEC: CommandSpec = CommandSpec::new("migrate", -6, Group::Generic, "write")
     .acl("keyspace dangerous")
     .since("2.6.0")

@@ -1,0 +1,56 @@
+//! One value as bytes: DUMP and RESTORE.
+
+use super::read::{Limits, Value, get_value};
+use super::source::{RdbError, Source};
+use super::{VERSION, is_readable, write};
+use crate::base::crc64::crc64;
+use crate::value::record::Record;
+
+/// Version and checksum.
+const FOOTER: usize = 10;
+
+/// Why a payload is refused.
+#[derive(Debug)]
+pub enum PayloadError {
+    /// No footer, or a version or checksum that is not right.
+    Footer,
+    /// What it holds.
+    Value(RdbError),
+}
+
+impl std::fmt::Display for PayloadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PayloadError::Footer => f.write_str("the payload's version or checksum is wrong"),
+            PayloadError::Value(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PayloadError {}
+
+/// The value of a key as DUMP answers it. Deadline and access are not in it.
+pub fn dump_value(record: &Record) -> Vec<u8> {
+    let mut out = vec![write::kind_of(record)];
+    write::put_value(&mut out, record);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    let crc = crc64(0, &out);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// The value in a payload, checked whole. Bytes that follow the value are nobody's.
+///
+/// # Errors
+/// See [`PayloadError`]. With `relaxed`, versions of the future and of others are tried.
+pub fn restore_value(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Value, PayloadError> {
+    let (signed, crc) = payload.split_last_chunk::<8>().ok_or(PayloadError::Footer)?;
+    let (body, version) = signed.split_last_chunk::<2>().ok_or(PayloadError::Footer)?;
+    debug_assert_eq!(payload.len() - body.len(), FOOTER);
+    if !is_readable(u16::from_le_bytes(*version), relaxed) || crc64(0, signed) != u64::from_le_bytes(*crc) {
+        return Err(PayloadError::Footer);
+    }
+    let mut source = Source::new(body, false);
+    let kind = source.u8().map_err(PayloadError::Value)?;
+    get_value(&mut source, kind, limits).map_err(PayloadError::Value)
+}

@@ -1,0 +1,215 @@
+//! Bytes from a file or payload, counted and summed, with the primitives of the format.
+
+use super::lzf;
+use crate::base::crc64::crc64;
+use crate::base::number::IntText;
+use std::io::Read;
+
+/// Bytes that are read ahead.
+const BUFFER: usize = 64 << 10;
+/// A string is taken in steps of at most this many bytes, so that memory is used only for what is really there.
+const STEP: usize = 1 << 20;
+/// No string is longer; the protocol has the same bound.
+const STRING_MAX: u64 = u32::MAX as u64;
+
+/// What is wrong.
+#[derive(Debug)]
+pub enum Fault {
+    Io(std::io::Error),
+    /// It ends where something has to follow.
+    Truncated,
+    /// It begins like no file of this kind.
+    Magic,
+    Version(u16),
+    Checksum,
+    /// A byte where a type or an opcode has to stand.
+    Kind(u8),
+    /// What this server has no use for yet.
+    Unsupported(&'static str),
+    /// A length or number that cannot be.
+    Length,
+    /// A collection without elements.
+    Empty,
+    /// Bytes that are not what their type asks for.
+    Damaged(&'static str),
+    /// A key stands there twice, or was there before.
+    Duplicate,
+    /// A number of a database that does not exist here.
+    Database(u64),
+}
+
+/// What is wrong, and after how many bytes.
+#[derive(Debug)]
+pub struct RdbError {
+    pub offset: u64,
+    pub fault: Fault,
+}
+
+impl std::fmt::Display for RdbError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.fault {
+            Fault::Io(e) => write!(f, "reading failed: {e}")?,
+            Fault::Truncated => write!(f, "it ends too early")?,
+            Fault::Magic => write!(f, "it begins with neither REDIS nor VALKEY and a version")?,
+            Fault::Version(v) => write!(f, "its version {v} is not supported (see rdb-version-check)")?,
+            Fault::Checksum => write!(f, "its checksum is wrong")?,
+            Fault::Kind(k) => write!(f, "there is no type or opcode {k}")?,
+            Fault::Unsupported(what) => write!(f, "it holds {what}, which this server does not have yet")?,
+            Fault::Length => write!(f, "a length is impossible")?,
+            Fault::Empty => write!(f, "a key has no elements")?,
+            Fault::Damaged(what) => write!(f, "damaged: {what}")?,
+            Fault::Duplicate => write!(f, "a key is there twice")?,
+            Fault::Database(n) => write!(f, "database {n} does not exist here (see databases)")?,
+        }
+        write!(f, " (at byte {})", self.offset)
+    }
+}
+
+impl std::error::Error for RdbError {}
+
+/// What reading yields.
+pub(super) type Got<T> = Result<T, RdbError>;
+
+/// See the module.
+pub(super) struct Source<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    at: usize,
+    /// Bytes of the buffer before this are in `crc`.
+    summed: usize,
+    summing: bool,
+    crc: u64,
+    /// Bytes before the buffer.
+    before: u64,
+}
+
+/// A length, or what stands in its place.
+enum Len {
+    Plain(u64),
+    /// A string in another form.
+    Special(u8),
+}
+
+impl<R: Read> Source<R> {
+    pub fn new(reader: R, summing: bool) -> Source<R> {
+        Source { reader, buffer: Vec::new(), at: 0, summed: 0, summing, crc: 0, before: 0 }
+    }
+
+    pub fn error(&self, fault: Fault) -> RdbError {
+        RdbError { offset: self.before + self.at as u64, fault }
+    }
+
+    pub fn damaged<T>(&self, what: &'static str) -> Got<T> {
+        Err(self.error(Fault::Damaged(what)))
+    }
+
+    /// The sum of all bytes taken so far.
+    pub fn crc(&mut self) -> u64 {
+        if self.summing {
+            self.crc = crc64(self.crc, self.buffer.get(self.summed..self.at).unwrap_or_default());
+            self.summed = self.at;
+        }
+        self.crc
+    }
+
+    /// Brings new bytes into a buffer that has been used up.
+    fn fill(&mut self) -> Got<()> {
+        self.crc();
+        self.before += self.buffer.len() as u64;
+        (self.at, self.summed) = (0, 0);
+        self.buffer.clear();
+        let taken = self.reader.by_ref().take(BUFFER as u64).read_to_end(&mut self.buffer);
+        taken.map_err(|e| self.error(Fault::Io(e)))?;
+        if self.buffer.is_empty() { Err(self.error(Fault::Truncated)) } else { Ok(()) }
+    }
+
+    pub fn u8(&mut self) -> Got<u8> {
+        if self.at >= self.buffer.len() {
+            self.fill()?;
+        }
+        let byte = self.buffer.get(self.at).copied().ok_or_else(|| self.error(Fault::Truncated))?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    pub fn array<const N: usize>(&mut self) -> Got<[u8; N]> {
+        if let Some(bytes) = self.buffer.get(self.at..).and_then(|b| b.first_chunk::<N>()).copied() {
+            self.at += N;
+            return Ok(bytes);
+        }
+        let mut bytes = [0; N];
+        for b in &mut bytes {
+            *b = self.u8()?;
+        }
+        Ok(bytes)
+    }
+
+    /// The next `len` bytes.
+    pub fn bytes(&mut self, len: u64) -> Got<Vec<u8>> {
+        if len > STRING_MAX {
+            return Err(self.error(Fault::Length));
+        }
+        let mut left = len as usize;
+        let mut out = Vec::with_capacity(left.min(STEP));
+        while left > 0 {
+            if self.at >= self.buffer.len() {
+                self.fill()?;
+            }
+            let there = self.buffer.get(self.at..).unwrap_or_default();
+            let n = there.len().min(left);
+            out.extend_from_slice(there.get(..n).unwrap_or_default());
+            self.at += n;
+            left -= n;
+        }
+        Ok(out)
+    }
+
+    fn len_or_special(&mut self) -> Got<Len> {
+        let first = self.u8()?;
+        Ok(match first >> 6 {
+            0 => Len::Plain(u64::from(first)),
+            1 => Len::Plain(u64::from(first & 0x3f) << 8 | u64::from(self.u8()?)),
+            2 if first == 0x80 => Len::Plain(u64::from(u32::from_be_bytes(self.array()?))),
+            2 if first == 0x81 => Len::Plain(u64::from_be_bytes(self.array()?)),
+            2 => return Err(self.error(Fault::Length)),
+            _ => Len::Special(first & 0x3f),
+        })
+    }
+
+    pub fn len(&mut self) -> Got<u64> {
+        match self.len_or_special()? {
+            Len::Plain(n) => Ok(n),
+            Len::Special(_) => Err(self.error(Fault::Length)),
+        }
+    }
+
+    /// A number of elements, at least one. They are not yet there: no memory is to be taken for them ahead.
+    pub fn count(&mut self) -> Got<u64> {
+        match self.len()? {
+            0 => Err(self.error(Fault::Empty)),
+            n => Ok(n),
+        }
+    }
+
+    pub fn string(&mut self) -> Got<Vec<u8>> {
+        let special = match self.len_or_special()? {
+            Len::Plain(n) => return self.bytes(n),
+            Len::Special(s) => s,
+        };
+        let n = match special {
+            0 => i64::from(i8::from_le_bytes(self.array()?)),
+            1 => i64::from(i16::from_le_bytes(self.array()?)),
+            2 => i64::from(i32::from_le_bytes(self.array()?)),
+            3 => {
+                let (packed_len, len) = (self.len()?, self.len()?);
+                if len > STRING_MAX {
+                    return Err(self.error(Fault::Length));
+                }
+                let packed = self.bytes(packed_len)?;
+                return lzf::unpack(&packed, len as usize).map_or_else(|| self.damaged("a compressed string"), Ok);
+            }
+            _ => return Err(self.error(Fault::Length)),
+        };
+        Ok(IntText::new(n).as_bytes().to_vec())
+    }
+}
