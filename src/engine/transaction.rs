@@ -46,7 +46,6 @@ impl Turn<'_> {
 
     fn multi(&mut self, client: &mut Client) -> Outcome {
         if client.in_multi() {
-            client.transaction.broken = true;
             return Err(CommandError::fixed("ERR MULTI calls can not be nested"));
         }
         client.transaction.open = true;
@@ -74,7 +73,6 @@ impl Turn<'_> {
 
     fn watch(&mut self, client: &mut Client, args: Args<'_>) -> Outcome {
         if client.in_multi() {
-            client.transaction.broken = true;
             return Err(CommandError::fixed("ERR WATCH inside MULTI is not allowed"));
         }
         let db = client.db;
