@@ -45,9 +45,6 @@ impl Turn<'_> {
     }
 
     fn multi(&mut self, client: &mut Client) -> Outcome {
-        if client.in_multi() {
-            return Err(CommandError::fixed("ERR MULTI calls can not be nested"));
-        }
         client.transaction.open = true;
         self.reply.ok();
         Ok(())
@@ -72,9 +69,6 @@ impl Turn<'_> {
     }
 
     fn watch(&mut self, client: &mut Client, args: Args<'_>) -> Outcome {
-        if client.in_multi() {
-            return Err(CommandError::fixed("ERR WATCH inside MULTI is not allowed"));
-        }
         let db = client.db;
         let flag = Arc::clone(client.transaction.flag.get_or_insert_default());
         for name in args.from(1).iter() {
