@@ -57,6 +57,8 @@ pub struct Shared {
     pub shard_subscriptions: AtomicU32,
     pub monitor: AtomicBool,
     pub import_source: AtomicBool,
+    /// READONLY has been said.
+    pub readonly: AtomicBool,
     /// CLIENT CAPA REDIRECT.
     pub capa_redirect: AtomicBool,
 }
@@ -98,6 +100,7 @@ impl Shared {
             shard_subscriptions: AtomicU32::new(0),
             monitor: AtomicBool::new(false),
             import_source: AtomicBool::new(false),
+            readonly: AtomicBool::new(false),
             capa_redirect: AtomicBool::new(false),
         }
     }

@@ -19,6 +19,8 @@ pub static COMMANDS: &[&Command] = &[
     &basic::SELECT,
     &basic::QUIT,
     &basic::RESET,
+    &basic::READONLY,
+    &basic::READWRITE,
     &client::CLIENT,
 ];
 

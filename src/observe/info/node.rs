@@ -152,13 +152,16 @@ pub(super) fn replication(f: &Facts<'_>, out: Out<'_>) {
     out("repl_backlog_histlen", Unsigned(0));
 }
 
-pub(super) fn cpu(_: &Facts<'_>, out: Out<'_>) {
+pub(super) fn cpu(f: &Facts<'_>, out: Out<'_>) {
     let (user, system) = process::cpu_seconds(false);
     let (children_user, children_system) = process::cpu_seconds(true);
     out("used_cpu_sys", Float(system, 6));
     out("used_cpu_user", Float(user, 6));
     out("used_cpu_sys_children", Float(children_system, 6));
     out("used_cpu_user_children", Float(children_user, 6));
+    // There is no one main thread: this is the time all workers have spent in commands.
+    let ns: u64 = (0..f.command_names.len()).map(|id| f.metrics.commands.totals(id).ns).sum();
+    out("used_active_time_main_thread", Float(ns as f64 / 1e9, 6));
 }
 
 pub(super) fn cluster(f: &Facts<'_>, out: Out<'_>) {
