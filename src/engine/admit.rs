@@ -129,15 +129,15 @@ impl Turn<'_> {
 
     #[cold]
     fn queue(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>) -> Result<Pass, CommandError> {
+        if entry.is(CommandFlags::NO_MULTI) {
+            return Err(CommandError::err(format_args!("Command '{}' not allowed inside a transaction", entry.name)));
+        }
         let now = matches!(
             entry.command.handler,
             Handler::Transaction(TransactionCommand::Exec | TransactionCommand::Discard)
         ) || matches!(entry.name.as_str(), "quit" | "reset");
         if now {
             return Ok(Pass::Run);
-        }
-        if entry.is(CommandFlags::NO_MULTI) {
-            return Err(CommandError::err(format_args!("Command '{}' not allowed inside a transaction", entry.name)));
         }
         let limit = self.config.limits.client_query_buffer_limit as usize;
         let t = &mut client.transaction;

@@ -180,7 +180,7 @@ impl Turn<'_> {
                 self.reply.error(&CommandError::wrong_arity(&entry.name).text());
             }
             Handler::Missing(what) => {
-                let e = CommandError::err(format_args!("'{}' is not there yet: {what}", entry.name));
+                let e = entry.missing(what);
                 self.reply.error(&e.text());
                 self.failed(entry, args, &e);
             }

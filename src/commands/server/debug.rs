@@ -251,7 +251,8 @@ fn protocol(cx: &mut NodeContext<'_, '_>) -> Outcome {
             if !r.is_resp3() {
                 return Err(CommandError::fixed("ERR RESP2 is not supported by this command"));
             }
-            // What comes out of band is followed by the reply itself.
+            // What comes out of band waits until the reply is whole.
+            r.bulk(b"Some real reply following the push reply");
             r.push(2);
             r.bulk(b"server-cpu-usage");
             r.integer(42);
@@ -309,7 +310,7 @@ fn packed_threshold(arg: &[u8]) -> Outcome {
     };
     let bytes = parse_i64(number).and_then(|n| u64::try_from(n).ok()).and_then(|n| n.checked_mul(unit));
     match bytes {
-        Some(n) if unit > 0 && n <= 1 << 32 => Ok(()),
+        Some(n) if unit > 0 && n < 1 << 32 => Ok(()),
         _ => Err(CommandError::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb")),
     }
 }
