@@ -85,7 +85,7 @@ impl Turn<'_> {
             if dead {
                 t.watched_expired.push((db, name.to_vec()));
             }
-            self.node.keyspace.watch(key, &flag);
+            self.node.keyspace.watch(key, &flag, self.space.now_ms());
             t.watched.push((db, name.to_vec()));
         }
         self.reply.ok();
