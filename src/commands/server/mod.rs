@@ -13,6 +13,7 @@ mod memory;
 mod node;
 
 use super::Command;
+pub use debug::permit as permit_debug;
 
 /// The family in reading order.
 pub static COMMANDS: &[&Command] = &[
