@@ -60,6 +60,7 @@ pub mod net;
 // [5]
 pub mod client;
 pub mod fips;
+// [6]
 pub mod observe;
 // [6]
 pub mod persist;

@@ -6,6 +6,8 @@
 //!
 //! Not compared: the order of what has none (marked `~`), and anything that depends on chance or the clock.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits by the wall, not by the server's clock")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

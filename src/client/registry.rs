@@ -58,6 +58,8 @@ pub struct Shared {
     pub monitor: AtomicBool,
     pub replica: AtomicBool,
     pub import_source: AtomicBool,
+    /// READONLY has been said.
+    pub readonly: AtomicBool,
     /// CLIENT CAPA REDIRECT.
     pub capa_redirect: AtomicBool,
 }
@@ -100,6 +102,7 @@ impl Shared {
             monitor: AtomicBool::new(false),
             replica: AtomicBool::new(false),
             import_source: AtomicBool::new(false),
+            readonly: AtomicBool::new(false),
             capa_redirect: AtomicBool::new(false),
         }
     }

@@ -12,6 +12,7 @@ pub mod arguments;
 pub mod bitmap;
 pub mod connection;
 pub mod context;
+pub mod debug;
 pub mod error;
 pub mod generic;
 pub mod hash;

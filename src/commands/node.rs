@@ -2,7 +2,8 @@
 
 use super::table::{CommandTable, Entry};
 use crate::client::{Client, Registry, WaitList};
-use crate::config::{Config, ConfigHandle};
+
+use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
@@ -104,24 +105,66 @@ impl Node {
 
 /// A command's arguments without the secrets in them.
 pub fn redacted<'a>(entry: &Entry, args: Args<'a>) -> Vec<&'a [u8]> {
-    let secret_from = match entry.name.as_str() {
+    /// Beside what the configuration calls secret: half of a password's use is to know whose it is.
+    const NAMES: [&[u8]; 2] = [b"primaryuser", b"masteruser"];
+    let secret = |name: &[u8]| {
+        crate::config::directives::find(name).is_some_and(|d| d.sensitivity == Sensitivity::Secret)
+            || NAMES.iter().any(|n| n.eq_ignore_ascii_case(name))
+    };
+    let from = match entry.spec().parent.map_or(entry.spec().name, |_| entry.name.as_str()) {
         "auth" => 1,
-        "config|set" => 2,
-        "acl|setuser" => 2,
+        "acl|setuser" | "acl|getuser" | "acl|deluser" => 2,
         _ => usize::MAX,
     };
+    let (sets, greets, migrates) = (entry.name == "config|set", entry.name == "hello", entry.name == "migrate");
     let mut hide_next = 0;
     args.iter()
         .enumerate()
         .map(|(i, a)| {
-            if i >= secret_from || hide_next > 0 {
+            if i >= from || hide_next > 0 {
                 hide_next -= usize::from(hide_next > 0);
                 return &b"(redacted)"[..];
             }
-            if entry.name == "hello" && a.eq_ignore_ascii_case(b"auth") {
+            if sets && i >= 2 && i % 2 == 0 && secret(a) {
+                hide_next = 1;
+            } else if (greets && a.eq_ignore_ascii_case(b"auth")) || (migrates && a.eq_ignore_ascii_case(b"auth2")) {
                 hide_next = 2;
+            } else if migrates && a.eq_ignore_ascii_case(b"auth") {
+                hide_next = 1;
             }
             a
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::FAMILIES;
+    use crate::resp::args::OwnedArgs;
+
+    #[test]
+    fn secrets_stay_out_of_the_logs_and_nothing_else_does() {
+        let table = CommandTable::new(FAMILIES, &[]).expect("no renames");
+        let shown = |line: &str| {
+            let own = OwnedArgs::new(line.split(' ').map(str::as_bytes));
+            let args = own.args();
+            let entry = table.resolve(args).expect("a command");
+            redacted(entry, args).iter().map(|a| String::from_utf8_lossy(a)).collect::<Vec<_>>().join(" ")
+        };
+        for (line, want) in [
+            ("auth user pw", "auth (redacted) (redacted)"),
+            ("hello 3 AUTH user pw SETNAME n", "hello 3 AUTH (redacted) (redacted) SETNAME n"),
+            ("config set requirepass pw maxmemory 1", "config set requirepass (redacted) maxmemory 1"),
+            ("config set maxmemory 1 masteruser u", "config set maxmemory 1 masteruser (redacted)"),
+            ("config set slowlog-log-slower-than 0", "config set slowlog-log-slower-than 0"),
+            ("acl setuser u +get >pw", "acl setuser (redacted) (redacted) (redacted)"),
+            ("acl deluser a b", "acl deluser (redacted) (redacted)"),
+            ("migrate h 1 key 9 5000 AUTH pw", "migrate h 1 key 9 5000 AUTH (redacted)"),
+            ("migrate h 1 key 9 5000 AUTH2 u pw", "migrate h 1 key 9 5000 AUTH2 (redacted) (redacted)"),
+            ("set auth pw", "set auth pw"),
+        ] {
+            assert_eq!(shown(line), want);
+        }
+    }
 }

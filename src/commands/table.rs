@@ -3,7 +3,7 @@
 use super::context::{DataFn, NodeFn};
 use super::error::CommandError;
 use crate::resp::args::Args;
-use crate::spec::{CommandFlags, CommandSpec};
+use crate::spec::{CommandFlags, CommandSpec, Group};
 
 /// Who runs a command.
 #[derive(Clone, Copy)]
@@ -95,6 +95,15 @@ impl Entry {
     #[inline(always)]
     pub fn spec(&self) -> &'static CommandSpec {
         &self.command.spec
+    }
+
+    /// The error of a command that is not there yet; `what` says what it waits for.
+    pub fn missing(&self, what: &str) -> CommandError {
+        if self.spec().group == Group::Cluster {
+            // What a server outside a cluster says: clients ask for the cluster to learn that there is none.
+            return CommandError::fixed("ERR This instance has cluster support disabled");
+        }
+        CommandError::err(format_args!("'{}' is not there yet: {what}", self.name))
     }
 
     #[inline(always)]

@@ -1,12 +1,17 @@
 //! Runs handlers in unit tests without a server: one client, one thread, real locks.
 
-use super::{Command, CommandTable, DataContext, Handler};
-use crate::client::BlockRequest;
-use crate::config::Config;
+use super::{Command, CommandTable, DataContext, Handler, Node, NodeContext};
+use crate::client::{BlockRequest, Client, Registry, Shared, WaitList};
+use crate::config::{Config, ConfigHandle};
+use crate::fips::Booting;
+use crate::journal::Journal;
+use crate::keyspace::Freer;
 use crate::keyspace::{Access, AccessPolicy, EventClass, Key, Keyspace, Plan};
+use crate::metrics::recorder::{Metrics, Recorder};
 use crate::resp::args::OwnedArgs;
 use crate::resp::parser::split_words;
 use crate::resp::reply::{Reply, Version};
+use std::sync::Arc;
 
 /// A key space with a clock that stands where the test puts it.
 pub struct Bench {
@@ -114,6 +119,95 @@ impl Bench {
     }
 
     /// Asserts the replies of several lines, one after the other.
+    pub fn check(&mut self, steps: &[(&str, &str)]) {
+        for (line, want) in steps {
+            assert_eq!(self.run(line), *want, "{line}");
+        }
+    }
+}
+
+/// Runs commands of the connection and the server in unit tests: one client that nobody serves.
+pub struct NodeBench {
+    pub node: Arc<Node>,
+    pub client: Client,
+    recorder: Recorder,
+}
+
+impl NodeBench {
+    pub fn new(families: &[&[&'static Command]]) -> NodeBench {
+        let commands: &'static CommandTable =
+            Box::leak(Box::new(CommandTable::new(families, &[]).expect("no renames")));
+        let (metrics, mut recorders) = Metrics::new(commands.len(), 1);
+        let node = Arc::new(Node {
+            keyspace: Keyspace::new(16),
+            config: ConfigHandle::with_defaults(),
+            commands,
+            clients: Arc::new(Registry::default()),
+            replicas: Arc::default(),
+            journal: Arc::new(Journal::default()),
+            started_ms: 0,
+            run_id: String::new(),
+            replication_id: Default::default(),
+            pause: Default::default(),
+            paused: Default::default(),
+            dirty: Default::default(),
+            last_save_ms: Default::default(),
+            shutdown: Default::default(),
+            active_expire: Default::default(),
+            cron_paused: Default::default(),
+            waiting: WaitList::default(),
+            freer: Freer::start().expect("a thread"),
+            metrics,
+            baseline_memory: Default::default(),
+            output_memory: Default::default(),
+            peak_memory: Default::default(),
+            fips: Booting::new().validate(None, None).expect("the gate passes"),
+        });
+        let shared = Arc::new(Shared::new(1, 0, "127.0.0.1:1000".into(), "127.0.0.1:6379".into(), 9, 0));
+        assert!(node.clients.admit(10));
+        node.clients.add(Arc::clone(&shared));
+        NodeBench { node, client: Client::new(shared, true, 0), recorder: recorders.remove(0) }
+    }
+
+    /// Another client, as the others see it.
+    pub fn neighbour(&self, id: u64) -> Arc<Shared> {
+        let shared = Arc::new(Shared::new(id, 0, format!("10.0.0.{id}:1"), "127.0.0.1:6379".into(), 9, 0));
+        assert!(self.node.clients.admit(10));
+        self.node.clients.add(Arc::clone(&shared));
+        shared
+    }
+
+    /// Runs a line of words and returns the reply.
+    pub fn run(&mut self, line: &str) -> String {
+        let words = split_words(line.as_bytes()).expect("balanced quotes");
+        let own = OwnedArgs::new(words.iter().map(Vec::as_slice));
+        let mut reply = Reply::new(self.client.version);
+        let config = self.node.config.current();
+        let access = Access { policy: AccessPolicy::Lru, now_ms: 1_000_000 };
+        let mut space = self.node.keyspace.space(access);
+        let entry = match self.node.commands.resolve(own.args()) {
+            Ok(e) => e,
+            Err(e) => return String::from_utf8_lossy(&e.text()).into_owned(),
+        };
+        let (Handler::Node(f) | Handler::Span(f)) = entry.command.handler else { panic!("not a node's command") };
+        let mut cx = NodeContext {
+            args: own.args(),
+            node: &self.node,
+            client: &mut self.client,
+            reply: &mut reply,
+            config: &config,
+            space: &mut space,
+            entry,
+            nested: false,
+            recorder: &mut self.recorder,
+        };
+        if let Err(e) = f(&mut cx) {
+            return String::from_utf8_lossy(&e.text()).into_owned();
+        }
+        String::from_utf8_lossy(&reply.buf).into_owned()
+    }
+
+    /// Asserts the replies of several lines; errors without their dash and line end.
     pub fn check(&mut self, steps: &[(&str, &str)]) {
         for (line, want) in steps {
             assert_eq!(self.run(line), *want, "{line}");

@@ -71,7 +71,7 @@ pub(super) fn integer(word: &[u8]) -> Option<i128> {
 }
 
 /// Memory text: digits and a unit, the unit in any case. `k` is 1000, `kb` is 1024. The bytes must fit 64 bits.
-pub(super) fn memory(word: &[u8]) -> Option<u64> {
+pub fn memory(word: &[u8]) -> Option<u64> {
     let end = word.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(word.len());
     let (digits, unit) = word.split_at_checked(end)?;
     let unit: u64 = match unit.to_ascii_lowercase().as_slice() {

@@ -129,20 +129,19 @@ impl Turn<'_> {
 
     #[cold]
     fn queue(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>) -> Result<Pass, CommandError> {
+        if entry.is(CommandFlags::NO_MULTI) {
+            return Err(CommandError::err(format_args!("Command '{}' not allowed inside a transaction", entry.name)));
+        }
         let now = matches!(
             entry.command.handler,
-            Handler::Transaction(
-                TransactionCommand::Multi
-                    | TransactionCommand::Exec
-                    | TransactionCommand::Discard
-                    | TransactionCommand::Watch
-            )
+            Handler::Transaction(TransactionCommand::Exec | TransactionCommand::Discard)
         ) || matches!(entry.name.as_str(), "quit" | "reset");
         if now {
             return Ok(Pass::Run);
         }
-        if entry.is(CommandFlags::NO_MULTI) {
-            return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
+        if entry.spec().name == "debug" {
+            // What would be refused anyway breaks the transaction while it is being queued.
+            crate::commands::server::permit_debug(client, &self.config)?;
         }
         let limit = self.config.limits.client_query_buffer_limit as usize;
         let t = &mut client.transaction;

@@ -221,7 +221,7 @@ impl<'k> Turn<'k> {
                 Flow::Next
             }
             Handler::Missing(what) => {
-                let e = CommandError::err(format_args!("'{}' is not there yet: {what}", entry.name));
+                let e = entry.missing(what);
                 self.reply.error(&e.text());
                 self.failed(entry, args, &e);
                 Flow::Next

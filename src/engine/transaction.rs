@@ -45,10 +45,6 @@ impl Turn<'_> {
     }
 
     fn multi(&mut self, client: &mut Client) -> Outcome {
-        if client.in_multi() {
-            client.transaction.broken = true;
-            return Err(CommandError::fixed("ERR MULTI calls can not be nested"));
-        }
         client.transaction.open = true;
         self.reply.ok();
         Ok(())
@@ -73,10 +69,6 @@ impl Turn<'_> {
     }
 
     fn watch(&mut self, client: &mut Client, args: Args<'_>) -> Outcome {
-        if client.in_multi() {
-            client.transaction.broken = true;
-            return Err(CommandError::fixed("ERR WATCH inside MULTI is not allowed"));
-        }
         let db = client.db;
         let flag = Arc::clone(client.transaction.flag.get_or_insert_default());
         for name in args.from(1).iter() {
@@ -93,7 +85,7 @@ impl Turn<'_> {
             if dead {
                 t.watched_expired.push((db, name.to_vec()));
             }
-            self.node.keyspace.watch(key, &flag);
+            self.node.keyspace.watch(key, &flag, self.space.now_ms());
             t.watched.push((db, name.to_vec()));
         }
         self.reply.ok();
@@ -188,7 +180,7 @@ impl Turn<'_> {
                 self.reply.error(&CommandError::wrong_arity(&entry.name).text());
             }
             Handler::Missing(what) => {
-                let e = CommandError::err(format_args!("'{}' is not there yet: {what}", entry.name));
+                let e = entry.missing(what);
                 self.reply.error(&e.text());
                 self.failed(entry, args, &e);
             }

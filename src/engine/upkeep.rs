@@ -33,6 +33,10 @@ impl Expiry {
         if !node.active_expire.load(Ordering::Relaxed) || config.memory.import_mode {
             return true;
         }
+        if node.paused.load(Ordering::Acquire) && node.pause.lock().until_ms > now_ms {
+            // Nothing changes while clients are paused: whoever paused them counts on it.
+            return true;
+        }
         let begin = clock::monotonic_ns();
         let mut space = node.keyspace.space(super::access(config, now_ms));
         space.journaled = node.journal.is_read();

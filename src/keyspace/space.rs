@@ -403,7 +403,8 @@ impl<'k> Space<'k> {
     pub fn mark(&mut self, key: Key<'_>) {
         let stripe = self.held.stripe(key.hash.stripe);
         if !stripe.watchers.is_empty() {
-            stripe.watchers.raise(key.db, key.name);
+            let there = stripe.database(key.db).table.get_at(key.hash.path, key.name).is_some();
+            stripe.watchers.raise(key.db, key.name, there);
         }
         if self.keyspace.may_be_waited_for(key.hash) {
             self.changes.ready.push((key.db, key.name.to_vec()));
@@ -471,12 +472,13 @@ impl<'k> Space<'k> {
     pub fn flush(&mut self, db: Option<u32>) -> (usize, Flushed) {
         assert!(self.is_whole(), "FLUSHALL and FLUSHDB plan for every stripe");
         let (mut keys, mut tables) = (0, Vec::new());
+        let now = self.now_ms();
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {
                 let databases = &stripe.databases;
                 stripe.watchers.raise_where(|d, name| {
-                    db.is_none_or(|db| db == d) && databases[d as usize].table.get(name).is_some()
+                    (db.is_none_or(|db| db == d) && is_there(&databases[d as usize], name, now), false)
                 });
             }
             let range = match db {
@@ -497,13 +499,18 @@ impl<'k> Space<'k> {
     /// Exchanges two databases; every stripe is held. Watchers of keys in either are marked where a key is there before or after.
     pub fn swap(&mut self, a: u32, b: u32) {
         assert!(self.is_whole(), "SWAPDB plans for every stripe");
+        let now = self.now_ms();
         self.changes.swapped = Some([a, b]);
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {
                 let databases = &stripe.databases;
-                let there = |d: u32, name: &[u8]| databases[d as usize].table.get(name).is_some();
-                stripe.watchers.raise_where(|d, name| (d == a || d == b) && (there(a, name) || there(b, name)));
+                let there = |d: u32, name: &[u8]| is_there(&databases[d as usize], name, now);
+                stripe.watchers.raise_where(|d, name| match d {
+                    d if d == a => (there(a, name), there(b, name)),
+                    d if d == b => (there(b, name), there(a, name)),
+                    _ => (false, false),
+                });
             }
             stripe.databases.swap(a as usize, b as usize);
             let volatile = std::mem::take(&mut stripe.volatile);
@@ -524,6 +531,11 @@ impl<'k> Space<'k> {
                 .collect();
         }
     }
+}
+
+/// True if a key is there and its time has not come.
+fn is_there(database: &super::Database, name: &[u8], now_ms: i64) -> bool {
+    database.table.get(name).is_some_and(|r| r.deadline().is_none_or(|d| d > now_ms))
 }
 
 /// What a flush took out, to be dropped where it holds nobody up.
@@ -594,7 +606,7 @@ mod tests {
         let key = Key::new(0, b"k");
         let watch = || {
             let f = Arc::new(super::super::WatchFlag::default());
-            ks.watch(key, &f);
+            ks.watch(key, &f, 0);
             f
         };
         let f = watch();

@@ -221,8 +221,10 @@ impl Keyspace {
     }
 
     /// Watches a key for `flag`; the caller holds no lock.
-    pub fn watch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
-        self.stripes[key.hash.stripe as usize].0.lock().watchers.add(key.db, key.name, flag);
+    pub fn watch(&self, key: Key<'_>, flag: &Arc<WatchFlag>, now_ms: i64) {
+        let stripe = &mut *self.stripes[key.hash.stripe as usize].0.lock();
+        let deadline = stripe.database(key.db).table.get_at(key.hash.path, key.name).and_then(|r| r.deadline());
+        stripe.watchers.add(key.db, key.name, flag, deadline.is_some_and(|d| d <= now_ms));
     }
 
     pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {

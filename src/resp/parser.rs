@@ -81,6 +81,8 @@ pub enum ProtocolError {
     BulkUnauthenticated,
     InlineTooBig,
     UnbalancedQuotes,
+    /// A line or an argument does not end in CR LF.
+    LineEnd,
 }
 
 impl std::fmt::Display for ProtocolError {
@@ -97,6 +99,7 @@ impl std::fmt::Display for ProtocolError {
             Self::BulkLength => f.write_str("invalid bulk length"),
             Self::BulkUnauthenticated => f.write_str("unauthenticated bulk length"),
             Self::InlineTooBig => f.write_str("too big inline request"),
+            Self::LineEnd => f.write_str("invalid CRLF in request"),
             Self::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),
         }
     }
@@ -147,6 +150,7 @@ fn whole(buf: &[u8], args: &mut Vec<Span>, limits: Limits) -> Result<Option<usiz
         if buf.len() < start + len + 2 {
             return Ok(None);
         }
+        check_line_end(buf, start + len)?;
         args.push(Span { start, len });
         at = start + len + 2;
     }
@@ -178,6 +182,7 @@ fn resume(buf: &[u8], p: &mut Partial, args: &mut Vec<Span>, limits: Limits) -> 
         if buf.len() < p.at + len + 2 {
             return Ok(Parsed::Incomplete);
         }
+        check_line_end(buf, p.at + len)?;
         p.spans.push(Span { start: p.at, len });
         p.at += len + 2;
         p.bulk = None;
@@ -187,6 +192,12 @@ fn resume(buf: &[u8], p: &mut Partial, args: &mut Vec<Span>, limits: Limits) -> 
     let bytes = p.at;
     *p = Partial::default();
     Ok(Parsed::Request { bytes })
+}
+
+/// CR LF at `at`, where two bytes are known to be.
+#[inline(always)]
+fn check_line_end(buf: &[u8], at: usize) -> Result<(), ProtocolError> {
+    if buf[at..at + 2] == *b"\r\n" { Ok(()) } else { Err(ProtocolError::LineEnd) }
 }
 
 /// `*<count>\r\n`: the count (negative counts are empty requests) and the offset behind the line.
@@ -248,7 +259,11 @@ fn number_line(
         if buf[at] == b'0' && i - at > 1 {
             return Err(invalid);
         }
-        return Ok(if buf.len() >= i + 2 { Some((n, i + 2)) } else { None });
+        if buf.len() < i + 2 {
+            return Ok(None);
+        }
+        check_line_end(buf, i)?;
+        return Ok(Some((n, i + 2)));
     }
     odd_number_line(buf, at, too_long, invalid)
 }
@@ -273,6 +288,7 @@ fn odd_number_line(
     if !canonical {
         return Err(invalid);
     }
+    check_line_end(rest, end)?;
     let n = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).ok_or(invalid)?;
     Ok(Some((n, at + end + 2)))
 }

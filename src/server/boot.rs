@@ -23,6 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Why the server did not start. The text names the remedy.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     }
     let config = limit_clients(config);
     prepare_process(&config);
+
+    let (runtime, signals) = control_runtime()?;
 
     // The gate comes before anything that could be reached from outside.
     let wants_tls = config.tls.port != 0;
@@ -167,7 +170,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         tracing::info!("Listening on {name}");
     }
     tracing::info!("Ready to accept connections");
-    control(&node, Cron::new(cron_recorder.expect("one recorder per thread")))?;
+    control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")));
 
     node.clients.ring_all();
     acceptor.wake();
@@ -183,16 +186,30 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     Ok(0)
 }
 
-/// Waits for signals and runs the periodic tasks until the server ends.
-fn control(node: &Arc<Node>, mut cron: Cron) -> Result<(), BootError> {
+/// The signals the server listens to. They are asked for before anybody could think that it is up.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+fn control_runtime() -> Result<(tokio::runtime::Runtime, Signals), BootError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed("the control runtime"))?;
+    let guard = runtime.enter();
+    let watch = |k: SignalKind| signal(k).map_err(failed("a signal handler"));
+    let signals = Signals {
+        term: watch(SignalKind::terminate())?,
+        int: watch(SignalKind::interrupt())?,
+        hup: watch(SignalKind::hangup())?,
+    };
+    drop(guard);
+    Ok((runtime, signals))
+}
+
+/// Waits for signals and runs the periodic tasks until the server ends.
+fn control(node: &Arc<Node>, runtime: tokio::runtime::Runtime, mut signals: Signals, mut cron: Cron) {
     runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let watch = |k: SignalKind| signal(k).map_err(failed("a signal handler"));
-        let mut term = watch(SignalKind::terminate())?;
-        let mut int = watch(SignalKind::interrupt())?;
-        let mut hup = watch(SignalKind::hangup())?;
         let mut next = tokio::time::Instant::now();
         while !node.shutdown.load(Ordering::Acquire) {
             tokio::select! {
@@ -200,13 +217,14 @@ fn control(node: &Arc<Node>, mut cron: Cron) -> Result<(), BootError> {
                     let period = cron.run(node);
                     next = tokio::time::Instant::now() + period;
                 }
-                _ = term.recv() => end(node, "SIGTERM"),
-                _ = int.recv() => end(node, "SIGINT"),
-                _ = hup.recv() => tracing::info!("Received SIGHUP: kept for reloading certificates and users, nothing to reload yet."),
+                _ = signals.term.recv() => end(node, "SIGTERM"),
+                _ = signals.int.recv() => end(node, "SIGINT"),
+                _ = signals.hup.recv() => {
+                    tracing::info!("Received SIGHUP: kept for reloading certificates and users, nothing to reload yet.");
+                }
             }
         }
-        Ok(())
-    })
+    });
 }
 
 fn end(node: &Node, signal: &str) {

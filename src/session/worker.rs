@@ -66,6 +66,8 @@ pub struct Worker {
     deadlines: BinaryHeap<Reverse<(u64, u64, u64)>>,
     next_tick_ms: u64,
     paused: Vec<usize>,
+    /// Nanoseconds spent in turns that have not been counted yet.
+    busy_ns: u64,
     /// Bytes of output that the node has been told of.
     told_output: u64,
 }
@@ -101,6 +103,7 @@ impl Worker {
             deadlines: BinaryHeap::new(),
             next_tick_ms: 0,
             paused: Vec::new(),
+            busy_ns: 0,
             told_output: 0,
         }
     }
@@ -141,6 +144,7 @@ impl Worker {
 
     /// One turn: everything that is ready.
     fn turn(&mut self, events: &Events) {
+        let begin = clock::Tick::now();
         let now_mono = clock::monotonic_ms();
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
@@ -170,6 +174,10 @@ impl Worker {
             self.tick(now_mono);
         }
         self.recorder.counters.add(Counter::EventloopCycles, 1);
+        // Whole microseconds are told; what is left over is kept for the next turn.
+        self.busy_ns += clock::Tick::now().ns_since(begin);
+        self.recorder.counters.add(Counter::EventloopDurationUsec, self.busy_ns / 1000);
+        self.busy_ns %= 1000;
     }
 
     /// Puts a connection on the list of this turn.

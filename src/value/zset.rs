@@ -14,6 +14,7 @@ mod range;
 mod tests;
 
 use super::listpack::{Item, Listpack};
+use super::table::{MemberPath, Table};
 use crate::base::hash::Random;
 use big::Big;
 pub use gather::Gather;
@@ -90,6 +91,14 @@ impl Zset {
     pub fn from_listpack(pack: Listpack) -> Result<Zset, Damaged> {
         pack::check(&pack)?;
         Ok(Zset(Form::Pack(pack)))
+    }
+
+    /// The table from member to score of a big one, for DEBUG.
+    pub fn table(&self) -> Option<&Table<MemberPath>> {
+        match &self.0 {
+            Form::Pack(_) => None,
+            Form::Big(big) => Some(big.table()),
+        }
     }
 
     /// The listpack, while it is one.

@@ -50,6 +50,7 @@ impl Lab {
             dirty: AtomicU64::new(0),
             last_save_ms: AtomicI64::new(0),
             shutdown: AtomicBool::new(false),
+            cron_paused: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),
             waiting: WaitList::default(),
             freer: Freer::start().unwrap(),

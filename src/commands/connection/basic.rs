@@ -1,4 +1,4 @@
-//! PING, ECHO, SELECT, QUIT, RESET.
+//! PING, ECHO, SELECT, QUIT, RESET, READONLY, READWRITE.
 
 use crate::client::{Client, ReplyMode};
 use crate::commands::arguments::integer;
@@ -32,11 +32,22 @@ const RESET_SPEC: CommandSpec =
     CommandSpec::new("reset", 1, Group::Connection, "noscript loading stale fast no_auth allow_busy")
         .since("6.2.0")
         .doc("Puts the connection back into its first state.", "O(1)");
+const READONLY_SPEC: CommandSpec = CommandSpec::new("readonly", 1, Group::Cluster, "loading stale fast")
+    .acl("connection")
+    .since("3.0.0")
+    .doc("Lets a connection read from a replica in a cluster.", "O(1)");
+
+const READWRITE_SPEC: CommandSpec = CommandSpec::new("readwrite", 1, Group::Cluster, "loading stale fast")
+    .acl("connection")
+    .since("3.0.0")
+    .doc("Ends the reading from a replica in a cluster.", "O(1)");
 pub static PING: Command = Command::node(PING_SPEC, ping);
 pub static ECHO: Command = Command::node(ECHO_SPEC, echo);
 pub static SELECT: Command = Command::node(SELECT_SPEC, select);
 pub static QUIT: Command = Command::node(QUIT_SPEC, quit);
 pub static RESET: Command = Command::node(RESET_SPEC, reset);
+pub static READONLY: Command = Command::node(READONLY_SPEC, readonly);
+pub static READWRITE: Command = Command::node(READWRITE_SPEC, readwrite);
 
 fn ping(cx: &mut NodeContext<'_, '_>) -> Outcome {
     match cx.args.len() {
@@ -83,7 +94,7 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
     client.authenticated = cx.config.security.requirepass.is_empty();
     let s = &client.shared;
     s.resp.store(2, Ordering::Relaxed);
-    for flag in [&s.no_touch, &s.no_evict, &s.import_source, &s.capa_redirect] {
+    for flag in [&s.no_touch, &s.no_evict, &s.import_source, &s.readonly] {
         flag.store(false, Ordering::Relaxed);
     }
     let mut text = s.text.lock();
@@ -92,5 +103,18 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
     drop(text);
     cx.reply.version = client.version;
     cx.reply.status("RESET");
+    Ok(())
+}
+
+/// Which reads a replica serves is all this changes; a primary outside a cluster serves every read either way.
+fn readonly(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.client.shared.readonly.store(true, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn readwrite(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.client.shared.readonly.store(false, Ordering::Relaxed);
+    cx.reply.ok();
     Ok(())
 }

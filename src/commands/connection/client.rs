@@ -418,9 +418,6 @@ fn pause(cx: &mut NodeContext<'_, '_>) -> Outcome {
         Some(w) if is(w, "WRITE") => true,
         Some(_) => return Err(CommandError::fixed("ERR CLIENT PAUSE mode must be WRITE or ALL")),
     };
-    if cx.args.len() > 4 {
-        return Err(CommandError::Syntax);
-    }
     let timeout =
         parse_i64(cx.args.at(2)).ok_or(CommandError::fixed("ERR timeout is not an integer or out of range"))?;
     if timeout < 0 {

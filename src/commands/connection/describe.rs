@@ -21,6 +21,7 @@ pub fn flags(c: &Shared) -> String {
         (c.multi.load(Relaxed) >= 0, 'x'),
         (c.blocked.load(Relaxed), 'b'),
         (c.unix.load(Relaxed), 'U'),
+        (c.readonly.load(Relaxed), 'r'),
         (c.no_evict.load(Relaxed), 'e'),
         (c.no_touch.load(Relaxed), 'T'),
         (c.import_source.load(Relaxed), 'I'),

@@ -44,7 +44,8 @@ enum Test {
 /// Conditions that a client meets all of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// A test, and whether it is negated. A condition that is given twice counts as it was given last.
+    /// A test, and whether it is negated. Ids add up; any other condition that is given twice
+    /// counts as it was given last.
     tests: Vec<(Test, bool)>,
     /// `None` where nothing was said: LIST then shows the asking client, KILL spares it.
     pub skip_me: Option<bool>,
@@ -83,6 +84,12 @@ impl Filter {
             } else {
                 test(name, value, not, databases)?
             };
+            let known = filter.tests.iter_mut().find(|(t, n)| *n == not && matches!(t, Test::Ids(_)));
+            if let (Test::Ids(more), Some((Test::Ids(ids), _))) = (&test, known) {
+                ids.extend(more);
+                at += taken;
+                continue;
+            }
             let kind = std::mem::discriminant(&test);
             filter.tests.retain(|(t, n)| std::mem::discriminant(t) != kind || *n != not);
             filter.tests.push((test, not));
@@ -268,6 +275,8 @@ mod tests {
         assert_eq!(hits("maxage 10 flags N"), [1, 2, 3, 4]);
         assert!(hits("maxage 11").is_empty());
         assert!(hits("not-type normal").is_empty());
-        assert_eq!(hits("id 1 id 2"), [2]);
+        assert_eq!(hits("id 1 id 2"), [1, 2]);
+        assert_eq!(hits("not-id 1 not-id 2 4"), [3]);
+        assert_eq!(hits("ip 10.0.0.1 ip 10.0.0.2"), [2]);
     }
 }

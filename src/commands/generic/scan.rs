@@ -7,7 +7,7 @@ use crate::base::slot::slot_of;
 use crate::base::{glob, number};
 use crate::commands::arguments::{Options, is};
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
-use crate::keyspace::{Cursor, KeyHash, STRIPES};
+use crate::keyspace::{Cursor, Key, KeyHash, STRIPES};
 use crate::resp::reply::Reply;
 use crate::spec::{CommandSpec, Group};
 use crate::value::record::Record;
@@ -137,13 +137,21 @@ fn scan(cx: &mut NodeContext<'_, '_>) -> Outcome {
         Some(at) => walk(at, stripes, count as usize, |stripe, path, left| {
             let mut met = 0;
             let next = cx.with_stripe(stripe, |space, _| {
-                space.stripe(stripe).scan(db, path, left, |record| {
+                let mut dead = Vec::new();
+                let next = space.stripe(stripe).scan(db, path, left, |record| {
                     met += 1;
-                    if wanted(record) {
+                    if !is_alive(record, now_ms) {
+                        dead.push(record.name().to_vec());
+                    } else if wanted(record) {
                         found.bulk(record.name());
                         n += 1;
                     }
-                })
+                });
+                for name in &dead {
+                    // Whoever meets a key past its deadline takes it out.
+                    space.alive(Key::new(db, name));
+                }
+                next
             });
             (next, met)
         }),

@@ -11,10 +11,23 @@ use crate::value::list::{End, Limits, List};
 use crate::value::listpack::Item;
 use crate::value::object::Object;
 use crate::value::record::{Content, Record};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// DEBUG QUICKLIST-PACKED-THRESHOLD; 0 while nobody asked for one.
+static PACKED_THRESHOLD: AtomicUsize = AtomicUsize::new(0);
+
+/// Gives elements of so many bytes and more a node of their own, in lists changed from now on; 0 as the configuration says.
+pub fn set_packed_threshold(bytes: usize) {
+    PACKED_THRESHOLD.store(bytes, Ordering::Relaxed);
+}
 
 /// The sizes up to which a list's nodes may grow.
 pub fn limits(config: &Config) -> Limits {
-    Limits::new(i64::from(config.encoding.list_max_listpack_size))
+    let limits = Limits::new(i64::from(config.encoding.list_max_listpack_size));
+    match PACKED_THRESHOLD.load(Ordering::Relaxed) {
+        0 => limits,
+        bytes => limits.with_plain_from(bytes),
+    }
 }
 
 /// A record's list.

@@ -234,16 +234,6 @@ const CLUSTERSCAN: CommandSpec = CommandSpec::new("clusterscan", -2, Group::Clus
     )
     .doc("Walks over the keys of the cluster in steps.", "O(N), N: elements returned");
 
-const READONLY: CommandSpec = CommandSpec::new("readonly", 1, Group::Cluster, "loading stale fast")
-    .acl("connection")
-    .since("3.0.0")
-    .doc("Lets a connection read from a replica in a cluster.", "O(1)");
-
-const READWRITE: CommandSpec = CommandSpec::new("readwrite", 1, Group::Cluster, "loading stale fast")
-    .acl("connection")
-    .since("3.0.0")
-    .doc("Ends the reading from a replica in a cluster.", "O(1)");
-
 /// The rows in reading order.
 pub static COMMANDS: &[&Command] = &[
     &Command::missing(ASKING, "the cluster"),
@@ -287,6 +277,4 @@ pub static COMMANDS: &[&Command] = &[
         ],
     ),
     &Command::missing(CLUSTERSCAN, "the cluster"),
-    &Command::missing(READONLY, "the cluster"),
-    &Command::missing(READWRITE, "the cluster"),
 ];

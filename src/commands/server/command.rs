@@ -137,7 +137,7 @@ fn info(cx: &mut NodeContext<'_, '_>) -> Outcome {
     for name in names.iter() {
         match named(cx, name) {
             Some(e) => write_info(cx, e),
-            None => cx.reply.null_array(),
+            None => cx.reply.null(),
         }
     }
     Ok(())
@@ -207,7 +207,7 @@ fn list(cx: &mut NodeContext<'_, '_>) -> Outcome {
             names.extend(e.subcommands.iter().filter(|s| works(s) && wanted.takes(s)).map(|s| s.name.as_str()));
         }
     }
-    cx.reply.set(names.len());
+    cx.reply.array(names.len());
     names.iter().for_each(|n| cx.reply.bulk(n.as_bytes()));
     Ok(())
 }
@@ -217,8 +217,11 @@ pub(super) fn category(word: &[u8]) -> Option<Categories> {
     Categories::from_word(&std::str::from_utf8(word).ok()?.to_ascii_lowercase())
 }
 
+/// Places of keys in a command line, and what is done to each.
+type Keys = Vec<(usize, spec::KeyFlags)>;
+
 /// The command line after the subcommand's name, and the keys in it.
-fn keys_of<'a>(cx: &NodeContext<'a, '_>) -> Result<(Vec<&'a [u8]>, Vec<(usize, crate::spec::KeyFlags)>), CommandError> {
+fn keys_of<'a>(cx: &NodeContext<'a, '_>) -> Result<(Vec<&'a [u8]>, Keys), CommandError> {
     let line: Vec<&[u8]> = cx.args.from(2).iter().collect();
     let invalid = CommandError::fixed("ERR Invalid command specified");
     let Some(name) = line.first() else { return Err(invalid) };

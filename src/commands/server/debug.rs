@@ -3,14 +3,17 @@
 //! Knobs of machinery that does not exist here are answered with OK, as those tests need, and the log says that nothing came of it.
 
 use crate::base::number::{parse_f64, parse_i64};
-use crate::commands::arguments::{integer, integer_in, is};
-use crate::commands::string::access;
+use crate::client::Client;
+use crate::commands::arguments::{integer_in, is};
+use crate::commands::debug::{digest, key, table};
+use crate::commands::list;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::config::Config;
+use crate::config::codec::memory;
 use crate::config::types::Permission;
-use crate::keyspace::{Key, Plan, STRIPES};
+use crate::keyspace::{Key, Plan};
 use crate::spec::{CommandSpec, Group};
 use crate::value::record::Content;
-use std::fmt::Write;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -29,21 +32,21 @@ type Run = fn(&mut NodeContext<'_, '_>) -> Outcome;
 /// Subcommands: name, arguments with the two words, handler.
 const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("SLEEP", 3..=3, sleep),
-    ("OBJECT", 3..=4, object),
+    ("OBJECT", 3..=4, key::object),
+    ("SDSLEN", 3..=3, key::sdslen),
+    ("LISTPACK", 3..=3, key::listpack),
+    ("QUICKLIST", 3..=4, key::quicklist),
     ("SET-ACTIVE-EXPIRE", 3..=3, set_active_expire),
     ("PAUSE-CRON", 3..=3, pause_cron),
-    ("HTSTATS", 3..=4, htstats),
-    ("HTSTATS-KEY", 3..=4, htstats_key),
+    ("HTSTATS", 3..=4, table::htstats),
+    ("HTSTATS-KEY", 3..=4, table::htstats_key),
     ("POPULATE", 3..=5, populate),
     ("PROTOCOL", 3..=3, protocol),
     ("ERROR", 3..=3, error),
     ("LOG", 3..=3, log),
     ("CHANGE-REPL-ID", 2..=2, change_replication_id),
     ("CONFIG-REWRITE-FORCE-ALL", 2..=2, rewrite_all),
-    ("QUICKLIST-PACKED-THRESHOLD", 3..=3, |cx| {
-        packed_threshold(cx.args.at(2))?;
-        inert(cx, "large elements of lists have blocks of their own by their size")
-    }),
+    ("QUICKLIST-PACKED-THRESHOLD", 3..=3, packed_threshold),
     ("REPLYBUFFER", 4..=4, reply_buffer),
     ("DICT-RESIZING", 3..=3, |cx| inert(cx, "tables split segment by segment and never resize as a whole")),
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
@@ -53,24 +56,33 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("LOADAOF", 2..=2, disk),
     ("RESTART", 2..=3, disk),
     ("CRASH-AND-RECOVER", 2..=3, disk),
-    ("DIGEST", 2..=2, |cx| missing(cx, "digests of the data")),
-    ("DIGEST-VALUE", 2..=usize::MAX, |cx| missing(cx, "digests of the data")),
+    ("DIGEST", 2..=2, digest::of_all),
+    ("DIGEST-VALUE", 2..=usize::MAX, digest::of_values),
     ("REPLICATE", 3..=usize::MAX, |cx| missing(cx, "replication")),
     ("HELP", 2..=2, help),
 ];
 
-fn debug(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let allowed = match cx.config.security.enable_debug_command {
+/// Whether this client may use DEBUG at all.
+///
+/// # Errors
+/// `enable-debug-command` says no.
+pub fn permit(client: &Client, config: &Config) -> Outcome {
+    let allowed = match config.security.enable_debug_command {
         Permission::Yes => true,
-        Permission::Local => cx.client.shared.is_local(),
+        Permission::Local => client.shared.is_local(),
         Permission::No => false,
     };
-    if !allowed {
-        return Err(CommandError::fixed(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
-             local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-        ));
+    if allowed {
+        return Ok(());
     }
+    Err(CommandError::fixed(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+         local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+    ))
+}
+
+fn debug(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    permit(cx.client, cx.config)?;
     let word = cx.args.at(1);
     let found = SUBCOMMANDS.iter().find(|(name, len, _)| is(word, name) && len.contains(&cx.args.len()));
     match found {
@@ -114,21 +126,6 @@ fn sleep(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-fn object(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let name = cx.args.at(2);
-    let access = cx.access();
-    let text = cx.with_key(name, |space, key, _| {
-        space.peek(key).map(|r| {
-            let encoding = r.object().map_or_else(|| access::encoding(&r), |o| o.encoding());
-            let idle = access.idle_seconds(r.access());
-            let address = std::ptr::from_ref::<crate::value::record::Record>(&r).addr();
-            format!("Value at:{address:#x} refcount:1 encoding:{encoding} lru:{} lru_seconds_idle:{idle}", r.access())
-        })
-    });
-    cx.reply.status(&text.ok_or(CommandError::NoSuchKey)?);
-    Ok(())
-}
-
 fn set_active_expire(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.active_expire.store(flag(cx.args.at(2)), Ordering::Relaxed);
     cx.reply.ok();
@@ -138,54 +135,6 @@ fn set_active_expire(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn pause_cron(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.cron_paused.store(flag(cx.args.at(2)), Ordering::Relaxed);
     cx.reply.ok();
-    Ok(())
-}
-
-fn table_text(title: &str, places: usize, entries: usize) -> String {
-    let mut out = format!("[{title}]\n");
-    if entries > 0 {
-        let _ = write!(
-            out,
-            "Hash table 0 stats (main hash table):\n table size: {places}\n number of entries: {entries}\n rehashing index: \
-             -1\n"
-        );
-    }
-    out
-}
-
-fn htstats(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let db = integer(cx.args.at(2))?;
-    let db = u32::try_from(db).ok().filter(|db| *db < cx.space.databases());
-    let db = db.ok_or(CommandError::fixed("ERR Out of range database"))?;
-    let (mut places, mut keys, mut deadlines) = (0, 0, 0);
-    let mut add = |stripe: &mut crate::keyspace::Stripe| {
-        let table = &stripe.database(db).table;
-        places += table.capacity();
-        keys += table.len();
-        deadlines += table.deadlines();
-    };
-    if cx.space.is_whole() {
-        (0..STRIPES as u16).for_each(|n| add(cx.space.stripe(n)));
-    } else {
-        cx.space.keyspace().each_stripe(|_, stripe| add(stripe));
-    }
-    let text = table_text("Dictionary HT", places, keys) + &table_text("Expires HT", deadlines, deadlines);
-    cx.reply.verbatim("txt", text.as_bytes());
-    Ok(())
-}
-
-fn htstats_key(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let name = cx.args.at(2);
-    let found = cx.with_key(name, |space, key, _| space.peek(key).map(|r| r.object().map(|o| (o.encoding(), o.len()))));
-    let (encoding, len) = found.ok_or(CommandError::NoSuchKey)?.unwrap_or_default();
-    if !matches!(encoding, "hashtable" | "skiplist") {
-        return Err(CommandError::fixed(
-            "ERR The value stored at the specified key is not represented using an hash table",
-        ));
-    }
-    let text = table_text("Hash table", len.next_power_of_two(), len);
-    let text = text.trim_start_matches("[Hash table]\n");
-    cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }
 
@@ -251,7 +200,8 @@ fn protocol(cx: &mut NodeContext<'_, '_>) -> Outcome {
             if !r.is_resp3() {
                 return Err(CommandError::fixed("ERR RESP2 is not supported by this command"));
             }
-            // What comes out of band is followed by the reply itself.
+            // What comes out of band waits until the reply is whole.
+            r.bulk(b"Some real reply following the push reply");
             r.push(2);
             r.bulk(b"server-cpu-usage");
             r.integer(42);
@@ -294,24 +244,15 @@ fn rewrite_all(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-fn packed_threshold(arg: &[u8]) -> Outcome {
-    let digits = arg.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (number, unit) = arg.split_at(digits);
-    let unit: u64 = match unit {
-        b"" | b"b" | b"B" => 1,
-        u if is(u, "K") => 1000,
-        u if is(u, "KB") => 1 << 10,
-        u if is(u, "M") => 1_000_000,
-        u if is(u, "MB") => 1 << 20,
-        u if is(u, "G") => 1_000_000_000,
-        u if is(u, "GB") => 1 << 30,
-        _ => 0,
-    };
-    let bytes = parse_i64(number).and_then(|n| u64::try_from(n).ok()).and_then(|n| n.checked_mul(unit));
-    match bytes {
-        Some(n) if unit > 0 && n <= 1 << 32 => Ok(()),
-        _ => Err(CommandError::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb")),
-    }
+fn packed_threshold(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    const BYTES_MAX: u64 = 4 << 30;
+    let bytes = memory(cx.args.at(2))
+        .filter(|n| *n <= BYTES_MAX)
+        .and_then(|n| usize::try_from(n).ok())
+        .ok_or(CommandError::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
+    list::access::set_packed_threshold(bytes);
+    cx.reply.ok();
+    Ok(())
 }
 
 fn reply_buffer(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -327,16 +268,22 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Take a new replication id.",
         "CONFIG-REWRITE-FORCE-ALL",
         "    Write all directives into the configuration file, defaults too.",
+        "DIGEST",
+        "    A fingerprint of all data, the same wherever the data is the same.",
+        "DIGEST-VALUE [<key> ...]",
+        "    Fingerprints of values.",
         "ERROR <text>",
         "    Answer with this error.",
-        "HTSTATS <db>",
+        "HTSTATS <db> [full]",
         "    Show the size of a database's table.",
-        "HTSTATS-KEY <key>",
+        "HTSTATS-KEY <key> [full]",
         "    The same for a value that is a table.",
+        "LISTPACK <key>",
+        "    Write the size of a listpack into the log.",
         "LOG <text>",
         "    Write a line into the log.",
-        "OBJECT <key>",
-        "    Show how a value is kept.",
+        "OBJECT <key> [fast]",
+        "    Show how a value is kept; fast leaves out what takes a walk over it.",
         "PAUSE-CRON <0|1>",
         "    Stop periodic tasks.",
         "POPULATE <count> [<prefix>] [<size>]",
@@ -344,6 +291,12 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "PROTOCOL <type>",
         "    Answer with a value of a type: string, integer, double, bignum, null, array, set,",
         "    map, attrib, push, verbatim, true, false.",
+        "QUICKLIST <key> [<0|1>]",
+        "    Write the nodes of a list into the log, with 1 also how many elements they have.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Give elements of lists from so many bytes on a node of their own; 0 as configured.",
+        "SDSLEN <key>",
+        "    Show lengths and allocations of a key and its string.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Turn the removal of expired keys that nobody asks for off or on.",
         "SLEEP <seconds>",

@@ -131,7 +131,7 @@ fn replicaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if crate::base::number::parse_i64(cx.args.at(2)).is_none_or(|port| !(0..=65535).contains(&port)) {
         return Err(CommandError::fixed("ERR Invalid master port"));
     }
-    Err(CommandError::err(format_args!("'{}' is not there yet: replication", cx.entry.name)))
+    Err(cx.entry.missing("replication"))
 }
 
 const MODULE_SPEC: CommandSpec = CommandSpec::container("module", Group::Server, "")

@@ -36,6 +36,9 @@ fn title(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Why the thresholds of sharing are not obeyed.
+const SHARED: &str = "values above 4 KiB are always shared with the reply";
+
 topic! {
     /// The process, its threads, its folder and how it ends.
     General in general, "General";
@@ -95,6 +98,12 @@ topic! {
     "bgsave-cpulist" | "bgsave_cpulist" => bgsave_cpulist: String = String::new(), TEXT, Start, Open, Standing::Missing(CPUS);
     /// Commands fetched ahead of their data in one batch; 0 fetches none.
     "prefetch-batch-max-size" => prefetch_batch_max_size: u32 = 16, int(0, 128), Runtime, Open, Standing::Works;
+    /// Values from this size on are shared with the reply instead of copied.
+    "min-string-size-avoid-copy-reply" => min_string_size_avoid_copy_reply: u64 = 16384, LONG, Runtime, Hidden, Standing::Inert(SHARED);
+    /// The same with several workers.
+    "min-string-size-avoid-copy-reply-threaded" => min_string_size_avoid_copy_reply_threaded: u64 = 65536, LONG, Runtime, Hidden, Standing::Inert(SHARED);
+    /// Workers from which on values are shared.
+    "min-io-threads-avoid-copy-reply" => min_io_threads_avoid_copy_reply: u32 = 7, INT, Runtime, Hidden, Standing::Inert(SHARED);
     /// Milliseconds a script may run before other clients are told that the server is busy.
     "busy-reply-threshold" | "lua-time-limit" => busy_reply_threshold_ms: u64 = 5000, LONG, Runtime, Open, Standing::Later("scripts are not there yet");
     /// Log a report when the process crashes.

@@ -152,13 +152,18 @@ pub(super) fn replication(f: &Facts<'_>, out: Out<'_>) {
     out("repl_backlog_histlen", Unsigned(0));
 }
 
-pub(super) fn cpu(_: &Facts<'_>, out: Out<'_>) {
+pub(super) fn cpu(f: &Facts<'_>, out: Out<'_>) {
     let (user, system) = process::cpu_seconds(false);
     let (children_user, children_system) = process::cpu_seconds(true);
     out("used_cpu_sys", Float(system, 6));
     out("used_cpu_user", Float(user, 6));
     out("used_cpu_sys_children", Float(children_system, 6));
     out("used_cpu_user_children", Float(children_user, 6));
+    // Workers are all alike; what Valkey says of its main thread is said of them together.
+    out("used_cpu_sys_main_thread", Float(system, 6));
+    out("used_cpu_user_main_thread", Float(user, 6));
+    let active_us = f.metrics.counters.get(crate::metrics::counters::Counter::EventloopDurationUsec);
+    out("used_active_time_main_thread", Float(active_us as f64 / 1e6, 6));
 }
 
 pub(super) fn cluster(f: &Facts<'_>, out: Out<'_>) {

@@ -62,6 +62,10 @@ impl Big {
         self.table.len()
     }
 
+    pub(super) fn table(&self) -> &Table<MemberPath> {
+        &self.table
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         size_of::<Big>() + self.table.memory_bytes(false) + self.order.memory_bytes() + self.blocks
     }

@@ -1,0 +1,7 @@
+//! Parts of DEBUG that look into values and tables: fingerprints of the data, how a value is kept, figures of tables.
+//!
+//! The command itself, its switches and who may use it stand in `server/debug.rs`.
+
+pub mod digest;
+pub mod key;
+pub mod table;
