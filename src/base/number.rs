@@ -156,6 +156,17 @@ impl FloatText {
         text
     }
 
+    /// The shortest digits alone, also for whole numbers: 1e17 is `1e+17`.
+    #[must_use]
+    pub fn of_digits(value: f64) -> Self {
+        if value == 0.0 || !value.is_finite() {
+            return Self::new(value);
+        }
+        let mut text = Self { bytes: [0; FLOAT_TEXT_MAX], len: 0 };
+        text.shortest(value);
+        text
+    }
+
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]

@@ -29,11 +29,8 @@ pub(super) fn look<R>(
 
 /// DEBUG OBJECT.
 pub fn object(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let fast = match cx.args.get(3) {
-        None => false,
-        Some(word) if word.eq_ignore_ascii_case(b"fast") => true,
-        Some(_) => return Err(CommandError::Syntax),
-    };
+    // Any other word is as good as none, as ever.
+    let fast = cx.args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"fast"));
     let (config, name) = (std::sync::Arc::clone(cx.config), cx.args.at(2));
     let text = look(cx, name, |record, access| Ok(describe(record, access, &config, fast)))?;
     cx.reply.status(&text);

@@ -142,7 +142,8 @@ fn pause_cron(cx: &mut NodeContext<'_, '_>) -> Outcome {
 const POPULATE_MAX: i64 = 100_000_000;
 
 fn populate(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let count = integer_in(cx.args.at(2), 0, POPULATE_MAX, CommandError::OutOfRange)?;
+    let count = integer_in(cx.args.at(2), 0, POPULATE_MAX, CommandError::MustBePositive)
+        .map_err(|_| CommandError::MustBePositive)?;
     let prefix = cx.args.get(3).unwrap_or(b"key");
     let limit = i64::try_from(cx.config.limits.proto_max_bulk_len).unwrap_or(i64::MAX);
     let size = cx.args.get(4).map(|s| integer_in(s, 0, limit, CommandError::MustBePositive)).transpose()?;
@@ -200,7 +201,7 @@ fn protocol(cx: &mut NodeContext<'_, '_>) -> Outcome {
             if !r.is_resp3() {
                 return Err(CommandError::fixed("ERR RESP2 is not supported by this command"));
             }
-            // What comes out of band waits until the reply is whole.
+            // The reply itself comes first: what is out of band must not stand in for it.
             r.bulk(b"Some real reply following the push reply");
             r.push(2);
             r.bulk(b"server-cpu-usage");
@@ -247,7 +248,7 @@ fn rewrite_all(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn packed_threshold(cx: &mut NodeContext<'_, '_>) -> Outcome {
     const BYTES_MAX: u64 = 4 << 30;
     let bytes = memory(cx.args.at(2))
-        .filter(|n| *n <= BYTES_MAX)
+        .filter(|n| *n < BYTES_MAX)
         .and_then(|n| usize::try_from(n).ok())
         .ok_or(CommandError::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
     list::access::set_packed_threshold(bytes);
