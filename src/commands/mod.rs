@@ -19,6 +19,7 @@ pub mod hash;
 pub mod list;
 pub mod missing;
 pub mod node;
+pub mod replication;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -46,4 +47,5 @@ pub static FAMILIES: &[&[&Command]] = &[
     connection::COMMANDS,
     transactions::COMMANDS,
     server::COMMANDS,
+    replication::COMMANDS,
 ];

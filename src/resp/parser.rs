@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn every_split_of_the_bytes_reads_the_same() {
-        let input = b"*3\r\n$3\r\nSET\r\n$5\r\nhello\r\n$12\r\nwor\r\nld 12345\r\nPING x\r\n*1\r\n$4\r\nQUIT\r\n";
+        let input = b"*3\r\n$3\r\nSET\r\n$5\r\nhello\r\n$13\r\nwor\r\nld 12345\r\nPING x\r\n*1\r\n$4\r\nQUIT\r\n";
         let want = all(input, OPEN).unwrap();
         for cut in 0..=input.len() {
             let (mut got, mut at, mut args) = (vec![], 0, vec![]);

@@ -71,7 +71,8 @@ fn keys_stand_inside_the_arity() {
 #[test]
 fn keys_can_be_told_of_the_shortest_call() {
     for e in entries() {
-        if e.single_key.is_none() {
+        // CLUSTERSCAN's key is a slot's tag that its cursor carries; the shortest call has none.
+        if e.single_key.is_none() || e.name == "clusterscan" {
             continue;
         }
         let words = vec![&b"1"[..]; e.spec().arity.unsigned_abs() as usize];
@@ -99,7 +100,8 @@ fn every_row_has_summary_version_and_arguments_that_parse() {
         let own_words = if spec.is_subcommand() { 2 } else { 1 };
         if spec.arity == own_words {
             assert!(tree.is_empty(), "{} takes nothing but describes {tree:?}", e.name);
-        } else if e.subcommands.is_empty() && spec.arity != -own_words {
+        } else if e.subcommands.is_empty() && spec.arity != -own_words && e.name != "debug" {
+            // DEBUG describes itself in its HELP, as Valkey's does.
             // QUIT and its like take words that mean nothing, and describe none.
             assert!(!tree.is_empty(), "{} takes arguments but describes none", e.name);
         }

@@ -16,17 +16,6 @@ const MONITOR: CommandSpec = CommandSpec::new("monitor", 1, Group::Server, "admi
     .since("1.0.0")
     .doc("Streams every command the server handles.", "");
 
-const PSYNC: CommandSpec = CommandSpec::new("psync", -3, Group::Server, "admin noscript no_async_loading no_multi")
-    .since("2.8.0")
-    .args("replicationid offset:integer")
-    .doc("Asks for the stream of changes from an offset on.", "");
-
-const REPLCONF: CommandSpec =
-    CommandSpec::new("replconf", -1, Group::Server, "admin noscript loading stale allow_busy")
-        .since("3.0.0")
-        .system()
-        .doc("Tells a primary about its replica, and the other way round.", "O(1)");
-
 const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group::Server, "write denyoom asking")
     .acl("keyspace dangerous")
     .since("3.0.0")
@@ -42,17 +31,10 @@ const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group
         "O(1) and O(N*M) to rebuild, N: elements, M: their mean size",
     );
 
-const SYNC: CommandSpec = CommandSpec::new("sync", 1, Group::Server, "admin noscript no_async_loading no_multi")
-    .since("1.0.0")
-    .doc("Asks for a full copy and the changes after it.", "");
-
 /// The rows in reading order.
 pub static COMMANDS: &[&Command] = &[
     &Command::missing(BGREWRITEAOF, "saving to disk"),
     &Command::missing(FAILOVER, "replication"),
     &Command::missing(MONITOR, "watching other clients' commands"),
-    &Command::missing(PSYNC, "replication"),
-    &Command::missing(REPLCONF, "replication"),
     &Command::missing(RESTORE_ASKING, "the cluster"),
-    &Command::missing(SYNC, "replication"),
 ];

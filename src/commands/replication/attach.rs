@@ -2,6 +2,7 @@
 //!
 //! Every synchronisation is a full one: the data set as an RDB, then the stream. PSYNC's offer to continue is declined by FULLRESYNC.
 
+use crate::base::memory;
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::keyspace::Plan;
@@ -47,14 +48,20 @@ fn attach(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
     }
     cx.space.lock(&Plan::All);
     let mut data = Vec::new();
-    rdb::write(cx.space, &mut data);
+    let options = rdb::WriteOptions { checksum: cx.config.persistence.rdbchecksum, used_memory: memory::used() };
+    // Into memory: there is no output that could fail.
+    let written = rdb::write(cx.space, &mut data, &options);
+    if let Err(e) = written {
+        cx.space.unlock();
+        return Err(CommandError::err(format_args!("the data set could not be written: {e}")));
+    }
     // Under the same locks as the copy: the first change after it is the first of the stream.
     cx.node.replicas.add(Arc::clone(&cx.client.shared), &cx.node.journal);
     let offset = cx.node.replicas.offset();
     cx.space.unlock();
     tracing::info!("Replica {} asks for synchronization: {} bytes of data", cx.client.shared.addr, data.len());
     if announce {
-        cx.reply.status(&format!("FULLRESYNC {} {offset}", cx.node.replication_id));
+        cx.reply.status(&format!("FULLRESYNC {} {offset}", cx.node.replication_id.lock()));
     }
     cx.reply.raw(format!("${}\r\n", data.len()).as_bytes());
     cx.reply.raw(&data);

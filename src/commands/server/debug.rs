@@ -5,7 +5,7 @@
 use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Client;
 use crate::commands::arguments::{integer_in, is};
-use crate::commands::debug::{digest, key, table, reload};
+use crate::commands::debug::{digest, key, reload, table};
 use crate::commands::list;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::config::Config;
