@@ -9,13 +9,15 @@ use crate::client::{Mailbox, Registry, WaitList};
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::{Config, ConfigHandle, Loaded};
 use crate::crypto;
+use crate::engine::access;
 use crate::fips::Booting;
 use crate::journal::Journal;
-use crate::keyspace::{Freer, Keyspace};
+use crate::keyspace::{Freer, Keyspace, Plan};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
+use crate::persist::snapshot;
 use crate::replication::Replicas;
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::Mutex;
@@ -125,6 +127,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         peak_memory: AtomicU64::new(0),
         fips: approved,
     });
+    load_snapshot(&node, &config)?;
     apply_metrics(&node, &config);
     let weak = Arc::downgrade(&node);
     node.replicas
@@ -205,6 +208,31 @@ fn control_runtime() -> Result<(tokio::runtime::Runtime, Signals), BootError> {
     };
     drop(guard);
     Ok((runtime, signals))
+}
+
+/// Loads the snapshot of an earlier run, if there is one. A server whose data cannot be read does not start without them: an empty one
+/// would soon write its emptiness over them.
+fn load_snapshot(node: &Node, config: &Config) -> Result<(), BootError> {
+    let begin = clock::monotonic_ns();
+    let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
+    let name = &config.persistence.dbfilename;
+    match snapshot::load(&mut space, config, false) {
+        Ok(None) => Ok(()),
+        Ok(Some(loaded)) => {
+            tracing::info!(
+                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+                loaded.keys,
+                loaded.expired,
+                loaded.empty
+            );
+            let ms = (clock::monotonic_ns() - begin) / 1_000_000;
+            tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
+            Ok(())
+        }
+        Err(e) => Err(BootError(format!(
+            "Fatal error loading the DB from {name} in dir: {e}. Put a whole file there, or move it away to start empty."
+        ))),
+    }
 }
 
 /// Waits for signals and runs the periodic tasks until the server ends.

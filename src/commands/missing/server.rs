@@ -7,12 +7,6 @@ const BGREWRITEAOF: CommandSpec = CommandSpec::new("bgrewriteaof", 1, Group::Ser
     .since("1.0.0")
     .doc("Rewrites the append-only file in the background.", "O(1)");
 
-const BGSAVE: CommandSpec = CommandSpec::new("bgsave", -1, Group::Server, "admin noscript no_async_loading")
-    .since("1.0.0")
-    .history(&[("3.2.2", "Word `SCHEDULE`."), ("8.1.0", "Word `CANCEL`.")])
-    .args("[operation{SCHEDULE@3.2.2|CANCEL@8.1.0}]")
-    .doc("Saves the data set in the background.", "O(1)");
-
 const FAILOVER: CommandSpec = CommandSpec::new("failover", -1, Group::Server, "admin noscript stale")
     .since("6.2.0")
     .args("[TO=target(host port:integer [FORCE])] [ABORT] [TIMEOUT=milliseconds:integer]")
@@ -37,16 +31,10 @@ const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group
         "O(1) and O(N*M) to rebuild, N: elements, M: their mean size",
     );
 
-const SAVE: CommandSpec = CommandSpec::new("save", 1, Group::Server, "admin noscript no_async_loading no_multi")
-    .since("1.0.0")
-    .doc("Saves the data set and waits for it.", "O(N), N: keys in all databases");
-
 /// The rows in reading order.
 pub static COMMANDS: &[&Command] = &[
     &Command::missing(BGREWRITEAOF, "saving to disk"),
-    &Command::missing(BGSAVE, "saving to disk"),
     &Command::missing(FAILOVER, "replication"),
     &Command::missing(MONITOR, "watching other clients' commands"),
-    &Command::missing(RESTORE_ASKING, "serialised values come with persistence"),
-    &Command::missing(SAVE, "saving to disk"),
+    &Command::missing(RESTORE_ASKING, "the cluster"),
 ];

@@ -5,7 +5,7 @@
 use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Client;
 use crate::commands::arguments::{integer_in, is};
-use crate::commands::debug::{digest, key, table};
+use crate::commands::debug::{digest, key, reload, table};
 use crate::commands::list;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::config::Config;
@@ -52,7 +52,7 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
     ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
     ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |cx| inert(cx, "scripts are not there yet")),
-    ("RELOAD", 2..=5, disk),
+    ("RELOAD", 2..=usize::MAX, reload::reload),
     ("LOADAOF", 2..=2, disk),
     ("RESTART", 2..=3, disk),
     ("CRASH-AND-RECOVER", 2..=3, disk),
@@ -298,6 +298,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Give elements of lists from so many bytes on a node of their own; 0 as configured.",
         "SDSLEN <key>",
         "    Show lengths and allocations of a key and its string.",
+        "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+        "    Save the data and load them again, without one of the steps if told so; MERGE replaces keys that are there.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Turn the removal of expired keys that nobody asks for off or on.",
         "SLEEP <seconds>",

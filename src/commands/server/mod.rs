@@ -11,6 +11,7 @@ mod logs;
 mod lolwut;
 mod memory;
 mod node;
+pub mod save;
 
 use super::Command;
 pub use debug::permit as permit_debug;
@@ -34,6 +35,8 @@ pub static COMMANDS: &[&Command] = &[
     &flush::FLUSHDB,
     &flush::SWAPDB,
     &node::TIME,
+    &save::SAVE,
+    &save::BGSAVE,
     &node::LASTSAVE,
     &node::SHUTDOWN,
     &node::ROLE,

@@ -105,8 +105,7 @@ fn shutdown(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if cx.nested {
         return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
     }
-    if o.save && !o.force {
-        tracing::warn!("SHUTDOWN SAVE is refused: saving to disk is not there yet. SHUTDOWN NOSAVE ends without it.");
+    if o.save && super::save::to_disk(cx).is_err() && !o.force {
         return Err(CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     tracing::warn!("User requested shutdown...");

@@ -5,7 +5,7 @@ use crate::config::row::{Standing, topic};
 use crate::config::special::Save;
 use crate::config::types::{AppendFsync, RdbVersionCheck, SavePoint};
 
-const DISK: &str = "saving to disk is not there yet";
+const DISK: &str = "saving to disk by itself is not there yet; SAVE is";
 
 topic! {
     /// Snapshots and the append-only file.
@@ -14,13 +14,13 @@ topic! {
     /// Take a snapshot after so many seconds with at least so many changes; may repeat, "" takes all away.
     "save" => save: Vec<SavePoint> = Vec::new(), Save, Runtime, Open, Standing::Missing(DISK);
     /// Name of the snapshot file in `dir`.
-    "dbfilename" => dbfilename: String = "dump.rdb".into(), FileName { name: "dbfilename", noun: "filename" }, Runtime, Protected, Standing::Later(DISK);
+    "dbfilename" => dbfilename: String = "dump.rdb".into(), FileName { name: "dbfilename", noun: "filename" }, Runtime, Protected, Standing::Works;
     /// Compress strings in snapshots.
-    "rdbcompression" => rdbcompression: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    "rdbcompression" => rdbcompression: bool = true, YesNo, Runtime, Open, Standing::Later("strings are written as they are; compressed ones are read");
     /// Put a checksum at the end of snapshots.
-    "rdbchecksum" => rdbchecksum: bool = true, YesNo, Start, Open, Standing::Later(DISK);
+    "rdbchecksum" => rdbchecksum: bool = true, YesNo, Start, Open, Standing::Works;
     /// Whether a snapshot of an unknown version is tried.
-    "rdb-version-check" => rdb_version_check: RdbVersionCheck = RdbVersionCheck::Strict, OneOf, Runtime, Open, Standing::Later(DISK);
+    "rdb-version-check" => rdb_version_check: RdbVersionCheck = RdbVersionCheck::Strict, OneOf, Runtime, Open, Standing::Works;
     /// Force snapshots to disk in steps while they are written.
     "rdb-save-incremental-fsync" => rdb_save_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
     /// Delete snapshots that were only made for replication.

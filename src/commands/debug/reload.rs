@@ -1,0 +1,59 @@
+//! DEBUG RELOAD: the data go to disk and come back.
+
+use crate::commands::arguments::is;
+use crate::commands::server::save;
+use crate::commands::{CommandError, NodeContext, Outcome};
+use crate::keyspace::Plan;
+use crate::persist::snapshot;
+use std::sync::atomic::Ordering;
+
+/// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE].
+///
+/// # Errors
+/// What could not be saved or loaded; the log says why.
+pub fn reload(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let (mut save, mut flush, mut merge) = (true, true, false);
+    for word in cx.args.from(2).iter() {
+        match word {
+            w if is(w, "NOSAVE") => save = false,
+            w if is(w, "NOFLUSH") => flush = false,
+            w if is(w, "MERGE") => merge = true,
+            _ => {
+                return Err(CommandError::fixed(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    let whole = cx.space.is_whole();
+    if !whole {
+        cx.space.lock(&Plan::All);
+    }
+    let outcome = run(cx, save, flush, merge);
+    if !whole {
+        cx.space.unlock();
+    }
+    outcome
+}
+
+fn run(cx: &mut NodeContext<'_, '_>, save: bool, flush: bool, merge: bool) -> Outcome {
+    if save {
+        save::to_disk(cx).map_err(|_| CommandError::fixed("ERR"))?;
+    }
+    if flush {
+        let (_, mut flushed) = cx.space.flush(None);
+        while flushed.drop_slice() {}
+    }
+    let why = match snapshot::load(cx.space, cx.config, merge) {
+        Ok(Some(loaded)) => {
+            tracing::info!("DB reloaded by DEBUG RELOAD: {} keys", loaded.keys);
+            cx.node.dirty.store(0, Ordering::Relaxed);
+            cx.reply.ok();
+            return Ok(());
+        }
+        Ok(None) => "it is not there".to_string(),
+        Err(e) => e.to_string(),
+    };
+    tracing::warn!("DEBUG RELOAD could not load {}: {why}", cx.config.persistence.dbfilename);
+    Err(CommandError::fixed("ERR Error trying to load the RDB dump, check server logs."))
+}
