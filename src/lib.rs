@@ -62,6 +62,7 @@ pub mod client;
 pub mod fips;
 // [6]
 pub mod observe;
+pub mod pubsub;
 // [7]
 pub mod replication;
 // [9]

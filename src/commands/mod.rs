@@ -18,6 +18,7 @@ pub mod hash;
 pub mod list;
 pub mod missing;
 pub mod node;
+pub mod pubsub;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -44,5 +45,6 @@ pub static FAMILIES: &[&[&Command]] = &[
     generic::COMMANDS,
     connection::COMMANDS,
     transactions::COMMANDS,
+    pubsub::COMMANDS,
     server::COMMANDS,
 ];

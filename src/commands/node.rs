@@ -7,6 +7,7 @@ use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{Event, Kind};
+use crate::pubsub::Broker;
 use crate::replication::Replicas;
 use crate::resp::args::Args;
 use parking_lot::Mutex;
@@ -50,6 +51,7 @@ pub struct Node {
     /// DEBUG PAUSE-CRON.
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
+    pub pubsub: Broker,
     pub freer: Freer,
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.
