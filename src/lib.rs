@@ -62,8 +62,8 @@ pub mod client;
 pub mod fips;
 // [6]
 pub mod observe;
-// [6]
 pub mod persist;
+pub mod pubsub;
 // [7]
 pub mod replication;
 // [9]

@@ -1,5 +1,6 @@
 //! Messages to a worker. The sender wakes it; it reads them at the start of its turn.
 
+use super::subscription::{Published, Subscription};
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +17,14 @@ pub enum Message {
     Unblock { client: u64, error: bool },
     /// Bytes between replies: a push, a published message, a monitored command.
     Push { client: u64, reply: std::sync::Arc<Vec<u8>> },
+    /// A message of a channel.
+    Published { to: std::sync::Arc<Subscription>, message: std::sync::Arc<Published> },
     /// Something changed that every worker looks at in its turn (configuration, pause, shutdown).
     Look,
 }
 
-/// A worker's mailbox. Unbounded by itself: every message but `Push` is the answer to something its receiver or its client asked for, and
-/// `Push` counts against the receiver's output limit at once.
+/// A worker's mailbox. Unbounded by itself: every message but `Push` and `Published` is the answer to something its receiver or its client asked for, and
+/// those two count against the receiver's output limit as soon as the worker reads them.
 pub struct Mailbox {
     queue: Mutex<Vec<Message>>,
     waker: mio::Waker,

@@ -8,6 +8,7 @@ mod mailbox;
 mod output;
 mod registry;
 mod state;
+mod subscription;
 mod transaction;
 mod waitlist;
 
@@ -16,5 +17,6 @@ pub use mailbox::{Mailbox, Message};
 pub use output::Output;
 pub use registry::{Registry, Shared, SharedText};
 pub use state::{Client, ReplyMode};
+pub use subscription::{Published, Subscription, SubscriptionKind, Subscriptions};
 pub use transaction::{Queued, Transaction};
 pub use waitlist::{WaitList, Waiter};

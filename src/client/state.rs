@@ -3,6 +3,7 @@
 use super::blocked::Blocked;
 use super::output::Output;
 use super::registry::Shared;
+use super::subscription::Subscriptions;
 use super::transaction::Transaction;
 use crate::resp::parser::Partial;
 use crate::resp::reply::Version;
@@ -34,6 +35,7 @@ pub struct Client {
     /// Close at once: the peer is gone or was killed.
     pub dead: bool,
     pub transaction: Transaction,
+    pub subscriptions: Subscriptions,
     pub blocked: Option<Blocked>,
     /// Counts waits, so that late answers find their own.
     pub next_token: u64,
@@ -68,6 +70,7 @@ impl Client {
             closing: false,
             dead: false,
             transaction: Transaction::default(),
+            subscriptions: Subscriptions::default(),
             blocked: None,
             next_token: 0,
             no_touch: false,

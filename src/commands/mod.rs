@@ -19,6 +19,7 @@ pub mod hash;
 pub mod list;
 pub mod missing;
 pub mod node;
+pub mod pubsub;
 pub mod replication;
 pub mod scan;
 pub mod server;
@@ -46,6 +47,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     generic::COMMANDS,
     connection::COMMANDS,
     transactions::COMMANDS,
+    pubsub::COMMANDS,
     server::COMMANDS,
     replication::COMMANDS,
 ];

@@ -8,6 +8,7 @@ use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{Event, Kind};
+use crate::pubsub::Broker;
 use crate::replication::Replicas;
 use crate::resp::args::Args;
 use parking_lot::Mutex;
@@ -51,6 +52,7 @@ pub struct Node {
     /// DEBUG PAUSE-CRON.
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
+    pub pubsub: Broker,
     pub freer: Freer,
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.

@@ -156,6 +156,7 @@ impl NodeBench {
             active_expire: Default::default(),
             cron_paused: Default::default(),
             waiting: WaitList::default(),
+            pubsub: Default::default(),
             freer: Freer::start().expect("a thread"),
             metrics,
             baseline_memory: Default::default(),

@@ -6,6 +6,7 @@ use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, Entry, Node};
 use crate::config::Config;
 use crate::resp::args::Args;
+use crate::resp::reply::Version;
 use crate::spec::CommandFlags;
 use std::sync::atomic::Ordering;
 
@@ -63,6 +64,19 @@ pub(super) enum Pass {
     Wait,
 }
 
+/// In RESP2 messages cannot be told from replies, so a subscriber may run little else.
+#[cold]
+fn listens_only(entry: &Entry) -> Result<(), CommandError> {
+    if super::is_subscription(entry) || matches!(entry.spec().name, "ping" | "quit" | "reset") {
+        return Ok(());
+    }
+    let code = if entry.spec().name == "exec" { "EXECABORT Transaction discarded because of:" } else { "ERR" };
+    Err(CommandError::Bytes(format!(
+        "{code} Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        entry.name
+    ).into_bytes()))
+}
+
 impl Turn<'_> {
     #[inline]
     pub(super) fn admit(
@@ -77,6 +91,9 @@ impl Turn<'_> {
         }
         if !client.authenticated && !entry.is(CommandFlags::NO_AUTH) {
             return Err(CommandError::fixed("NOAUTH Authentication required."));
+        }
+        if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
+            listens_only(entry)?;
         }
         if self.gates.paused_writes && self.is_paused(client, entry) {
             return Ok(Pass::Wait);

@@ -36,11 +36,11 @@ impl Turn<'_> {
         changes.replaced = false;
     }
 
-    /// What needs no lock: big values go.
+    /// What needs no lock: events are published, big values go.
     #[cold]
     pub(super) fn after_unlock(&mut self) {
         let changes = &mut self.space.changes;
-        changes.events.clear();
+        super::events::publish(self.node, &self.config, &mut changes.events);
         changes.ready.clear();
         changes.effects.clear();
         let unlinked = std::mem::take(&mut changes.unlinked);

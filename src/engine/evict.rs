@@ -69,7 +69,7 @@ impl Turn<'_> {
             // Freed here and now: memory that another thread frees later would let more go than is needed.
             self.space.changes.unlinked.clear();
             self.space.changes.ready.clear();
-            self.space.changes.events.clear();
+            super::events::publish(self.node, &self.config, &mut self.space.changes.events);
             if self.node.memory_for_data() <= limit {
                 return true;
             }

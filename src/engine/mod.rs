@@ -9,6 +9,7 @@
 mod admit;
 mod block;
 mod commit;
+mod events;
 mod evict;
 mod transaction;
 pub mod upkeep;
@@ -21,7 +22,7 @@ use crate::client::{Client, ReplyMode};
 use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
 use crate::config::Config;
-use crate::keyspace::{Access, AccessPolicy, EventClass, Key, KeyHash, Plan, Space};
+use crate::keyspace::{Access, AccessPolicy, Key, KeyHash, Plan, Space};
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::resp::args::Args;
@@ -70,7 +71,7 @@ impl<'k> Turn<'k> {
     ) -> Turn<'k> {
         let mut space = node.keyspace.space(access(&config, now_ms));
         space.journaled = node.journal.is_read();
-        space.events_wanted = EventClass::default();
+        space.events_wanted = events::wanted(node, &config);
         let gates = Gates::of(node, &config, now_ms);
         Turn {
             node,
@@ -116,6 +117,7 @@ impl<'k> Turn<'k> {
         self.reply.version = client.version;
         self.space.no_touch = client.no_touch;
         client.commands += 1;
+        let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
         let flow = match entry {
             Ok(entry) => match self.admit(client, entry, args) {
                 Ok(admit::Pass::Run) => self.execute(client, entry, args, hash),
@@ -135,6 +137,13 @@ impl<'k> Turn<'k> {
             }
         };
         if client.reply_mode != ReplyMode::On {
+            // Confirmations of subscriptions are no replies: they come whatever CLIENT REPLY says.
+            if subscription && matches!(self.reply.bytes_since(mark).first(), Some(b'*' | b'>')) {
+                let mut confirmed = self.reply.bytes_since(mark).to_vec();
+                self.swallow(client, mark);
+                self.reply.buf.append(&mut confirmed);
+                return flow;
+            }
             self.swallow(client, mark);
         }
         flow
@@ -312,6 +321,7 @@ impl<'k> Turn<'k> {
         }
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         self.space.journaled = self.node.journal.is_read();
+        self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
     }
 
@@ -356,6 +366,15 @@ impl<'k> Turn<'k> {
         }
         Ok(plan)
     }
+}
+
+/// (P|S)SUBSCRIBE and (P|S)UNSUBSCRIBE.
+fn is_subscription(entry: &Entry) -> bool {
+    // By the row, not by the name the command may have been given instead.
+    matches!(
+        entry.spec().name,
+        "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" | "ssubscribe" | "sunsubscribe"
+    )
 }
 
 /// Calls `f` with each key of a call.

@@ -40,6 +40,7 @@ impl Expiry {
         let begin = clock::monotonic_ns();
         let mut space = node.keyspace.space(super::access(config, now_ms));
         space.journaled = node.journal.is_read();
+        space.events_wanted = super::events::wanted(node, config);
         let databases = node.keyspace.databases();
         let mut whole = true;
         for _ in 0..STRIPES {
@@ -66,7 +67,7 @@ impl Expiry {
                     node.freer.free(Garbage::Records(unlinked));
                 }
                 space.changes.ready.clear();
-                space.changes.events.clear();
+                super::events::publish(node, config, &mut space.changes.events);
                 if !more {
                     break;
                 }

@@ -120,6 +120,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
         waiting: WaitList::default(),
+        pubsub: Default::default(),
         freer: Freer::start().map_err(failed("the freeing thread"))?,
         metrics,
         baseline_memory: AtomicU64::new(0),

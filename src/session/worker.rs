@@ -32,6 +32,8 @@ const HANDSHAKES_PER_TURN: usize = 2;
 const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// Between looks at timeouts, limits and statistics.
 const TICK_MS: u64 = 100;
+/// Published messages up to this size are copied into a subscriber's output: small ones are joined that way.
+const PUBLISHED_COPY_MAX: usize = 1024;
 /// Receive and reply buffers are given back above this size.
 const KEEP_MAX: usize = 1 << 20;
 
@@ -603,6 +605,7 @@ impl Worker {
         let _ = self.poll.registry().deregister(&mut c.stream);
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
         c.client.forget_watched(&self.node.keyspace);
+        self.node.pubsub.forget(&mut c.client);
         self.by_id.remove(&c.client.id);
         self.node.clients.remove(c.client.id);
         self.ready.retain(|r| *r != i);
@@ -612,6 +615,8 @@ impl Worker {
     }
 
     fn read_mailbox(&mut self, now_mono: u64) {
+        // Connections that got messages: each is sent all of them at once.
+        let mut told: Vec<usize> = Vec::new();
         for message in self.mailbox.take() {
             match message {
                 Message::Attach(stream) => self.attach(*stream, now_mono),
@@ -635,6 +640,25 @@ impl Worker {
                         self.drain(i);
                     }
                 }
+                Message::Published { to, message } => {
+                    if to.is_ended() {
+                        continue;
+                    }
+                    let Some(&i) = self.by_id.get(&to.client.id) else { continue };
+                    let Some(c) = self.connections[i].as_mut() else { continue };
+                    if c.client.dead || c.client.closing {
+                        continue;
+                    }
+                    let bytes = message.bytes(c.client.version);
+                    if bytes.len() <= PUBLISHED_COPY_MAX {
+                        c.client.output.push(bytes);
+                    } else {
+                        c.client.output.push_shared(Arc::clone(bytes));
+                    }
+                    if told.last() != Some(&i) {
+                        told.push(i);
+                    }
+                }
                 Message::Look => {
                     for i in std::mem::take(&mut self.paused) {
                         if let Some(c) = self.connections[i].as_mut() {
@@ -644,6 +668,11 @@ impl Worker {
                     }
                 }
             }
+        }
+        told.sort_unstable();
+        told.dedup();
+        for i in told {
+            self.drain(i);
         }
     }
 
@@ -794,10 +823,16 @@ fn refusal(config: &Config, c: &Connection) -> Option<&'static [u8]> {
     )
 }
 
-/// Applies `client-output-buffer-limit` of normal clients.
+/// Applies the `client-output-buffer-limit` of the client's class.
 fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
     let limits = &config.limits.client_output_buffer_limit;
-    let limit = if client.shared.replica.load(Ordering::Relaxed) { &limits.replica } else { &limits.normal };
+    let limit = if client.shared.replica.load(Ordering::Relaxed) {
+        &limits.replica
+    } else if !client.subscriptions.is_empty() {
+        &limits.pubsub
+    } else {
+        &limits.normal
+    };
     let waiting = client.output.len() as u64;
     if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
         return true;

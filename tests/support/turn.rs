@@ -53,6 +53,7 @@ impl Lab {
             cron_paused: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),
             waiting: WaitList::default(),
+            pubsub: Default::default(),
             freer: Freer::start().unwrap(),
             metrics,
             baseline_memory: AtomicU64::new(0),

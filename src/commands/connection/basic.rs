@@ -50,6 +50,13 @@ pub static READONLY: Command = Command::node(READONLY_SPEC, readonly);
 pub static READWRITE: Command = Command::node(READWRITE_SPEC, readwrite);
 
 fn ping(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if cx.args.len() <= 2 && cx.client.version == Version::Resp2 && !cx.client.subscriptions.is_empty() {
+        // Framed like the messages this connection gets, so that its reader needs to know one shape only.
+        cx.reply.array(2);
+        cx.reply.bulk(b"pong");
+        cx.reply.bulk(cx.args.get(1).unwrap_or_default());
+        return Ok(());
+    }
     match cx.args.len() {
         1 => cx.reply.status("PONG"),
         2 => cx.reply.bulk(cx.args.at(1)),
@@ -85,6 +92,7 @@ fn quit(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let client = &mut *cx.client;
     client.end_transaction(&cx.node.keyspace);
+    cx.node.pubsub.forget(client);
     set_database(client, 0);
     client.version = Version::Resp2;
     client.reply_mode = ReplyMode::On;

@@ -5,7 +5,6 @@
 mod cluster;
 mod geo;
 mod hyperloglog;
-mod pubsub;
 mod scripting;
 mod server;
 mod stream;
@@ -13,12 +12,5 @@ mod stream;
 use super::Command;
 
 /// All of them, by what they wait for.
-pub static FAMILIES: &[&[&Command]] = &[
-    cluster::COMMANDS,
-    geo::COMMANDS,
-    hyperloglog::COMMANDS,
-    pubsub::COMMANDS,
-    scripting::COMMANDS,
-    server::COMMANDS,
-    stream::COMMANDS,
-];
+pub static FAMILIES: &[&[&Command]] =
+    &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, scripting::COMMANDS, server::COMMANDS, stream::COMMANDS];

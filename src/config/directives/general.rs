@@ -65,7 +65,7 @@ topic! {
     "shutdown-on-sigterm" => shutdown_on_sigterm: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Works;
     /// Which key space events are published: K key space, E key event, g generic, $ strings, l lists, s sets, h hashes,
     /// z sorted sets, x expired, e evicted, t streams, d modules, m misses, n new keys, A all but m and n.
-    "notify-keyspace-events" => notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default(), Events, Runtime, Open, Standing::Later("publish and subscribe is not there yet");
+    "notify-keyspace-events" => notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default(), Events, Runtime, Open, Standing::Works;
     /// Change the process title.
     "set-proc-title" => set_proc_title: bool = true, YesNo, Start, Open, Standing::Later("the title is left alone yet");
     /// The process title: {title}, {listen-addr}, {server-mode}, {port}, {tls-port}, {unixsocket}, {config-file}.

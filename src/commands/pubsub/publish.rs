@@ -1,0 +1,32 @@
+//! PUBLISH and SPUBLISH.
+
+use crate::commands::{Command, NodeContext, Outcome};
+use crate::spec::{CommandSpec, Group, KeySpec};
+
+const PUBLISH_SPEC: CommandSpec =
+    CommandSpec::new("publish", 3, Group::PubSub, "pubsub loading stale fast may_replicate")
+        .since("2.0.0")
+        .args("channel message")
+        .doc("Sends a message to a channel.", "O(N+M), N: subscribers of the channel, M: patterns subscribed to");
+
+const SPUBLISH_SPEC: CommandSpec =
+    CommandSpec::new("spublish", 3, Group::PubSub, "pubsub loading stale fast may_replicate")
+        .since("7.0.0")
+        .keys(&[KeySpec::index(1, "not_key")])
+        .args("shardchannel message")
+        .doc("Sends a message to a shard channel.", "O(N), N: subscribers of the shard channel");
+
+pub static PUBLISH: Command = Command::node(PUBLISH_SPEC, publish);
+pub static SPUBLISH: Command = Command::node(SPUBLISH_SPEC, spublish);
+
+fn publish(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let n = cx.node.pubsub.publish(&cx.node.clients, cx.args.at(1), cx.args.at(2));
+    cx.reply.integer(n as i64);
+    Ok(())
+}
+
+fn spublish(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let n = cx.node.pubsub.publish_shard(&cx.node.clients, cx.args.at(1), cx.args.at(2));
+    cx.reply.integer(n as i64);
+    Ok(())
+}
