@@ -12,13 +12,13 @@ impl StreamEncoder {
     /// Appends a step.
     pub fn step(&mut self, step: &Step, out: &mut Vec<u8>) {
         let together = step.effects.len() > 1;
-        for (i, effect) in step.effects.iter().enumerate() {
+        if together {
+            command(out, &[b"MULTI"]);
+        }
+        for effect in &step.effects {
             if self.selected != Some(effect.db) {
                 self.selected = Some(effect.db);
                 command(out, &[b"SELECT", effect.db.to_string().as_bytes()]);
-            }
-            if i == 0 && together {
-                command(out, &[b"MULTI"]);
             }
             command(out, &effect.args.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
