@@ -745,7 +745,9 @@ impl Worker {
             s.multi_bytes.store(c.client.transaction.queued_bytes as u64, Ordering::Relaxed);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
-            if late || (timeout > 0 && idle > timeout && c.client.blocked.is_none() && !c.handshaking) {
+            // Who waits for a key or for messages is silent by nature.
+            let waits = c.client.blocked.is_some() || !c.client.subscriptions.is_empty();
+            if late || (timeout > 0 && idle > timeout && !waits && !c.handshaking) {
                 tracing::debug!("Closing idle client addr={}", s.addr);
                 c.client.dead = true;
             }

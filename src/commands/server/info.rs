@@ -2,6 +2,7 @@
 
 use super::flush::sizes;
 use crate::base::clock;
+use crate::client::SubscriptionKind;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::observe::info::{self, Choice, Facts};
 use crate::spec::{CommandSpec, Group};
@@ -31,6 +32,8 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
         metrics: &node.metrics,
         clients: &node.clients,
         waiting: &node.waiting,
+        subscribed: [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::Shard]
+            .map(|kind| node.pubsub.len(kind)),
         freed: &node.freer.counts,
         now_us: clock::wall_us(),
         started_ms: node.started_ms,

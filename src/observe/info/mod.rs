@@ -26,6 +26,8 @@ pub struct Facts<'a> {
     pub metrics: &'a Metrics,
     pub clients: &'a Registry,
     pub waiting: &'a WaitList,
+    /// Channels, patterns and shard channels with subscribers.
+    pub subscribed: [usize; 3],
     pub freed: &'a FreeCounts,
     /// Microseconds since the epoch.
     pub now_us: i64,

@@ -31,10 +31,11 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
                 out("current_eviction_exceeded_time", Unsigned(0));
             }
             Counter::KeyspaceMisses => {
+                let [channels, patterns, shard] = f.subscribed.map(|n| Unsigned(n as u64));
+                out("pubsub_channels", channels);
+                out("pubsub_patterns", patterns);
+                out("pubsubshard_channels", shard);
                 for name in [
-                    "pubsub_channels",
-                    "pubsub_patterns",
-                    "pubsubshard_channels",
                     "latest_fork_usec",
                     "total_forks",
                     "migrate_cached_sockets",
