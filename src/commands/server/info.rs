@@ -1,7 +1,7 @@
 //! INFO, FIPS STATUS and FIPS SELFTEST.
 
 use super::flush::sizes;
-use crate::base::clock;
+use crate::base::{clock, memory};
 use crate::client::SubscriptionKind;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::observe::info::{self, Choice, Facts};
@@ -19,6 +19,7 @@ const INFO_SPEC: CommandSpec = CommandSpec::new("info", -1, Group::Server, "load
 pub static INFO: Command = Command::span(INFO_SPEC, run);
 
 fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let used_memory = memory::used();
     let choice = Choice::of(cx.args.from(1).iter());
     let node = cx.node;
     let databases = if choice.wants("keyspace") { sizes(cx.space) } else { Vec::new() };
@@ -42,6 +43,7 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
         pause: (pause.until_ms, pause.writes_only),
         dirty: node.dirty.load(Relaxed),
         last_save_ms: node.last_save_ms.load(Relaxed),
+        used_memory,
         baseline_memory: node.baseline_memory.load(Relaxed),
         output_memory: node.output_memory.load(Relaxed),
         peak_memory: node.peak_memory.load(Relaxed),

@@ -114,7 +114,12 @@ fn usage(cx: &mut DataContext<'_, '_>) -> Outcome {
 
 fn figures(cx: &NodeContext<'_, '_>) -> Memory {
     let n = cx.node;
-    Memory::of(n.baseline_memory.load(Relaxed), n.output_memory.load(Relaxed), n.peak_memory.load(Relaxed))
+    Memory::of(
+        crate::base::memory::used(),
+        n.baseline_memory.load(Relaxed),
+        n.output_memory.load(Relaxed),
+        n.peak_memory.load(Relaxed),
+    )
 }
 
 /// Bytes of each database's tables without what they hold.

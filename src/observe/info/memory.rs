@@ -21,9 +21,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// As it stands now.
-    pub fn of(baseline: u64, clients: u64, peak: u64) -> Memory {
-        let used = memory::used();
+    /// `used` was read before anything was built for the answer, so that asking does not change what is told.
+    pub fn of(used: u64, baseline: u64, clients: u64, peak: u64) -> Memory {
         let overhead = baseline.saturating_add(clients).min(used);
         let dataset = used - overhead;
         let net = used.saturating_sub(baseline).max(1);
@@ -58,7 +57,7 @@ pub fn system_memory() -> u64 {
 }
 
 pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
-    let m = Memory::of(f.baseline_memory, f.output_memory, f.peak_memory);
+    let m = Memory::of(f.used_memory, f.baseline_memory, f.output_memory, f.peak_memory);
     let a = m.allocator;
     let size = |out: Out<'_>, name: &str, bytes: u64| {
         out(name, Unsigned(bytes));

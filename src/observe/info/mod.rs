@@ -41,6 +41,8 @@ pub struct Facts<'a> {
     pub dirty: u64,
     /// ms since the epoch.
     pub last_save_ms: i64,
+    /// Bytes in use when the question came.
+    pub used_memory: u64,
     /// Bytes in use before the first client came, in clients' output, and at the most.
     pub baseline_memory: u64,
     pub output_memory: u64,
