@@ -3,7 +3,7 @@
 use super::context::{DataFn, NodeFn};
 use super::error::CommandError;
 use crate::resp::args::Args;
-use crate::spec::{CommandFlags, CommandSpec, Group};
+use crate::spec::{CommandFlags, CommandSpec, Group, KeyFlags};
 
 /// Who runs a command.
 #[derive(Clone, Copy)]
@@ -265,7 +265,12 @@ fn add(command: &'static Command, entries: &mut Vec<&'static Entry>) -> &'static
     let id = entries.len() as u16;
     let spec = &command.spec;
     let single_key = match spec.key_triple {
-        (first @ 1..=9, last, _) if first == last && !spec.flags.contains(CommandFlags::MOVABLE_KEYS) => {
+        (first @ 1..=9, last, _)
+            if first == last
+                && !spec.flags.contains(CommandFlags::MOVABLE_KEYS)
+                // A shard channel stands where a key would, but nothing is looked up by it.
+                && !spec.key_specs.iter().all(|k| k.flags.contains(KeyFlags::NOT_KEY)) =>
+        {
             Some(first as u8)
         }
         _ => None,

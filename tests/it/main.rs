@@ -11,4 +11,5 @@ mod gate;
 mod hostile;
 mod limits;
 mod openssl;
+mod pubsub;
 mod signals;
