@@ -163,3 +163,58 @@ const MIGRATE_SPEC: CommandSpec = CommandSpec::new("migrate", -6, Group::Generic
     .doc("Moves keys to another server.", "O(N) to pack and unpack, N: bytes of the values");
 
 pub static MIGRATE: Command = Command::missing(MIGRATE_SPEC, WHY);
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::FAMILIES;
+    use crate::commands::testing::Bench;
+
+    /// `SET k 5`, as Valkey 9.1 dumps it.
+    const FIVE: &[u8] = b"\x00\xc0\x05P\x00\xac\x05\x96\xf7\x1d}\xd4\xa5";
+
+    fn restore(b: &mut Bench, words: &[&[u8]]) -> String {
+        String::from_utf8_lossy(&b.run_words(words)).into_owned()
+    }
+
+    #[test]
+    fn a_dumped_value_comes_back_with_the_instant_its_time_ends() {
+        let mut b = Bench::new(FAMILIES);
+        assert_eq!(restore(&mut b, &[b"restore", b"k", b"500", FIVE]), "+OK\r\n");
+        b.check(&[("GET k", "$1\r\n5\r\n"), ("PTTL k", ":500\r\n")]);
+        assert!(b.effects[0].starts_with("restore k 1000500 ") && b.effects[0].ends_with(" ABSTTL"), "{:?}", b.effects);
+        assert!(b.events.contains(&"restore k".to_string()));
+        assert_eq!(b.run_words(&[b"dump", b"k"]), [b"$13\r\n", FIVE, b"\r\n"].concat());
+        b.check(&[("DUMP none", "$-1\r\n")]);
+    }
+
+    #[test]
+    fn restoring_what_has_ended_deletes_what_is_replaced() {
+        let mut b = Bench::new(FAMILIES);
+        b.run("SET k v");
+        b.effects.clear();
+        assert!(restore(&mut b, &[b"restore", b"k", b"1", FIVE, b"absttl"]).starts_with("-BUSYKEY "));
+        assert_eq!(restore(&mut b, &[b"restore", b"k", b"1", FIVE, b"absttl", b"replace"]), "+OK\r\n");
+        assert_eq!(b.effects, ["UNLINK k"]);
+        b.check(&[("EXISTS k", ":0\r\n")]);
+        assert_eq!(restore(&mut b, &[b"restore", b"n", b"1", FIVE, b"absttl"]), "+OK\r\n");
+        assert_eq!(b.effects.len(), 1, "nothing was there and nothing has changed");
+    }
+
+    #[test]
+    fn errors_come_in_valkeys_order() {
+        let mut b = Bench::new(FAMILIES);
+        b.run("SET k v");
+        for (words, error) in [
+            (&[&b"restore"[..], b"k", b"-1", b"x", b"bogus"][..], "-ERR syntax error\r\n"),
+            (&[b"restore", b"k", b"-1", b"x"], "-BUSYKEY Target key name already exists.\r\n"),
+            (&[b"restore", b"n", b"-1", b"x"], "-ERR Invalid TTL value, must be >= 0\r\n"),
+            (&[b"restore", b"n", b"z", b"x"], "-ERR value is not an integer or out of range\r\n"),
+            (&[b"restore", b"n", b"0", b"x"], "-ERR DUMP payload version or checksum are wrong\r\n"),
+            (&[b"restore", b"n", b"0", b"x", b"freq", b"256"], "-ERR Invalid FREQ value, must be >= 0 and <= 255\r\n"),
+            (&[b"restore", b"n", b"0", b"x", b"idletime", b"-1"], "-ERR Invalid IDLETIME value, must be >= 0\r\n"),
+            (&[b"restore", b"n", b"0", b"x", b"freq", b"1", b"idletime", b"1"], "-ERR syntax error\r\n"),
+        ] {
+            assert_eq!(restore(&mut b, words), error);
+        }
+    }
+}
