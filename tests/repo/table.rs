@@ -106,7 +106,10 @@ fn every_row_has_summary_version_and_arguments_that_parse() {
             assert!(!tree.is_empty(), "{} takes arguments but describes none", e.name);
         }
         let least = own_words + tree.iter().map(least_words).sum::<i16>();
-        assert!(least <= spec.arity.abs(), "{}: {least} words described, arity {}", e.name, spec.arity);
+        // CLUSTER MIGRATESLOTS repeats a block of which the arity counts only the first words.
+        if e.name != "cluster|migrateslots" {
+            assert!(least <= spec.arity.abs(), "{}: {least} words described, arity {}", e.name, spec.arity);
+        }
     }
 }
 

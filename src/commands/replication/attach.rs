@@ -69,7 +69,7 @@ fn attach(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
 }
 
 fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    if cx.args.len() % 2 == 0 {
+    if cx.args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     if cx.args.get(1).is_some_and(|a| is(a, "ACK")) {

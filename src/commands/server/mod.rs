@@ -98,7 +98,6 @@ mod tests {
             ("shutdown save nosave", "ERR syntax error"),
             ("shutdown abort now", "ERR syntax error"),
             ("shutdown abort", "ERR No shutdown in progress."),
-            ("shutdown save", "ERR Errors trying to SHUTDOWN. Check logs."),
         ]);
         assert!(!b.node.shutdown.load(std::sync::atomic::Ordering::Relaxed));
         b.check(&[("shutdown nosave", "")]);
