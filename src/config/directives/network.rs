@@ -31,7 +31,7 @@ topic! {
     /// Path of a unix socket to listen on. It needs `allow-plaintext local` or `yes`.
     "unixsocket" => unixsocket: Option<PathBuf> = None, File, Start, Open, Standing::Works;
     /// Group that owns the unix socket.
-    "unixsocketgroup" => unixsocketgroup: Option<String> = None, TEXT, Start, Open, Standing::Works;
+    "unixsocketgroup" => unixsocketgroup: Option<String> = None, TEXT, Start, Open, Standing::Later("the server does not act on it yet");
     /// Octal mode of the unix socket; 0 leaves it to the umask.
     "unixsocketperm" => unixsocketperm: u32 = 0, Octal, Start, Open, Standing::Works;
     /// Refuse clients from other machines while the default user has no password.
@@ -43,9 +43,9 @@ topic! {
     /// Close a client that was idle for this many seconds; 0 never does.
     "timeout" => timeout_secs: u32 = 0, INT, Runtime, Open, Standing::Works;
     /// Plaintext connections a worker accepts in one turn.
-    "max-new-connections-per-cycle" => max_new_connections_per_cycle: u32 = 10, int(1, 1000), Runtime, Open, Standing::Works;
+    "max-new-connections-per-cycle" => max_new_connections_per_cycle: u32 = 10, int(1, 1000), Runtime, Open, Standing::Later("the server does not act on it yet");
     /// TLS connections a worker accepts in one turn; few, because a handshake costs more than a thousand commands.
-    "max-new-tls-connections-per-cycle" => max_new_tls_connections_per_cycle: u32 = 1, int(1, 1000), Runtime, Open, Standing::Works;
+    "max-new-tls-connections-per-cycle" => max_new_tls_connections_per_cycle: u32 = 1, int(1, 1000), Runtime, Open, Standing::Later("the server does not act on it yet");
     /// Local address of the connections this server opens itself.
     "bind-source-addr" => bind_source_addr: Option<String> = None, TEXT, Runtime, Open, Standing::Later("outgoing links come with replication");
     /// Mark (SO_MARK) on listening sockets, for packet filters; 0 sets none.

@@ -61,7 +61,7 @@ topic! {
     /// Sessions kept for resumption; 0 is no limit.
     "tls-session-cache-size" => session_cache_size: u32 = 20 * 1024, INT, Runtime, Open, Standing::Works;
     /// Seconds a session can be resumed.
-    "tls-session-cache-timeout" => session_cache_timeout_secs: u32 = 300, INT, Runtime, Open, Standing::Works;
+    "tls-session-cache-timeout" => session_cache_timeout_secs: u32 = 300, INT, Runtime, Open, Standing::Later("the server does not act on it yet");
     /// Seconds between looks for changed certificate files; 0 never looks.
     "tls-auto-reload-interval" => auto_reload_interval_secs: u32 = 0, INT, Runtime, Open, Standing::Missing("reloading certificates by itself");
     /// Certificate for connections this server opens.
