@@ -5,7 +5,7 @@ use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
 use crate::value::table::Table;
-use parking_lot::{Mutex, MutexGuard};
+use crate::base::lock::{Mutex, MutexGuard};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
