@@ -13,4 +13,5 @@ pub mod number;
 pub mod process;
 pub mod runtime_hint;
 pub mod size_class;
+pub mod slab;
 pub mod slot;
