@@ -163,7 +163,7 @@ fn a_server_whose_users_are_in_doubt_does_not_start() {
         (&["--user", "a on", "--user", "a off"], "Duplicate user found"),
         (&["--user", "a on +nosuch"], "Error loading ACL rule '+nosuch' for the user named 'a'"),
     ] {
-        let out = crate::support::refused(folder.path(), words);
+        let out = crate::support::server::refused(folder.path(), words);
         let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         assert!(!out.status.success() && said.contains(why), "{words:?}: {said}");
     }
