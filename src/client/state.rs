@@ -6,6 +6,7 @@ use super::registry::Shared;
 use super::subscription::Subscriptions;
 use super::transaction::Transaction;
 use crate::acl::{Acl, User};
+use crate::journal::Cursor;
 use crate::resp::parser::Partial;
 use crate::resp::reply::Version;
 use std::sync::Arc;
@@ -21,11 +22,24 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// Where a client's requests come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Source {
+    /// A connection: every gate counts.
+    #[default]
+    Connection,
+    /// A log that is replayed.
+    Log,
+    /// The primary this server follows.
+    Primary,
+}
+
 /// State of a connection.
 #[derive(Debug)]
 pub struct Client {
     pub id: u64,
     pub shared: Arc<Shared>,
+    pub source: Source,
     pub db: u32,
     pub version: Version,
     /// The user is known. Until then only AUTH, HELLO, QUIT and RESET are heard, and little is promised to it.
@@ -63,6 +77,10 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
+    /// A replica's place in the journal: its worker sends what follows as fast as the socket takes it.
+    pub feed: Option<Cursor>,
+    /// The journal's offset behind this client's last change: what WAIT waits for.
+    pub written: u64,
 }
 
 impl Client {
@@ -75,6 +93,7 @@ impl Client {
         Client {
             id: shared.id,
             shared,
+            source: Source::Connection,
             db: 0,
             version: Version::Resp2,
             authenticated,
@@ -99,6 +118,8 @@ impl Client {
             reply_peak: 0,
             paused: false,
             import_source: false,
+            feed: None,
+            written: 0,
         }
     }
 
@@ -122,6 +143,9 @@ impl Client {
 
     /// Takes over what has changed about its user. One that is gone leaves nothing: its connections are being closed.
     pub fn refresh_user(&mut self, acl: &Acl) {
+        if self.source != Source::Connection {
+            return;
+        }
         self.acl_epoch = acl.epoch();
         match acl.get(self.user.name()).filter(|now| now.serial() == self.user.serial()) {
             Some(now) => {
@@ -133,6 +157,11 @@ impl Client {
                 self.trusted = false;
             }
         }
+    }
+
+    /// A client without a connection, for what comes from a log or a primary.
+    pub fn internal(shared: Arc<Shared>, acl: &Acl, source: Source) -> Client {
+        Client { source, authenticated: true, trusted: true, ..Client::new(shared, acl, 0) }
     }
 
     /// Notes the command for CLIENT LIST.
