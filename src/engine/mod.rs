@@ -339,11 +339,15 @@ impl<'k> Turn<'k> {
         entry: &'static Entry,
         args: Args<'_>,
         mark: crate::resp::reply::Mark,
-        _flow: Flow,
+        flow: Flow,
     ) {
         let now = Tick::now();
         let ns = now.ns_since(self.last_tick);
         self.last_tick = now;
+        if flow == Flow::Blocked {
+            // It has not ended: whoever ends it counts it.
+            return;
+        }
         self.recorder.commands.ran(entry.id as usize, ns, self.failed, self.config.latency.latency_tracking);
         self.failed = false;
         if self.node.metrics.latency.wants(ns / 1_000_000) {

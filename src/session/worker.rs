@@ -711,6 +711,7 @@ impl Worker {
             timeout_reply(&mut reply, b.timeout_reply);
         }
         let token = b.token;
+        self.recorder.commands.ran(b.command as usize, 0, error, false);
         self.answer(client, Some(token), reply, now_mono);
     }
 
