@@ -5,6 +5,8 @@ use super::output::Output;
 use super::registry::Shared;
 use super::subscription::Subscriptions;
 use super::transaction::Transaction;
+use crate::acl::{Acl, User};
+use crate::journal::Cursor;
 use crate::resp::parser::Partial;
 use crate::resp::reply::Version;
 use std::sync::Arc;
@@ -20,15 +22,34 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// Where a client's requests come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Source {
+    /// A connection: every gate counts.
+    #[default]
+    Connection,
+    /// A log that is replayed.
+    Log,
+    /// The primary this server follows.
+    Primary,
+}
+
 /// State of a connection.
 #[derive(Debug)]
 pub struct Client {
     pub id: u64,
     pub shared: Arc<Shared>,
+    pub source: Source,
     pub db: u32,
     pub version: Version,
     /// The user is known. Until then only AUTH, HELLO, QUIT and RESET are heard, and little is promised to it.
     pub authenticated: bool,
+    /// Signed in as a user who may do everything: none of its commands needs a look.
+    pub trusted: bool,
+    /// Who it is: the default user until it has signed in.
+    pub user: Arc<User>,
+    /// The state of the users that `user` belongs to.
+    pub acl_epoch: u64,
     pub reply_mode: ReplyMode,
     /// Close once all output is sent.
     pub closing: bool,
@@ -56,16 +77,29 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
+    /// A replica's place in the journal: its worker sends what follows as fast as the socket takes it.
+    pub feed: Option<Cursor>,
+    /// The journal's offset behind this client's last change: what WAIT waits for.
+    pub written: u64,
 }
 
 impl Client {
-    pub fn new(shared: Arc<Shared>, authenticated: bool, now_mono_ms: u64) -> Client {
+    /// A connection that has said nothing yet: the default user's, signed in if that one asks for no password.
+    pub fn new(shared: Arc<Shared>, acl: &Acl, now_mono_ms: u64) -> Client {
+        // Before the user: a change in between is then looked at once more.
+        let acl_epoch = acl.epoch();
+        let user = acl.default_user();
+        let authenticated = acl.is_open();
         Client {
             id: shared.id,
             shared,
+            source: Source::Connection,
             db: 0,
             version: Version::Resp2,
             authenticated,
+            trusted: authenticated && user.is_full(),
+            user,
+            acl_epoch,
             reply_mode: ReplyMode::On,
             closing: false,
             dead: false,
@@ -84,7 +118,50 @@ impl Client {
             reply_peak: 0,
             paused: false,
             import_source: false,
+            feed: None,
+            written: 0,
         }
+    }
+
+    /// Signs in as a user.
+    pub fn sign_in(&mut self, acl: &Acl, user: Arc<User>) {
+        self.shared.text.lock().user = String::from_utf8_lossy(user.name()).into_owned();
+        self.authenticated = true;
+        self.user = user;
+        // The user may have changed since it was looked up.
+        self.refresh_user(acl);
+    }
+
+    /// Back to a connection that has not signed in.
+    pub fn sign_out(&mut self, acl: &Acl) {
+        self.shared.text.lock().user = "default".into();
+        self.acl_epoch = acl.epoch();
+        self.user = acl.default_user();
+        self.authenticated = acl.is_open();
+        self.trusted = self.authenticated && self.user.is_full();
+    }
+
+    /// Takes over what has changed about its user. One that is gone leaves nothing: its connections are being closed.
+    pub fn refresh_user(&mut self, acl: &Acl) {
+        if self.source != Source::Connection {
+            return;
+        }
+        self.acl_epoch = acl.epoch();
+        match acl.get(self.user.name()).filter(|now| now.serial() == self.user.serial()) {
+            Some(now) => {
+                self.user = now;
+                self.trusted = self.authenticated && self.user.is_full();
+            }
+            None => {
+                self.authenticated = false;
+                self.trusted = false;
+            }
+        }
+    }
+
+    /// A client without a connection, for what comes from a log or a primary.
+    pub fn internal(shared: Arc<Shared>, acl: &Acl, source: Source) -> Client {
+        Client { source, authenticated: true, trusted: true, ..Client::new(shared, acl, 0) }
     }
 
     /// Notes the command for CLIENT LIST.

@@ -26,6 +26,8 @@ pub struct DataContext<'a, 'k> {
     pub config: &'a Config,
     pub db: u32,
     pub entry: &'static Entry,
+    /// The user may read every key, also those that the arguments do not name.
+    pub reads_any_key: bool,
     /// The hash of the single key, if it was computed ahead.
     pub hash: Option<KeyHash>,
     /// False in EXEC and scripts: a blocking command answers at once.
@@ -105,10 +107,7 @@ impl<'a> NodeContext<'a, '_> {
         self.space.lock(&Plan::One(stripe));
         let r = f(self.space, self.reply);
         // What was deleted on the way (keys past their deadline) goes into the journal before the lock goes.
-        if !self.space.changes.effects.is_empty() {
-            let effects = std::mem::take(&mut self.space.changes.effects);
-            self.node.journal.append(effects);
-        }
+        self.node.journal.append(&mut self.space.changes.effects);
         self.space.unlock();
         r
     }

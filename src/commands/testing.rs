@@ -90,6 +90,7 @@ impl Bench {
             config: &self.config,
             db: self.db,
             entry,
+            reads_any_key: true,
             hash: None,
             may_block: true,
             block: None,
@@ -102,8 +103,8 @@ impl Bench {
         }
         let changes = std::mem::take(&mut space.changes);
         self.events.extend(changes.events.iter().map(|e| format!("{} {}", e.name, String::from_utf8_lossy(&e.key))));
-        let line = |args: &[Vec<u8>]| args.iter().map(|a| String::from_utf8_lossy(a)).collect::<Vec<_>>().join(" ");
-        self.effects.extend(changes.effects.iter().map(|e| line(&e.args)));
+        let line = |args: &Vec<Vec<u8>>| args.iter().map(|a| String::from_utf8_lossy(a)).collect::<Vec<_>>().join(" ");
+        self.effects.extend(changes.effects.words().iter().map(line));
         if changes.dirty > 0 && !changes.replaced {
             self.effects.push(line(&words.iter().map(|w| w.to_vec()).collect::<Vec<_>>()));
         }
@@ -138,13 +139,15 @@ impl NodeBench {
         let commands: &'static CommandTable =
             Box::leak(Box::new(CommandTable::new(families, &[]).expect("no renames")));
         let (metrics, mut recorders) = Metrics::new(commands.len(), 1);
+        let journal = Arc::new(Journal::default());
         let node = Arc::new(Node {
-            keyspace: Keyspace::new(16),
+            keyspace: Keyspace::with_journal(16, Arc::clone(&journal)),
             config: ConfigHandle::with_defaults(),
             commands,
             clients: Arc::new(Registry::default()),
+            acl: Arc::new(crate::acl::Acl::new(commands.catalog())),
             replicas: Arc::default(),
-            journal: Arc::new(Journal::default()),
+            journal,
             started_ms: 0,
             run_id: String::new(),
             replication_id: Default::default(),
@@ -167,7 +170,8 @@ impl NodeBench {
         let shared = Arc::new(Shared::new(1, 0, "127.0.0.1:1000".into(), "127.0.0.1:6379".into(), 9, 0));
         assert!(node.clients.admit(10));
         node.clients.add(Arc::clone(&shared));
-        NodeBench { node, client: Client::new(shared, true, 0), recorder: recorders.remove(0) }
+        let client = Client::new(shared, &node.acl, 0);
+        NodeBench { node, client, recorder: recorders.remove(0) }
     }
 
     /// Another client, as the others see it.

@@ -131,7 +131,6 @@ impl Turn<'_> {
         // From here on the watched keys are ours to change.
         let open = std::mem::take(&mut client.transaction.open);
         debug_assert!(open);
-        let before = self.space.changes.effects.len();
         self.reply.array(queue.len());
         for (q, entry) in queue.iter().zip(entries) {
             self.run_queued(client, entry, q.args.args());
@@ -139,10 +138,7 @@ impl Turn<'_> {
         if !self.space.changes.ready.is_empty() {
             self.serve_waiters();
         }
-        if self.space.journaled && self.space.changes.effects.len() > before {
-            let effects = std::mem::take(&mut self.space.changes.effects);
-            self.node.journal.append(effects);
-        }
+        self.append();
         self.space.unlock();
         self.close(client);
         Ok(())
@@ -164,6 +160,12 @@ impl Turn<'_> {
 
     fn run_queued(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>) {
         let mark = self.reply.mark();
+        if let Err(e) = self.permit_queued(client, entry, args) {
+            self.reply.error(&e.text());
+            self.node.metrics.error(self.recorder, &e.text());
+            self.recorder.commands.rejected(entry.id as usize);
+            return;
+        }
         client.last_command(entry.id);
         match entry.command.handler {
             Handler::Data(f) | Handler::Whole(f) => {

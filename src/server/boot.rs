@@ -3,6 +3,7 @@
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
 use super::tls;
+use crate::acl::{Acl, Policy};
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, hash, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
@@ -102,13 +103,15 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 2);
     let (accept_recorder, cron_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
+    let journal = Arc::new(Journal::default());
     let node = Arc::new(Node {
-        keyspace: Keyspace::new(config.general.databases),
+        keyspace: Keyspace::with_journal(config.general.databases, Arc::clone(&journal)),
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
         clients: Arc::new(Registry::default()),
+        acl: Arc::new(Acl::new(commands.catalog())),
         replicas: Arc::new(Replicas::default()),
-        journal: Arc::new(Journal::default()),
+        journal,
         started_ms: clock::wall_ms(),
         run_id: id()?,
         replication_id: Mutex::new(id()?),
@@ -128,12 +131,10 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         peak_memory: AtomicU64::new(0),
         fips: approved,
     });
+    crate::commands::acl::load_configured(&node.acl, &config)
+        .map_err(|e| BootError(format!("Aborting startup because of {e}")))?;
     load_snapshot(&node, &config)?;
     apply_metrics(&node, &config);
-    let weak = Arc::downgrade(&node);
-    node.replicas
-        .start(Arc::clone(&node.journal), move || weak.upgrade().map(|n| Arc::clone(&n.clients)))
-        .map_err(failed("the replication thread"))?;
 
     let mut parts = Vec::new();
     let mut mailboxes: Vec<Arc<Mailbox>> = Vec::new();
@@ -380,6 +381,17 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
                 apply_metrics(&node, new);
             }
             Ok(())
+        }),
+    );
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &["requirepass"],
+        Box::new(move |_, new| match weak.upgrade() {
+            Some(node) => node
+                .acl
+                .set_default_password(new.security.requirepass.expose(), &Policy::of(new))
+                .map_err(|e| e.to_string()),
+            None => Ok(()),
         }),
     );
     node.config.on_change(

@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
+use crate::acl::Acl;
 use crate::base::clock;
 use crate::client::{Client, Mailbox, Message, Shared, TimeoutReply};
 use crate::commands::Node;
@@ -32,8 +33,12 @@ const HANDSHAKES_PER_TURN: usize = 2;
 const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// Between looks at timeouts, limits and statistics.
 const TICK_MS: u64 = 100;
+/// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
+const FEED_BYTES: usize = 1 << 20;
 /// Published messages up to this size are copied into a subscriber's output: small ones are joined that way.
 const PUBLISHED_COPY_MAX: usize = 1024;
+/// What may wait for a client nobody knows yet: a few error replies.
+const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
 /// Receive and reply buffers are given back above this size.
 const KEEP_MAX: usize = 1 << 20;
 
@@ -272,7 +277,7 @@ impl Worker {
                     if c.handshaking && !p.handshaking {
                         c.handshaking = false;
                         handshake_done(&mut self.recorder, &c.stream);
-                        if let Some(refusal) = refusal(&self.config, c) {
+                        if let Some(refusal) = refusal(&self.config, &self.node.acl, c) {
                             c.client.output.push(refusal);
                             c.client.closing = true;
                         }
@@ -373,6 +378,7 @@ impl Worker {
         let mut blocked = Vec::new();
         for run in &runs {
             let Some(c) = self.connections[run.connection].as_mut() else { continue };
+            turn.meet(&mut c.client);
             let from = turn.reply.buf.len();
             let mut flow = Flow::Next;
             let mut rest = run.parsed;
@@ -533,7 +539,50 @@ impl Worker {
         }
     }
 
+    /// Gives a replica what the journal has for it, as much as its socket takes, and sends it.
+    fn feed(&mut self, i: usize) {
+        loop {
+            let Some(c) = self.connections[i].as_mut() else { return };
+            let Some(cursor) = &mut c.client.feed else { return };
+            if c.client.dead || c.client.closing {
+                return;
+            }
+            let mut ended = false;
+            while c.client.output.len() < FEED_BYTES {
+                match cursor.read() {
+                    Ok(Some(chunk)) => c.client.output.push_journal(chunk.bytes),
+                    Ok(None) => {
+                        ended = true;
+                        break;
+                    }
+                    Err(lost) => {
+                        tracing::warn!(
+                            "Replica {} is disconnected, it has to resynchronise: {lost}",
+                            c.client.shared.addr
+                        );
+                        c.client.dead = true;
+                        break;
+                    }
+                }
+            }
+            let full = c.client.output.len();
+            self.drain_once(i);
+            let Some(c) = self.connections[i].as_ref() else { return };
+            // What the socket does not take now it will ask for by becoming writable.
+            if ended || c.client.output.len() == full || !c.client.output.is_empty() {
+                return;
+            }
+        }
+    }
+
     fn drain(&mut self, i: usize) {
+        self.drain_once(i);
+        if self.connections[i].as_ref().is_some_and(|c| c.client.feed.is_some() && c.client.output.is_empty()) {
+            self.feed(i);
+        }
+    }
+
+    fn drain_once(&mut self, i: usize) {
         let Some(c) = self.connections[i].as_mut() else { return };
         match c.drain(&mut self.scratch) {
             Ok(n) => {
@@ -574,11 +623,10 @@ impl Worker {
         shared.unix.store(matches!(stream, Stream::Unix(_)), Ordering::Relaxed);
         let shared = Arc::new(shared);
         self.node.clients.add(Arc::clone(&shared));
-        let authenticated = self.config.security.requirepass.is_empty();
         let handshaking = stream.is_handshaking();
         let mut c = Box::new(Connection {
             stream,
-            client: Client::new(shared, authenticated, now_mono),
+            client: Client::new(shared, &self.node.acl, now_mono),
             accepted_ms: now_mono,
             listed: false,
             more: true,
@@ -586,7 +634,7 @@ impl Worker {
             eof: false,
         });
         self.recorder.counters.add(Counter::ConnectionsReceived, 1);
-        if !handshaking && let Some(text) = refusal(&self.config, &c) {
+        if !handshaking && let Some(text) = refusal(&self.config, &self.node.acl, &c) {
             c.client.output.push(text);
             c.client.closing = true;
         }
@@ -605,6 +653,9 @@ impl Worker {
         let _ = self.poll.registry().deregister(&mut c.stream);
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
         c.client.forget_watched(&self.node.keyspace);
+        if c.client.feed.take().is_some() {
+            self.node.replicas.remove(c.client.id);
+        }
         self.node.pubsub.forget(&mut c.client);
         self.by_id.remove(&c.client.id);
         self.node.clients.remove(c.client.id);
@@ -638,6 +689,11 @@ impl Worker {
                     if let Some(c) = self.connections[i].as_mut() {
                         c.client.output.push_shared(reply);
                         self.drain(i);
+                    }
+                }
+                Message::Feed { client } => {
+                    if let Some(&i) = self.by_id.get(&client) {
+                        self.feed(i);
                     }
                 }
                 Message::Published { to, message } => {
@@ -710,8 +766,8 @@ impl Worker {
         } else {
             timeout_reply(&mut reply, b.timeout_reply);
         }
+        self.recorder.commands.ran(usize::from(b.command), 0, error, false);
         let token = b.token;
-        self.recorder.commands.ran(b.command as usize, 0, error, false);
         self.answer(client, Some(token), reply, now_mono);
     }
 
@@ -752,7 +808,7 @@ impl Worker {
                 tracing::debug!("Closing idle client addr={}", s.addr);
                 c.client.dead = true;
             }
-            if c.client.dead || c.client.closing || waiting > 0 {
+            if c.client.dead || c.client.closing || waiting > 0 || c.client.feed.is_some() {
                 self.finish(i);
             }
         }
@@ -807,8 +863,8 @@ fn handshake_done(recorder: &mut Recorder, stream: &Stream) {
 }
 
 /// What a connection that may not stay is told.
-fn refusal(config: &Config, c: &Connection) -> Option<&'static [u8]> {
-    let open = config.network.protected_mode && config.security.requirepass.is_empty();
+fn refusal(config: &Config, acl: &Acl, c: &Connection) -> Option<&'static [u8]> {
+    let open = config.network.protected_mode && acl.is_open();
     if !open || matches!(c.stream, Stream::Unix(_)) {
         return None;
     }
@@ -836,7 +892,10 @@ fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> boo
     } else {
         &limits.normal
     };
-    let waiting = client.output.len() as u64;
+    let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
+    if !client.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX {
+        return true;
+    }
     if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
         return true;
     }

@@ -35,15 +35,17 @@ impl Lab {
         config.latency.commandlog_execution_slower_than_us = -1;
         let commands: &'static CommandTable = Box::leak(Box::new(CommandTable::new(FAMILIES, &[]).unwrap()));
         let (metrics, mut recorders) = Metrics::new(commands.len(), 1);
+        let journal = Arc::new(Journal::default());
         let node = Arc::new(Node {
-            keyspace: Keyspace::new(16),
+            keyspace: Keyspace::with_journal(16, Arc::clone(&journal)),
             config: ConfigHandle::new(Loaded { config: config.clone(), file: None, notices: Vec::new() }),
             commands,
             clients: Default::default(),
-            journal: Arc::new(Journal::default()),
+            journal,
             started_ms: clock::wall_ms(),
             run_id: Default::default(),
             replication_id: Default::default(),
+            acl: Arc::new(holdfast::acl::Acl::new(commands.catalog())),
             replicas: Default::default(),
             pause: Default::default(),
             paused: AtomicBool::new(false),
@@ -62,9 +64,10 @@ impl Lab {
             fips: Booting::new().validate(None, None).unwrap_or_else(|e| panic!("{e}")),
         });
         let shared = Arc::new(Shared::new(1, 0, String::new(), String::new(), -1, clock::wall_ms()));
+        let client = Client::new(shared, &node.acl, 0);
         Lab {
             config: node.config.current(),
-            client: Client::new(shared, true, 0),
+            client,
             evictor: Evictor::new(1),
             recorder: recorders.pop().unwrap(),
             reply: Reply::default(),

@@ -54,7 +54,7 @@ fn xadd(cx: &mut DataContext<'_, '_>) -> Outcome {
     let trimming = words.finish(cx.config)?;
     let id_at = at;
     let pairs = cx.args.from(id_at + 1);
-    if pairs.is_empty() || pairs.len() % 2 != 0 {
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(CommandError::wrong_arity(cx.command_name()));
     }
     if matches!(wanted, Wanted::Given(StreamId::MIN)) {

@@ -288,7 +288,7 @@ impl<'a> Call<'a> {
                 call.count = usize::try_from(integer(words.value()?)?).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
             } else if words.left() > 1 && words.take("STREAMS") {
                 let left = words.left();
-                if left % 2 != 0 {
+                if !left.is_multiple_of(2) {
                     let special = if of_group { '>' } else { '$' };
                     return Err(CommandError::err(format_args!(
                         "Unbalanced '{}' list of streams: for each stream key an ID or '{special}' must be specified.",
