@@ -65,7 +65,6 @@ impl RawLock {
 // SAFETY: only one caller at a time sees `take` succeed: the exchange is atomic, and only the holder stores `false`. Acquire and release
 // order what was done under the lock.
 unsafe impl RawMutex for RawLock {
-    #[expect(clippy::declare_interior_mutable_const, reason = "lock_api asks for it; each use makes a lock of its own")]
     const INIT: RawLock = RawLock(AtomicBool::new(false));
     type GuardMarker = GuardNoSend;
 
