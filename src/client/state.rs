@@ -4,6 +4,7 @@ use super::blocked::Blocked;
 use super::output::Output;
 use super::registry::Shared;
 use super::subscription::Subscriptions;
+use super::tracking::ClientTracking;
 use super::transaction::Transaction;
 use crate::resp::parser::Partial;
 use crate::resp::reply::Version;
@@ -56,6 +57,10 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
+    /// MONITOR has been said: it is sent what others run, and runs nothing on keys.
+    pub monitor: bool,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<ClientTracking>>,
 }
 
 impl Client {
@@ -84,6 +89,8 @@ impl Client {
             reply_peak: 0,
             paused: false,
             import_source: false,
+            monitor: false,
+            tracking: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The node: handles of everything there is one of. It has no logic; data handlers never see it.
 
 use super::table::{CommandTable, Entry};
-use crate::client::{Client, Registry, WaitList};
+use crate::client::{Client, Monitors, Registry, Tracking, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
@@ -53,6 +53,8 @@ pub struct Node {
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
     pub pubsub: Broker,
+    pub tracking: Tracking,
+    pub monitors: Monitors,
     pub freer: Freer,
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.

@@ -139,6 +139,9 @@ impl Turn<'_> {
             self.gather(db, args);
             return;
         };
+        if self.node.keyspace.is_tracked() && self.node.tracking.notes_reads_of(waiter.client.id) {
+            self.note_reads_as(waiter.client.id, db, entry, args);
+        }
         self.gather(db, args);
         if let Err(e) = &outcome {
             reply.clear();

@@ -43,6 +43,8 @@ impl Turn<'_> {
         super::events::publish(self.node, &self.config, &mut changes.events);
         changes.ready.clear();
         changes.effects.clear();
+        self.invalidate();
+        let changes = &mut self.space.changes;
         let unlinked = std::mem::take(&mut changes.unlinked);
         if !unlinked.is_empty() {
             self.node.freer.free(Garbage::Records(unlinked));

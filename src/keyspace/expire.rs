@@ -66,7 +66,7 @@ impl Space<'_> {
                 args.append(&mut due);
                 self.changes.effects.push(Effect { db, args });
             }
-            self.mark(key);
+            self.mark_by_server(key);
             self.event(EventClass::HASH, "hexpired", key);
             if emptied {
                 self.delete(key);

@@ -53,6 +53,15 @@ pub struct Change {
     pub event: &'static str,
 }
 
+/// What clients that track keys are to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidated {
+    /// The key has changed; by the server itself, as when its time had come, or by a command.
+    Key { name: Box<[u8]>, by_server: bool },
+    /// Whole databases have changed.
+    All,
+}
+
 /// What a command did, gathered under the locks.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -65,6 +74,8 @@ pub struct Changes {
     pub replaced: bool,
     /// Two databases have changed places: commands that wait in either look again.
     pub swapped: Option<[u32; 2]>,
+    /// Keys that changed while some client tracks keys.
+    pub invalidated: Vec<Invalidated>,
     /// Keys that changed and that somebody waits for.
     pub ready: Vec<(u32, Vec<u8>)>,
     /// Big values that were unlinked; they are freed without a lock.
@@ -85,6 +96,7 @@ impl Changes {
         self.effects.is_empty()
             && self.events.is_empty()
             && self.ready.is_empty()
+            && self.invalidated.is_empty()
             && self.unlinked.is_empty()
             && self.flushed.is_none()
     }
@@ -277,7 +289,7 @@ impl<'k> Space<'k> {
         if self.journaled {
             self.changes.effects.push(Effect { db: key.db, args: vec![b"UNLINK".to_vec(), key.name.to_vec()] });
         }
-        self.mark(key);
+        self.mark_by_server(key);
         self.event(class, event, key);
     }
 
@@ -401,6 +413,16 @@ impl<'k> Space<'k> {
     /// Marks watchers and waiters of a key without counting a change.
     #[inline]
     pub fn mark(&mut self, key: Key<'_>) {
+        self.mark_for(key, false);
+    }
+
+    /// The same for what the server did by itself.
+    pub(super) fn mark_by_server(&mut self, key: Key<'_>) {
+        self.mark_for(key, true);
+    }
+
+    #[inline]
+    fn mark_for(&mut self, key: Key<'_>, by_server: bool) {
         let stripe = self.held.stripe(key.hash.stripe);
         if !stripe.watchers.is_empty() {
             let there = stripe.database(key.db).table.get_at(key.hash.path, key.name).is_some();
@@ -408,6 +430,9 @@ impl<'k> Space<'k> {
         }
         if self.keyspace.may_be_waited_for(key.hash) {
             self.changes.ready.push((key.db, key.name.to_vec()));
+        }
+        if self.keyspace.is_tracked() {
+            self.changes.invalidated.push(Invalidated::Key { name: key.name.into(), by_server });
         }
     }
 
@@ -473,6 +498,9 @@ impl<'k> Space<'k> {
         assert!(self.is_whole(), "FLUSHALL and FLUSHDB plan for every stripe");
         let (mut keys, mut tables) = (0, Vec::new());
         let now = self.now_ms();
+        if self.keyspace.is_tracked() {
+            self.changes.invalidated.push(Invalidated::All);
+        }
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {

@@ -133,7 +133,7 @@ impl Worker {
     }
 
     fn wait(&self) -> Duration {
-        if !self.ready.is_empty() || !self.handshakes.is_empty() {
+        if !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
             return Duration::ZERO;
         }
         let now = clock::monotonic_ms();
@@ -174,6 +174,14 @@ impl Worker {
         if now_mono >= self.next_tick_ms {
             self.next_tick_ms = now_mono + TICK_MS;
             self.tick(now_mono);
+            if self.id == 0 && self.config.memory.maxmemory != 0 {
+                // The limit may have come down, or what is not data gone up, without any command.
+                self.evict_keys();
+            }
+        }
+        self.evict_clients();
+        if self.evictor.pending {
+            self.evict_keys();
         }
         self.recorder.counters.add(Counter::EventloopCycles, 1);
         // Whole microseconds are told; what is left over is kept for the next turn.
@@ -528,6 +536,7 @@ impl Worker {
             self.recorder.counters.add(Counter::OutputBufferLimitDisconnections, 1);
             return self.close(i);
         }
+        c.client.tell_memory(&self.node.clients);
         if c.more && !c.listed && c.client.blocked.is_none() && !c.client.paused && !c.client.closing {
             self.list(i);
         }
@@ -606,6 +615,8 @@ impl Worker {
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
         c.client.forget_watched(&self.node.keyspace);
         self.node.pubsub.forget(&mut c.client);
+        self.node.monitors.remove(&c.client.shared);
+        self.node.tracking.stop(&self.node.keyspace, &c.client.shared, &mut c.client.tracking);
         self.by_id.remove(&c.client.id);
         self.node.clients.remove(c.client.id);
         self.ready.retain(|r| *r != i);
@@ -635,9 +646,17 @@ impl Worker {
                 Message::Unblock { client, error } => self.unblock(client, error, now_mono),
                 Message::Push { client, reply } => {
                     let Some(&i) = self.by_id.get(&client) else { continue };
-                    if let Some(c) = self.connections[i].as_mut() {
+                    let Some(c) = self.connections[i].as_mut() else { continue };
+                    if c.client.dead || c.client.closing {
+                        continue;
+                    }
+                    if reply.len() <= PUBLISHED_COPY_MAX {
+                        c.client.output.push(&reply);
+                    } else {
                         c.client.output.push_shared(reply);
-                        self.drain(i);
+                    }
+                    if told.last() != Some(&i) {
+                        told.push(i);
                     }
                 }
                 Message::Published { to, message } => {
@@ -657,6 +676,19 @@ impl Worker {
                     }
                     if told.last() != Some(&i) {
                         told.push(i);
+                    }
+                }
+                Message::Notice { client, notice } => {
+                    let Some(&i) = self.by_id.get(&client) else { continue };
+                    let Some(c) = self.connections[i].as_mut() else { continue };
+                    if c.client.dead || c.client.closing {
+                        continue;
+                    }
+                    if let Some(bytes) = notice.bytes(c.client.version, !c.client.subscriptions.is_empty()) {
+                        c.client.output.push(&bytes);
+                        if told.last() != Some(&i) {
+                            told.push(i);
+                        }
                     }
                 }
                 Message::Look => {
@@ -729,6 +761,38 @@ impl Worker {
         }
     }
 
+    /// Goes on with an eviction for a command's share of the time.
+    fn evict_keys(&mut self) {
+        let node = Arc::clone(&self.node);
+        let mut turn = Turn::begin(
+            &node,
+            Arc::clone(&self.config),
+            self.config_version,
+            clock::wall_ms(),
+            std::mem::take(&mut self.reply),
+            &mut self.evictor,
+            &mut self.recorder,
+        );
+        turn.evict();
+        self.reply = turn.end();
+        self.reply.clear();
+    }
+
+    /// Closes the largest clients if all together hold too much.
+    #[inline]
+    fn evict_clients(&mut self) {
+        let m = &self.config.memory;
+        let limit = m.maxmemory_clients.bytes(m.maxmemory);
+        if limit == 0 || self.node.clients.memory_bytes() <= limit {
+            return;
+        }
+        for c in self.node.clients.evict(limit) {
+            let bytes = c.memory.load(Ordering::Relaxed);
+            tracing::info!("Evicting client: {bytes} bytes, of all clients' limit of {limit} (addr={})", c.addr);
+            self.recorder.counters.add(Counter::EvictedClients, 1);
+        }
+    }
+
     /// Timeouts, limits, statistics.
     fn tick(&mut self, now_mono: u64) {
         let timeout = u64::from(self.config.network.timeout_secs) * 1000;
@@ -738,11 +802,7 @@ impl Worker {
             let s = &c.client.shared;
             let waiting = c.client.output.len() as u64;
             output += waiting;
-            s.output_bytes.store(waiting, Ordering::Relaxed);
-            s.output_chunks.store(c.client.output.chunks() as u64, Ordering::Relaxed);
-            s.query_bytes.store(c.client.query.len() as u64, Ordering::Relaxed);
-            s.query_capacity.store(c.client.query.capacity() as u64, Ordering::Relaxed);
-            s.multi_bytes.store(c.client.transaction.queued_bytes as u64, Ordering::Relaxed);
+            c.client.tell_memory(&self.node.clients);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
             // Who waits for a key or for messages is silent by nature.
@@ -828,9 +888,10 @@ fn refusal(config: &Config, c: &Connection) -> Option<&'static [u8]> {
 /// Applies the `client-output-buffer-limit` of the client's class.
 fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
     let limits = &config.limits.client_output_buffer_limit;
+    let unbounded = limits.normal.hard_bytes == 0 && limits.normal.soft_bytes == 0;
     let limit = if client.shared.replica.load(Ordering::Relaxed) {
         &limits.replica
-    } else if !client.subscriptions.is_empty() {
+    } else if !client.subscriptions.is_empty() || (client.monitor && unbounded) {
         &limits.pubsub
     } else {
         &limits.normal
