@@ -30,13 +30,14 @@ impl Client {
     pub fn tell_memory(&self, registry: &Registry) {
         let now = self.memory_bytes();
         if now != self.shared.memory.load(Relaxed) {
-            self.tell_memory_now(registry, now);
+            self.tell_figures(registry);
         }
     }
 
+    /// Tells all figures of this client's buffers.
     #[cold]
-    fn tell_memory_now(&self, registry: &Registry, now: u64) {
-        let s = &self.shared;
+    pub fn tell_figures(&self, registry: &Registry) {
+        let (s, now) = (&self.shared, self.memory_bytes());
         if !s.replica.load(Relaxed) {
             registry.count_memory(s.memory.swap(now, Relaxed), now);
         }

@@ -251,6 +251,8 @@ impl Tracking {
         trackers.remove(&shared.id);
         if trackers.is_empty() {
             keyspace.set_tracked(false);
+            // Changes are not told any more, so what is noted grows stale.
+            self.forget_all();
         }
     }
 
@@ -267,10 +269,12 @@ impl Tracking {
             list.insert(at, client);
             self.items.fetch_add(1, Ordering::Relaxed);
             if list.len() >= READERS_MIN && list.len().is_power_of_two() {
-                let before = list.len();
-                let trackers = self.trackers.read();
-                list.retain(|id| trackers.contains_key(id));
-                self.items.fetch_sub(before - list.len(), Ordering::Relaxed);
+                // Never waited for under a shard's lock: whoever ends tracking takes the two the other way round.
+                if let Some(trackers) = self.trackers.try_read() {
+                    let before = list.len();
+                    list.retain(|id| trackers.contains_key(id));
+                    self.items.fetch_sub(before - list.len(), Ordering::Relaxed);
+                }
             }
         }
     }
@@ -280,9 +284,9 @@ impl Tracking {
         self.trackers.read().get(&client).is_some_and(|t| !t.mode.bcast && !t.mode.optin)
     }
 
-    /// Tells everybody who has to know of these changes. `writer` is the client whose command made them; what it is to be told itself
-    /// is returned in `own`. No stripe is locked.
-    pub fn invalidate(&self, clients: &Registry, changes: Vec<Invalidated>, writer: u64, own: &mut Own) {
+    /// Tells those who have read the changed keys. `writer` is the client whose command made the changes; what it is to be told itself is
+    /// returned in `own`. The keys' locks are still held, so that who reads them after this command, even in one transaction, is not told.
+    pub fn invalidate(&self, clients: &Registry, changes: &[Invalidated], writer: u64, own: &mut Own) {
         if changes.iter().any(|c| matches!(c, Invalidated::All)) {
             self.forget_all();
             let trackers: Vec<Arc<Tracker>> = self.trackers.read().values().cloned().collect();
@@ -290,20 +294,11 @@ impl Tracking {
                 self.tell(clients, &t, None, writer, own);
             }
         }
-        // One of the client's own changes and one by the server are two: NOLOOP hides the first alone.
-        let mut seen: HashSet<(&[u8], bool)> = HashSet::new();
-        let mut keys: Vec<(&[u8], bool)> = Vec::new();
-        for c in &changes {
-            if let Invalidated::Key { name, by_server } = c
-                && seen.insert((name, *by_server))
-            {
-                keys.push((name, *by_server));
+        for c in changes {
+            if let Invalidated::Key { name, by_server } = c {
+                self.changed(clients, name, if *by_server { 0 } else { writer }, writer, own);
             }
         }
-        for (name, by_server) in &keys {
-            self.changed(clients, name, if *by_server { 0 } else { writer }, writer, own);
-        }
-        self.broadcast(clients, &keys, writer, own);
     }
 
     /// One key's readers are told. `author` is 0 where the server made the change.
@@ -322,13 +317,19 @@ impl Tracking {
     }
 
     /// Those who named a prefix are told of the changed keys under it, one notice per prefix.
-    fn broadcast(&self, clients: &Registry, changed: &[(&[u8], bool)], writer: u64, own: &mut Own) {
+    pub fn broadcast(&self, clients: &Registry, changes: &[Invalidated], writer: u64, own: &mut Own) {
         let prefixes = self.prefixes.read();
         if prefixes.clients.is_empty() {
             return;
         }
+        // One of the client's own changes and one by the server are two: NOLOOP hides the first alone.
+        let mut seen: HashSet<(&[u8], bool)> = HashSet::new();
         let mut under: BTreeMap<&[u8], Vec<(&[u8], bool)>> = BTreeMap::new();
-        for (name, by_server) in changed {
+        for c in changes {
+            let Invalidated::Key { name, by_server } = c else { continue };
+            if !seen.insert((name, *by_server)) {
+                continue;
+            }
             for len in prefixes.lengths.keys().take_while(|n| **n <= name.len()) {
                 if let Some((prefix, _)) = prefixes.clients.get_key_value(&name[..*len]) {
                     under.entry(&**prefix).or_default().push((name, *by_server));
@@ -495,7 +496,8 @@ mod tests {
     /// Notices for client 1, whose command made the changes, as names of keys.
     fn own(t: &Tracking, changes: Vec<Invalidated>) -> Vec<String> {
         let mut own = Own::new();
-        t.invalidate(&Registry::default(), changes, 1, &mut own);
+        t.invalidate(&Registry::default(), &changes, 1, &mut own);
+        t.broadcast(&Registry::default(), &changes, 1, &mut own);
         own.iter()
             .map(|n| match n {
                 Notice::Changed { keys: None, .. } => "*".to_owned(),

@@ -142,7 +142,6 @@ impl Turn<'_> {
         if self.node.keyspace.is_tracked() && self.node.tracking.notes_reads_of(waiter.client.id) {
             self.note_reads_as(waiter.client.id, db, entry, args);
         }
-        self.gather(db, args);
         if let Err(e) = &outcome {
             reply.clear();
             reply.error(&e.text());
@@ -152,6 +151,8 @@ impl Turn<'_> {
         self.node
             .clients
             .send(&waiter.client, Message::Served { client: waiter.client.id, token: waiter.token, reply });
+        // What it changed is told behind its reply.
+        self.gather(db, args);
     }
 
     /// True if the key of a wait exists in this database; for tests of the list's invariants.

@@ -34,6 +34,9 @@ impl Turn<'_> {
             changes.ready.extend(self.node.waiting.keys_of(databases));
         }
         changes.replaced = false;
+        if changes.invalidated.len() > self.told {
+            self.invalidate();
+        }
     }
 
     /// What needs no lock: events are published, big values go.
@@ -43,7 +46,7 @@ impl Turn<'_> {
         super::events::publish(self.node, &self.config, &mut changes.events);
         changes.ready.clear();
         changes.effects.clear();
-        self.invalidate();
+        self.end_invalidation();
         let changes = &mut self.space.changes;
         let unlinked = std::mem::take(&mut changes.unlinked);
         if !unlinked.is_empty() {

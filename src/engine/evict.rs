@@ -83,7 +83,7 @@ impl Turn<'_> {
             // Freed here and now: memory that another thread frees later would let more go than is needed.
             self.space.changes.unlinked.clear();
             self.space.changes.ready.clear();
-            self.invalidate();
+            self.end_invalidation();
             super::events::publish(self.node, &self.config, &mut self.space.changes.events);
             if self.node.memory_for_data() <= limit {
                 return true;

@@ -62,6 +62,8 @@ pub struct Turn<'k> {
     current: u64,
     /// What that client is to be told of keys it has read, behind its reply.
     notices: Vec<Notice>,
+    /// How many of the step's changed keys their readers have been told of.
+    told: usize,
 }
 
 impl<'k> Turn<'k> {
@@ -93,6 +95,7 @@ impl<'k> Turn<'k> {
             failed: false,
             current: 0,
             notices: Vec::new(),
+            told: 0,
         }
     }
 

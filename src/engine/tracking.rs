@@ -1,6 +1,6 @@
 //! Client-side caching in the way of a command: its reads are noted, its changes told.
 //!
-//! Reads are noted under the locks of their keys; changes are told once no stripe is locked, each to its receiver's worker. What the
+//! Reads are noted, and readers of changed keys told, under the locks of the keys; prefixes are told once the step is done. What the
 //! client whose command runs is to be told itself stands behind its reply, or, for keys that made room for the command, before it.
 
 use super::Turn;
@@ -27,14 +27,25 @@ impl Turn<'_> {
         }
     }
 
-    /// Tells of the changed keys. No lock is held.
+    /// Tells those who have read the keys that changed since it was called last.
     #[cold]
     pub(super) fn invalidate(&mut self) {
-        let changes = std::mem::take(&mut self.space.changes.invalidated);
-        if !changes.is_empty() {
-            let node = self.node;
-            node.tracking.invalidate(&node.clients, changes, self.current, &mut self.notices);
+        let (node, changes) = (self.node, &self.space.changes.invalidated);
+        let fresh = changes.get(self.told..).unwrap_or_default();
+        node.tracking.invalidate(&node.clients, fresh, self.current, &mut self.notices);
+        self.told = changes.len();
+    }
+
+    /// Tells of all changes of the step, those who have read the keys and those who follow a prefix: a transaction's in one.
+    #[cold]
+    pub(super) fn end_invalidation(&mut self) {
+        if self.space.changes.invalidated.is_empty() {
+            return;
         }
+        self.invalidate();
+        let (node, changes) = (self.node, std::mem::take(&mut self.space.changes.invalidated));
+        node.tracking.broadcast(&node.clients, &changes, self.current, &mut self.notices);
+        self.told = 0;
     }
 
     /// Drops what the table has no room for.
@@ -78,6 +89,8 @@ impl Turn<'_> {
 /// Tells of keys that changed without any client's command. No lock is held.
 pub(super) fn invalidate(node: &Node, changes: &mut Vec<Invalidated>) {
     if !changes.is_empty() {
-        node.tracking.invalidate(&node.clients, std::mem::take(changes), 0, &mut Vec::new());
+        let changes = std::mem::take(changes);
+        node.tracking.invalidate(&node.clients, &changes, 0, &mut Vec::new());
+        node.tracking.broadcast(&node.clients, &changes, 0, &mut Vec::new());
     }
 }

@@ -261,7 +261,7 @@ impl Worker {
                 // alone costs nothing.
                 if let Some(wanted) = c.client.partial.wanted() {
                     let room = wanted.saturating_sub(c.client.query.len()).min(c.client.query.len().max(1 << 20));
-                    c.client.query.reserve(room);
+                    c.client.query.reserve_exact(room);
                 }
                 &mut c.client.query
             } else {
@@ -802,7 +802,7 @@ impl Worker {
             let s = &c.client.shared;
             let waiting = c.client.output.len() as u64;
             output += waiting;
-            c.client.tell_memory(&self.node.clients);
+            c.client.tell_figures(&self.node.clients);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
             // Who waits for a key or for messages is silent by nature.

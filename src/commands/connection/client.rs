@@ -261,7 +261,7 @@ fn id(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 /// What the worker tells only now and then is told now for the client that asks.
 fn refresh_own(cx: &mut NodeContext<'_, '_>) {
-    cx.client.tell_memory(&cx.node.clients);
+    cx.client.tell_figures(&cx.node.clients);
     let s = &cx.client.shared;
     s.args_bytes.store(cx.args.bytes() as u64, Ordering::Relaxed);
     s.last_ms.store(cx.space.now_ms(), Ordering::Relaxed);
