@@ -37,6 +37,8 @@ pub struct Shared {
     pub multi: AtomicI64,
     pub watching: AtomicU32,
     pub blocked: AtomicBool,
+    /// Its next command waits for CLIENT PAUSE to end.
+    pub paused: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
     pub unix: AtomicBool,
@@ -95,6 +97,7 @@ impl Shared {
             multi: AtomicI64::new(-1),
             watching: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             unix: AtomicBool::new(false),
@@ -172,6 +175,8 @@ pub struct Registry {
     next_id: AtomicU64,
     count: AtomicU32,
     memory: AtomicU64,
+    /// Clients whose next command waits for CLIENT PAUSE to end.
+    paused: AtomicU32,
     mailboxes: OnceLock<Vec<Arc<Mailbox>>>,
 }
 
@@ -198,6 +203,20 @@ impl Registry {
     /// Gives back a place that was taken for a connection that never became a client.
     pub fn release(&self) {
         self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Clients whose next command waits for CLIENT PAUSE to end.
+    pub fn paused(&self) -> u32 {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a client's next command waits for the end of a pause, or does not any more.
+    pub fn set_paused(&self, client: &Shared, yes: bool) {
+        match (client.paused.swap(yes, Ordering::Relaxed), yes) {
+            (false, true) => self.paused.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.paused.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 
     /// Bytes all clients hold.

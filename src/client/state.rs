@@ -71,17 +71,14 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
-<<<<<<< HEAD
     /// MONITOR has been said: it is sent what others run, and runs nothing on keys.
     pub monitor: bool,
     /// CLIENT TRACKING.
     pub tracking: Option<Box<ClientTracking>>,
-=======
     /// A replica's place in the journal: its worker sends what follows as fast as the socket takes it.
     pub feed: Option<Cursor>,
     /// The journal's offset behind this client's last change: what WAIT waits for.
     pub written: u64,
->>>>>>> main
 }
 
 impl Client {
@@ -111,13 +108,10 @@ impl Client {
             reply_peak: 0,
             paused: false,
             import_source: false,
-<<<<<<< HEAD
             monitor: false,
             tracking: None,
-=======
             feed: None,
             written: 0,
->>>>>>> main
         }
     }
 

@@ -310,7 +310,7 @@ impl Tracking {
         let keys = Arc::new(vec![Box::from(name)]);
         for id in readers {
             let tracker = self.trackers.read().get(&id).cloned();
-            if let Some(t) = tracker.filter(|t| !t.mode.bcast && !(t.mode.noloop && id == author)) {
+            if let Some(t) = tracker.filter(|t| !(t.mode.bcast || (t.mode.noloop && id == author))) {
                 self.tell(clients, &t, Some(&keys), writer, own);
             }
         }

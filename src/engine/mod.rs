@@ -12,12 +12,9 @@ mod block;
 mod commit;
 mod events;
 mod evict;
-<<<<<<< HEAD
+mod execute;
 mod monitor;
 mod tracking;
-=======
-mod execute;
->>>>>>> main
 mod transaction;
 pub mod upkeep;
 
@@ -26,11 +23,7 @@ pub use evict::Evictor;
 pub use execute::Executor;
 
 use crate::base::clock::Tick;
-<<<<<<< HEAD
-use crate::client::{Client, Notice, ReplyMode};
-=======
-use crate::client::{Client, Forward, ReplyMode, Source};
->>>>>>> main
+use crate::client::{Client, Forward, Notice, ReplyMode, Source};
 use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
 use crate::config::Config;
@@ -68,14 +61,12 @@ pub struct Turn<'k> {
     pub last_tick: Tick,
     /// The command that runs has answered with an error.
     failed: bool,
-<<<<<<< HEAD
     /// The client whose command runs.
     current: u64,
     /// What that client is to be told of keys it has read, behind its reply.
     notices: Vec<Notice>,
     /// How many of the step's changed keys their readers have been told of.
     told: usize,
-=======
     /// The step of a primary's stream that runs: it goes into the journal as it is.
     forward: Option<Forward<'k>>,
     /// The journal's offset behind the last step of this turn; 0 before the first.
@@ -84,7 +75,6 @@ pub struct Turn<'k> {
     error: Option<Vec<u8>>,
     /// Errors are wanted: there is nobody who reads the reply.
     keeps_error: bool,
->>>>>>> main
 }
 
 impl<'k> Turn<'k> {
@@ -113,16 +103,13 @@ impl<'k> Turn<'k> {
             recorder,
             last_tick: Tick::now(),
             failed: false,
-<<<<<<< HEAD
             current: 0,
             notices: Vec::new(),
             told: 0,
-=======
             forward: None,
             offset: 0,
             error: None,
             keeps_error: false,
->>>>>>> main
         }
     }
 

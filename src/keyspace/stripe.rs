@@ -46,13 +46,10 @@ pub struct Keyspace {
     databases: u32,
     /// How many commands wait for keys of each of these buckets of the hash: while 0, a writer need not look for waiters.
     waiting: Box<[AtomicU32]>,
-<<<<<<< HEAD
     /// Some client tracks keys: changed ones are remembered by name.
     tracked: AtomicBool,
-=======
     /// Asked, under the locks, whether anybody reads what changes.
     journal: Arc<Journal>,
->>>>>>> main
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -166,16 +163,13 @@ impl Keyspace {
             Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), volatile: HashSet::new() }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
-<<<<<<< HEAD
         Keyspace {
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
             databases,
             waiting,
             tracked: AtomicBool::new(false),
+            journal,
         }
-=======
-        Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting, journal }
->>>>>>> main
     }
 
     pub fn databases(&self) -> u32 {

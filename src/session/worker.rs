@@ -6,7 +6,8 @@ use crate::base::clock;
 use crate::client::{Client, Mailbox, Message, Shared, TimeoutReply};
 use crate::commands::Node;
 use crate::config::Config;
-use crate::engine::{Evictor, Flow, Turn};
+use crate::config::types::OutputLimit;
+use crate::engine::{Evictor, Flow, Gates, Turn};
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::net::{Scratch, Stream};
@@ -383,7 +384,9 @@ impl Worker {
         let mut blocked = Vec::new();
         for run in &runs {
             let Some(c) = self.connections[run.connection].as_mut() else { continue };
-            let from = turn.reply.buf.len();
+            let (from, written) = (turn.reply.buf.len(), turn.reply.len());
+            let room = output_room(&self.config, &c.client);
+            turn.reply.stop_at = if room == usize::MAX { 0 } else { written + room };
             let mut flow = Flow::Next;
             let mut rest = run.parsed;
             for n in run.requests.0..run.requests.1 {
@@ -394,6 +397,10 @@ impl Worker {
                 let request = &batch.requests[n];
                 let entry = batch.resolve(request, node.commands);
                 flow = turn.run(&mut c.client, entry, batch.args(request), request.hash);
+                if turn.reply.is_full() {
+                    over_limit(&mut c.client, turn.reply.len() - written, turn.recorder);
+                    break;
+                }
                 if flow == Flow::Paused {
                     // Not run: it is the first thing to look at when the pause ends.
                     rest = if n == run.requests.0 { run.begin } else { batch.requests[n - 1].end };
@@ -415,6 +422,9 @@ impl Worker {
                 blocked.push(run.connection);
             }
             c.client.paused = flow == Flow::Paused;
+            if c.client.paused || c.client.shared.paused.load(Ordering::Relaxed) {
+                self.node.clients.set_paused(&c.client.shared, c.client.paused);
+            }
             sends.push((from, turn.reply.buf.len(), rest, flow));
         }
         self.reply = turn.end();
@@ -451,7 +461,7 @@ impl Worker {
     ) {
         let i = run.connection;
         let Some(c) = self.connections[i].as_mut() else { return };
-        if to > from {
+        if to > from && !c.client.dead {
             match c.send(&mut self.scratch, &self.reply, from, to) {
                 Ok(sent) => {
                     if sent > 0 {
@@ -530,12 +540,7 @@ impl Worker {
             return self.close(i);
         }
         if over_output_limit(&self.config, &mut c.client, clock::monotonic_ms()) {
-            tracing::warn!(
-                "Client addr={} closed for overcoming of output buffer limits: {} bytes waiting.",
-                c.client.shared.addr,
-                c.client.output.len()
-            );
-            self.recorder.counters.add(Counter::OutputBufferLimitDisconnections, 1);
+            over_limit(&mut c.client, 0, &mut self.recorder);
             return self.close(i);
         }
         c.client.tell_memory(&self.node.clients);
@@ -664,6 +669,7 @@ impl Worker {
         }
         self.node.pubsub.forget(&mut c.client);
         self.node.monitors.remove(&c.client.shared);
+        self.node.clients.set_paused(&c.client.shared, false);
         self.node.tracking.stop(&self.node.keyspace, &c.client.shared, &mut c.client.tracking);
         self.by_id.remove(&c.client.id);
         self.node.clients.remove(c.client.id);
@@ -870,7 +876,8 @@ impl Worker {
         }
         let before = std::mem::replace(&mut self.told_output, output);
         self.node.output_memory.fetch_add(output.wrapping_sub(before), Ordering::Relaxed);
-        if !self.paused.is_empty() {
+        // A pause that has been changed or ended rings; here it is only seen that its time is up.
+        if !self.paused.is_empty() && !Gates::of(&self.node, &self.config, clock::wall_ms()).paused_writes {
             for i in std::mem::take(&mut self.paused) {
                 if let Some(c) = self.connections[i].as_mut() {
                     c.client.paused = false;
@@ -938,17 +945,44 @@ fn refusal(config: &Config, c: &Connection) -> Option<&'static [u8]> {
     )
 }
 
-/// Applies the `client-output-buffer-limit` of the client's class.
-fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
+/// Marks a client as gone that is sent more than it may leave unread; `more` bytes of it are not kept yet.
+#[cold]
+fn over_limit(client: &mut Client, more: usize, recorder: &mut Recorder) {
+    tracing::warn!(
+        "Client addr={} closed for overcoming of output buffer limits: {} bytes waiting.",
+        client.shared.addr,
+        client.output.len() + more
+    );
+    recorder.counters.add(Counter::OutputBufferLimitDisconnections, 1);
+    client.dead = true;
+}
+
+/// Bytes a client's replies may take before it is closed: its hard limit counts what is written for it, whether or not the socket would
+/// take it at once.
+#[inline]
+fn output_room(config: &Config, client: &Client) -> usize {
+    match output_limit(config, client).hard_bytes {
+        0 => usize::MAX,
+        hard => usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(client.output.len()),
+    }
+}
+
+/// The `client-output-buffer-limit` of the client's class.
+fn output_limit<'a>(config: &'a Config, client: &Client) -> &'a OutputLimit {
     let limits = &config.limits.client_output_buffer_limit;
     let unbounded = limits.normal.hard_bytes == 0 && limits.normal.soft_bytes == 0;
-    let limit = if client.shared.replica.load(Ordering::Relaxed) {
+    if client.shared.replica.load(Ordering::Relaxed) {
         &limits.replica
     } else if !client.subscriptions.is_empty() || (client.monitor && unbounded) {
         &limits.pubsub
     } else {
         &limits.normal
-    };
+    }
+}
+
+/// Applies the limit of the client's class to what is kept.
+fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
+    let limit = output_limit(config, client);
     let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
     if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
         return true;

@@ -385,6 +385,8 @@ fn pause(cx: &mut NodeContext<'_, '_>) -> Outcome {
     *p = Pause { until_ms: until_ms.max(running), writes_only };
     cx.node.paused.store(true, Ordering::Release);
     drop(p);
+    // Whom an earlier pause holds back, and this one does not, may go on.
+    cx.node.clients.ring_all();
     cx.reply.ok();
     Ok(())
 }

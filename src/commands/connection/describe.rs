@@ -16,7 +16,7 @@ pub fn flags(c: &Shared) -> String {
         (c.monitor.load(Relaxed), 'O'),
         (subscribed, 'P'),
         (c.multi.load(Relaxed) >= 0, 'x'),
-        (c.blocked.load(Relaxed), 'b'),
+        (c.blocked.load(Relaxed) || c.paused.load(Relaxed), 'b'),
         (c.is_tracking(), 't'),
         (c.is_tracking_broken(), 'R'),
         (c.tracks_all(), 'B'),
