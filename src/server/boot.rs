@@ -299,10 +299,8 @@ fn limit_clients(mut config: Config) -> Config {
 }
 
 fn prepare_process(config: &Config) {
-    if config.general.disable_thp
-        && let Err(e) = process::disable_huge_pages()
-    {
-        tracing::warn!("Transparent huge pages cannot be turned off for this process: {e}");
+    if config.general.disable_thp {
+        process::disable_unasked_huge_pages();
     }
 }
 

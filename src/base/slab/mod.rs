@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! slab, 32 KiB at a multiple of 32 KiB:   header (64 bytes) | block | block | ...        all blocks of one class
+//! region, 2 MiB at a multiple of 2 MiB:   slab | slab | ...                              see `region`
 //! ```
 //!
 //! A block's slab is found by clearing its address' low bits. Each thread keeps a few free blocks per class (the magazines of Bonwick
@@ -16,6 +17,8 @@
 //!   in the free list, so a slab is freed only when nobody can know a block of it.
 //! * A slab is on its class' list exactly while it has a free block.
 //! * `used_memory` counts blocks, not slabs.
+
+mod region;
 
 use super::memory;
 use parking_lot::Mutex;
@@ -52,11 +55,6 @@ pub const fn block_bytes(bytes: usize) -> usize {
     if bytes > BLOCK_MAX { super::size_class::size_class(bytes) } else { bytes_of(class_of(bytes)) }
 }
 
-const SLAB_LAYOUT: Layout = match Layout::from_size_align(SLAB_BYTES, SLAB_BYTES) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a power of two"),
-};
-
 #[repr(C)]
 struct Slab {
     next: *mut Slab,
@@ -79,12 +77,14 @@ const fn capacity(class: usize) -> u32 {
 /// The slabs of one class that have room.
 struct Class {
     first: *mut Slab,
+    /// Blocks that are out, in threads' magazines too.
+    out: usize,
 }
 
 // SAFETY: the slabs behind the pointer are touched under the class' lock alone.
 unsafe impl Send for Class {}
 
-static CENTRAL: [Mutex<Class>; CLASSES] = [const { Mutex::new(Class { first: null_mut() }) }; CLASSES];
+static CENTRAL: [Mutex<Class>; CLASSES] = [const { Mutex::new(Class { first: null_mut(), out: 0 }) }; CLASSES];
 
 impl Class {
     /// # Safety
@@ -120,17 +120,15 @@ impl Class {
 
     /// Hands out `out.len()` blocks.
     fn take(&mut self, class: usize, out: &mut [*mut u8]) {
+        self.out += out.len();
         let mut out = out.iter_mut();
         let mut place = out.next();
         while place.is_some() {
             if self.first.is_null() {
-                // SAFETY: the layout is not empty; the header is written before the slab is linked.
+                let Some(slab) = region::take() else { handle_alloc_error(layout(SLAB_BYTES)) };
+                // SAFETY: the memory is a slab's; the header is written before the slab is linked.
                 unsafe {
-                    let slab = alloc(SLAB_LAYOUT).cast::<Slab>();
-                    if slab.is_null() {
-                        handle_alloc_error(SLAB_LAYOUT);
-                    }
-                    memory::count(-(SLAB_BYTES as i64));
+                    let slab = slab.cast::<Slab>().as_ptr();
                     slab.write(Slab {
                         next: null_mut(),
                         previous: null_mut(),
@@ -175,10 +173,11 @@ impl Class {
     /// # Safety
     /// They are of this class, from [`Class::take`], and nobody uses them any more.
     unsafe fn give(&mut self, class: usize, blocks: &[*mut u8]) {
+        self.out -= blocks.len();
         for &block in blocks {
             // SAFETY: a block lies in a live slab at a multiple of the slab's size; the class' lock is held.
             unsafe {
-                let slab = block.map_addr(|a| a & !(SLAB_BYTES - 1)).cast::<Slab>();
+                let slab = std::ptr::with_exposed_provenance_mut::<Slab>(block.addr() & !(SLAB_BYTES - 1));
                 debug_assert_eq!((*slab).class as usize, class);
                 let was_full = (*slab).free.is_null() && (*slab).fresh == capacity(class);
                 block.cast::<*mut u8>().write((*slab).free);
@@ -190,12 +189,33 @@ impl Class {
                 let alone = (*slab).next.is_null() && (*slab).previous.is_null();
                 if (*slab).used == 0 && !alone {
                     self.unlink(slab);
-                    memory::count(SLAB_BYTES as i64);
-                    dealloc(slab.cast(), SLAB_LAYOUT);
+                    region::give(NonNull::new_unchecked(slab).cast());
                 }
             }
         }
     }
+}
+
+/// What this allocator holds, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// In blocks that are out, those in threads' magazines included.
+    pub allocated: u64,
+    /// In slabs that have a block out.
+    pub active: u64,
+    pub mapped: u64,
+}
+
+/// Counts; some hundred locks, each for an instant.
+pub fn figures() -> Figures {
+    let (mapped, active) = region::figures();
+    let allocated = CENTRAL.iter().enumerate().map(|(class, c)| c.lock().out * bytes_of(class)).sum::<usize>();
+    Figures { allocated: allocated as u64, active, mapped }
+}
+
+/// Gives pages that hold no block to the kernel.
+pub fn purge() {
+    region::purge();
 }
 
 /// One thread's free blocks of one class.
