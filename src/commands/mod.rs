@@ -22,6 +22,7 @@ pub mod node;
 pub mod pubsub;
 pub mod replication;
 pub mod scan;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod string;
@@ -48,6 +49,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     connection::COMMANDS,
     transactions::COMMANDS,
     pubsub::COMMANDS,
+    scripting::COMMANDS,
     server::COMMANDS,
     replication::COMMANDS,
 ];

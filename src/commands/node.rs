@@ -11,6 +11,7 @@ use crate::metrics::slowlog::{Event, Kind};
 use crate::pubsub::Broker;
 use crate::replication::Replicas;
 use crate::resp::args::Args;
+use crate::script::Scripts;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -53,6 +54,9 @@ pub struct Node {
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
     pub pubsub: Broker,
+    pub scripts: Scripts,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call commands that are not for them.
+    pub scripts_call_anything: AtomicBool,
     pub freer: Freer,
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.

@@ -157,6 +157,8 @@ impl NodeBench {
             cron_paused: Default::default(),
             waiting: WaitList::default(),
             pubsub: Default::default(),
+            scripts: Default::default(),
+            scripts_call_anything: Default::default(),
             freer: Freer::start().expect("a thread"),
             metrics,
             baseline_memory: Default::default(),

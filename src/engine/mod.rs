@@ -11,6 +11,7 @@ mod block;
 mod commit;
 mod events;
 mod evict;
+mod script;
 mod transaction;
 pub mod upkeep;
 
@@ -222,6 +223,10 @@ impl<'k> Turn<'k> {
             }
             Handler::Transaction(which) => {
                 self.run_transaction(client, which, entry, args, mark);
+                Flow::Next
+            }
+            Handler::Script(which) => {
+                self.run_script(client, which, entry, args, false, mark);
                 Flow::Next
             }
             Handler::Container => {

@@ -106,7 +106,7 @@ impl Turn<'_> {
         let mut db = client.db;
         for (q, entry) in queue.iter().zip(&entries) {
             match entry.command.handler {
-                Handler::Whole(_) | Handler::Span(_) => plan = Plan::All,
+                Handler::Whole(_) | Handler::Span(_) | Handler::Script(_) => plan = Plan::All,
                 _ => {}
             }
             super::for_each_key(db, entry, q.args.args(), |k| {
@@ -172,6 +172,7 @@ impl Turn<'_> {
                 self.gather(client.db, args);
             }
             Handler::Node(f) | Handler::Span(f) => self.run_node(client, entry, f, args, true, mark),
+            Handler::Script(which) => self.run_script(client, which, entry, args, true, mark),
             Handler::Transaction(TransactionCommand::Unwatch) => {
                 // Inside EXEC nothing is watched any more.
                 self.reply.ok();

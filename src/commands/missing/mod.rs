@@ -5,7 +5,6 @@
 mod cluster;
 mod geo;
 mod hyperloglog;
-mod scripting;
 mod server;
 mod stream;
 
@@ -13,4 +12,4 @@ use super::Command;
 
 /// All of them, by what they wait for.
 pub static FAMILIES: &[&[&Command]] =
-    &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, scripting::COMMANDS, server::COMMANDS, stream::COMMANDS];
+    &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, server::COMMANDS, stream::COMMANDS];

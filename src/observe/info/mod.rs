@@ -26,6 +26,7 @@ pub struct Facts<'a> {
     pub metrics: &'a Metrics,
     pub clients: &'a Registry,
     pub waiting: &'a WaitList,
+    pub scripts: &'a crate::script::Scripts,
     /// Channels, patterns and shard channels with subscribers.
     pub subscribed: [usize; 3],
     pub freed: &'a FreeCounts,
