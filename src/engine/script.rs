@@ -16,7 +16,8 @@ use crate::metrics::counters::Counter;
 use crate::resp::args::Args;
 use crate::resp::reply::{Mark, Reply, Version};
 use crate::script::{
-    self, Arguments, Cache, Effects, Failure, Header, Host, Kind, Library, Returned, Rules, RunningScript, Script, Settings, Stop, Vm,
+    self, Arguments, Cache, Effects, Failure, Header, Host, Kind, Library, Returned, Rules, RunningScript, Script,
+    Settings, Stop, Vm,
 };
 use crate::spec::CommandFlags;
 use std::sync::Arc;
@@ -247,7 +248,8 @@ fn run(
         Code::Script(script) => {
             vm.follow_scripts(scripts.cache.epoch());
             vm.prepare(script)?;
-            let gone = if scripts.cache.contains(&script.digest) { 0 } else { scripts.cache.add(Arc::clone(script), false) };
+            let gone =
+                if scripts.cache.contains(&script.digest) { 0 } else { scripts.cache.add(Arc::clone(script), false) };
             if gone > 0 {
                 running.turn.recorder.counters.add(Counter::EvictedScripts, gone as u64);
             }

@@ -166,7 +166,7 @@ fn write(value: &Value, reply: &mut Reply, script: Version, depth: usize) {
 
 /// As processors cut a double down: what does not fit is the smallest integer.
 fn truncated(n: f64) -> i64 {
-    if n >= -9_223_372_036_854_775_808.0 && n < 9_223_372_036_854_775_808.0 { n as i64 } else { i64::MIN }
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&n) { n as i64 } else { i64::MIN }
 }
 
 /// A field of a table, without asking its metatable.

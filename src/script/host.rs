@@ -58,7 +58,8 @@ impl Drop for Restore {
 /// Lends `host` to this thread for the time of `f`.
 pub(super) fn lend<R>(host: &mut dyn Host, f: impl FnOnce() -> R) -> R {
     // SAFETY: only the lifetime changes. The pointer is in the slot while this call lasts, for which `host` is borrowed.
-    let erased = unsafe { std::mem::transmute::<NonNull<dyn Host + '_>, NonNull<dyn Host + 'static>>(NonNull::from(host)) };
+    let erased =
+        unsafe { std::mem::transmute::<NonNull<dyn Host + '_>, NonNull<dyn Host + 'static>>(NonNull::from(host)) };
     let _restore = Restore(CURRENT.replace(Some(erased)));
     f()
 }

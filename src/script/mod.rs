@@ -24,7 +24,7 @@ mod vm;
 mod wording;
 
 pub use cache::{Cache, Script};
-pub use functions::{FunctionInfo, is_name, Functions, Library, RegistryError, RestorePolicy};
+pub use functions::{FunctionInfo, Functions, Library, RegistryError, RestorePolicy, is_name};
 pub use host::{Effects, Host, Stop};
 pub use running::{KillError, Kind, Running, RunningScript};
 pub use source::{Header, HeaderError, Rules};

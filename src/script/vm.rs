@@ -229,14 +229,20 @@ unsafe extern "C-unwind" fn interrupt(state: *mut ffi::lua_State, gc: c_int) {
 
 impl Vm {
     fn new(settings: Settings) -> mlua::Result<Vm> {
-        let libraries =
-            StdLib::COROUTINE | StdLib::TABLE | StdLib::OS | StdLib::STRING | StdLib::BIT | StdLib::MATH | StdLib::DEBUG;
+        let libraries = StdLib::COROUTINE
+            | StdLib::TABLE
+            | StdLib::OS
+            | StdLib::STRING
+            | StdLib::BIT
+            | StdLib::MATH
+            | StdLib::DEBUG;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         // Some globals are ours, so the compiler must not take them for Luau's own. There is nobody to debug.
-        let compiler = Compiler::new()
-            .set_optimization_level(1)
-            .set_debug_level(1)
-            .set_disabled_builtins(["tostring", "getmetatable", "setmetatable"]);
+        let compiler = Compiler::new().set_optimization_level(1).set_debug_level(1).set_disabled_builtins([
+            "tostring",
+            "getmetatable",
+            "setmetatable",
+        ]);
         let registering = Rc::new(RefCell::new(None));
         let json = Rc::new(Cell::new(json::Settings::default()));
         let native = natives(&lua, &compiler, &registering, &json)?;
@@ -387,7 +393,8 @@ impl Vm {
     ) -> Result<Returned, Failure> {
         self.json.set(json::Settings::default());
         let out_of_memory = |e: mlua::Error| Failure::new(format!("ERR {}", library::vm_error(e)));
-        let keys = list(&self.lua, arguments.list.iter().take(arguments.keys), arguments.keys).map_err(out_of_memory)?;
+        let keys =
+            list(&self.lua, arguments.list.iter().take(arguments.keys), arguments.keys).map_err(out_of_memory)?;
         let rest = arguments.list.from(arguments.keys);
         let args = list(&self.lua, rest.iter(), rest.len()).map_err(out_of_memory)?;
         WATCH.with(|w| {
@@ -491,8 +498,7 @@ fn compile(
     if source.len() > SOURCE_MAX {
         return Err(format!("{}: the code is longer than {SOURCE_MAX} bytes", name.trim_start_matches('@')));
     }
-    let mut chunk =
-        lua.load(source).set_name(name).set_mode(ChunkMode::Text).set_compiler(compiler.clone());
+    let mut chunk = lua.load(source).set_name(name).set_mode(ChunkMode::Text).set_compiler(compiler.clone());
     if let Some(environment) = environment {
         chunk = chunk.set_environment(environment.clone());
     }
@@ -545,30 +551,45 @@ fn natives(
             Ok(t)
         })?,
     )?;
-    t.raw_set("seal_strings", lua.create_function(|lua, methods: Table| {
-        let meta = lua.create_table()?;
-        meta.raw_set("__index", methods)?;
-        meta.set_readonly(true);
-        lua.set_type_metatable::<mlua::LuaString>(Some(meta));
-        Ok(())
-    })?)?;
-    t.raw_set("wording", lua.create_function(|lua, s: mlua::LuaString| lua.create_string(wording::of(&s.as_bytes())))?)?;
+    t.raw_set(
+        "seal_strings",
+        lua.create_function(|lua, methods: Table| {
+            let meta = lua.create_table()?;
+            meta.raw_set("__index", methods)?;
+            meta.set_readonly(true);
+            lua.set_type_metatable::<mlua::LuaString>(Some(meta));
+            Ok(())
+        })?,
+    )?;
+    t.raw_set(
+        "wording",
+        lua.create_function(|lua, s: mlua::LuaString| lua.create_string(wording::of(&s.as_bytes())))?,
+    )?;
     t.raw_set("text_of", lua.create_function(|lua, v: Value| lua.create_string(text_of(&v)))?)?;
     t.raw_set("number_text", lua.create_function(|_, n: f64| Ok(text::number(n)))?)?;
-    t.raw_set("with_code", lua.create_function(|lua, s: mlua::LuaString| lua.create_string(with_code(&s.as_bytes())))?)?;
-    t.raw_set("collect", lua.create_function(|lua, full: bool| if full { lua.gc_collect() } else { lua.gc_step().map(|_| ()) })?)?;
+    t.raw_set(
+        "with_code",
+        lua.create_function(|lua, s: mlua::LuaString| lua.create_string(with_code(&s.as_bytes())))?,
+    )?;
+    t.raw_set(
+        "collect",
+        lua.create_function(|lua, full: bool| if full { lua.gc_collect() } else { lua.gc_step().map(|_| ()) })?,
+    )?;
     let own = compiler.clone();
-    t.raw_set("load", lua.create_function(move |lua, (code, name): (mlua::LuaString, Option<mlua::LuaString>)| {
-        let code = code.as_bytes();
-        if code.first() == Some(&0x1b) {
-            return Ok((Value::Nil, Some("attempt to load bytecode".to_owned())));
-        }
-        let name = name.map_or_else(|| "=[string]".to_owned(), |n| n.to_string_lossy().clone());
-        Ok(match compile(lua, &own, &code, &name, None) {
-            Ok(f) => (Value::Function(f), None),
-            Err(e) => (Value::Nil, Some(e)),
-        })
-    })?)?;
+    t.raw_set(
+        "load",
+        lua.create_function(move |lua, (code, name): (mlua::LuaString, Option<mlua::LuaString>)| {
+            let code = code.as_bytes();
+            if code.first() == Some(&0x1b) {
+                return Ok((Value::Nil, Some("attempt to load bytecode".to_owned())));
+            }
+            let name = name.map_or_else(|| "=[string]".to_owned(), |n| n.to_string_lossy().clone());
+            Ok(match compile(lua, &own, &code, &name, None) {
+                Ok(f) => (Value::Function(f), None),
+                Err(e) => (Value::Nil, Some(e)),
+            })
+        })?,
+    )?;
     server_functions(lua, &t, registering)?;
     Ok(t)
 }
@@ -648,92 +669,110 @@ fn gather(own: &mut OwnedArgs, args: &MultiValue) -> Result<(), &'static [u8]> {
 }
 
 /// `redis.log`, `setresp` and the like.
-fn server_functions(
-    lua: &Lua,
-    t: &Table,
-    registering: &Rc<RefCell<Option<Vec<Registered>>>>,
-) -> mlua::Result<()> {
-    t.raw_set("log", library::function(lua, |_, args| {
-        if args.len() < 2 {
-            return Err("ERR server.log() requires two arguments or more.".into());
-        }
-        let level = match &args[0] {
-            Value::Integer(n) => *n,
-            Value::Number(n) => *n as i64,
-            _ => return Err("ERR First argument must be a number (log level).".into()),
-        };
-        if !(0..=3).contains(&level) {
-            return Err("ERR Invalid log level.".into());
-        }
-        let parts: Vec<_> = args.iter().skip(1).map_while(|v| match v {
-            Value::String(s) => Some(s.to_string_lossy().clone()),
-            Value::Integer(n) => Some(n.to_string()),
-            Value::Number(n) => Some(text::number(*n)),
-            _ => None,
-        }).collect();
-        let message = parts.join(" ");
-        match level {
-            0 => tracing::trace!("{message}"),
-            1 => tracing::debug!("{message}"),
-            2 => tracing::info!("{message}"),
-            _ => tracing::warn!("{message}"),
-        }
-        Ok(MultiValue::new())
-    })?)?;
-    t.raw_set("setresp", library::function(lua, |_, args| {
-        if args.len() != 1 {
-            return Err("ERR server.setresp() requires one argument.".into());
-        }
-        let version = match library::number(&args, 0, "setresp") {
-            Ok(n) if n as i64 == 2 => Version::Resp2,
-            Ok(n) if n as i64 == 3 => Version::Resp3,
-            _ => return Err("ERR RESP version must be 2 or 3.".into()),
-        };
-        host::with(|h| h.set_version(version));
-        Ok(MultiValue::new())
-    })?)?;
-    t.raw_set("set_repl", library::function(lua, |_, args| {
-        if args.len() != 1 {
-            return Err("ERR server.set_repl() requires one argument.".into());
-        }
-        let flags = library::number(&args, 0, "set_repl").unwrap_or(0.0);
-        if !(0.0..=3.0).contains(&flags) {
-            return Err("ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.".into());
-        }
-        host::with(|h| h.set_effects(Effects(flags as u8)));
-        Ok(MultiValue::new())
-    })?)?;
-    t.raw_set("acl_check_cmd", library::function(lua, |_, args| {
-        if args.is_empty() {
-            return Err("ERR Please specify at least one argument for this call".into());
-        }
-        let mut own = OwnedArgs::default();
-        gather(&mut own, &args).map_err(|t| String::from_utf8_lossy(t).into_owned())?;
-        match host::with(|h| h.may_run(own.args())).flatten() {
-            Some(may) => Ok(library::one(Value::Boolean(may))),
-            None => Err("ERR Invalid command passed to server.acl_check_cmd()".into()),
-        }
-    })?)?;
-    t.raw_set("sha1hex", library::function(lua, |lua, args| {
-        if args.len() != 1 {
-            return Err("ERR wrong number of arguments".into());
-        }
-        let s = library::string(lua, &args, 0, "sha1hex").map_or_else(|_| Vec::new(), |s| s.as_bytes().to_vec());
-        lua.create_string(crypto::sha1_hex(&s)).map(|s| library::one(Value::String(s))).map_err(library::vm_error)
-    })?)?;
+fn server_functions(lua: &Lua, t: &Table, registering: &Rc<RefCell<Option<Vec<Registered>>>>) -> mlua::Result<()> {
+    t.raw_set(
+        "log",
+        library::function(lua, |_, args| {
+            if args.len() < 2 {
+                return Err("ERR server.log() requires two arguments or more.".into());
+            }
+            let level = match &args[0] {
+                Value::Integer(n) => *n,
+                Value::Number(n) => *n as i64,
+                _ => return Err("ERR First argument must be a number (log level).".into()),
+            };
+            if !(0..=3).contains(&level) {
+                return Err("ERR Invalid log level.".into());
+            }
+            let parts: Vec<_> = args
+                .iter()
+                .skip(1)
+                .map_while(|v| match v {
+                    Value::String(s) => Some(s.to_string_lossy().clone()),
+                    Value::Integer(n) => Some(n.to_string()),
+                    Value::Number(n) => Some(text::number(*n)),
+                    _ => None,
+                })
+                .collect();
+            let message = parts.join(" ");
+            match level {
+                0 => tracing::trace!("{message}"),
+                1 => tracing::debug!("{message}"),
+                2 => tracing::info!("{message}"),
+                _ => tracing::warn!("{message}"),
+            }
+            Ok(MultiValue::new())
+        })?,
+    )?;
+    t.raw_set(
+        "setresp",
+        library::function(lua, |_, args| {
+            if args.len() != 1 {
+                return Err("ERR server.setresp() requires one argument.".into());
+            }
+            let version = match library::number(&args, 0, "setresp") {
+                Ok(n) if n as i64 == 2 => Version::Resp2,
+                Ok(n) if n as i64 == 3 => Version::Resp3,
+                _ => return Err("ERR RESP version must be 2 or 3.".into()),
+            };
+            host::with(|h| h.set_version(version));
+            Ok(MultiValue::new())
+        })?,
+    )?;
+    t.raw_set(
+        "set_repl",
+        library::function(lua, |_, args| {
+            if args.len() != 1 {
+                return Err("ERR server.set_repl() requires one argument.".into());
+            }
+            let flags = library::number(&args, 0, "set_repl").unwrap_or(0.0);
+            if !(0.0..=3.0).contains(&flags) {
+                return Err("ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.".into());
+            }
+            host::with(|h| h.set_effects(Effects(flags as u8)));
+            Ok(MultiValue::new())
+        })?,
+    )?;
+    t.raw_set(
+        "acl_check_cmd",
+        library::function(lua, |_, args| {
+            if args.is_empty() {
+                return Err("ERR Please specify at least one argument for this call".into());
+            }
+            let mut own = OwnedArgs::default();
+            gather(&mut own, &args).map_err(|t| String::from_utf8_lossy(t).into_owned())?;
+            match host::with(|h| h.may_run(own.args())).flatten() {
+                Some(may) => Ok(library::one(Value::Boolean(may))),
+                None => Err("ERR Invalid command passed to server.acl_check_cmd()".into()),
+            }
+        })?,
+    )?;
+    t.raw_set(
+        "sha1hex",
+        library::function(lua, |lua, args| {
+            if args.len() != 1 {
+                return Err("ERR wrong number of arguments".into());
+            }
+            let s = library::string(lua, &args, 0, "sha1hex").map_or_else(|_| Vec::new(), |s| s.as_bytes().to_vec());
+            lua.create_string(crypto::sha1_hex(&s)).map(|s| library::one(Value::String(s))).map_err(library::vm_error)
+        })?,
+    )?;
     let registering = Rc::clone(registering);
-    t.raw_set("register_function", library::function(lua, move |_, args| {
-        let mut registering = registering.borrow_mut();
-        let Some(list) = &mut *registering else {
-            return Err("ERR server.register_function can only be called on FUNCTION LOAD command".into());
-        };
-        let (info, f) = registration(&args).map_err(|e| format!("ERR {e}"))?;
-        if list.iter().any(|(other, _)| other.name.eq_ignore_ascii_case(&info.name)) {
-            return Err("ERR Function already exists in the library".into());
-        }
-        list.push((info, f));
-        Ok(MultiValue::new())
-    })?)?;
+    t.raw_set(
+        "register_function",
+        library::function(lua, move |_, args| {
+            let mut registering = registering.borrow_mut();
+            let Some(list) = &mut *registering else {
+                return Err("ERR server.register_function can only be called on FUNCTION LOAD command".into());
+            };
+            let (info, f) = registration(&args).map_err(|e| format!("ERR {e}"))?;
+            if list.iter().any(|(other, _)| other.name.eq_ignore_ascii_case(&info.name)) {
+                return Err("ERR Function already exists in the library".into());
+            }
+            list.push((info, f));
+            Ok(MultiValue::new())
+        })?,
+    )?;
     Ok(())
 }
 
@@ -743,10 +782,8 @@ fn registration(args: &MultiValue) -> Result<Registered, &'static str> {
     match args.len() {
         1 => {
             let Value::Table(t) = &args[0] else {
-                return Err(
-                    "calling server.register_function with a single argument is only applicable to Lua table \
-                     (representing named arguments).",
-                );
+                return Err("calling server.register_function with a single argument is only applicable to Lua table \
+                     (representing named arguments).");
             };
             for pair in t.pairs::<Value, Value>() {
                 let Ok((Value::String(key), value)) = pair else {

@@ -92,7 +92,10 @@ mod tests {
                 "missing argument #1 to 'rep' (string expected)",
                 "bad argument #1 to 'rep' (string expected, got no value)",
             ),
-            ("invalid argument #1 to 'x' (number expected, got nil)", "bad argument #1 to 'x' (number expected, got nil)"),
+            (
+                "invalid argument #1 to 'x' (number expected, got nil)",
+                "bad argument #1 to 'x' (number expected, got nil)",
+            ),
             ("a: b: c", "a: b: c"),
         ] {
             assert_eq!(String::from_utf8(super::of(luau.as_bytes())).unwrap(), lua);

@@ -38,10 +38,11 @@ const FUNCTION_HELP_SPEC: CommandSpec = CommandSpec::sub("function", "help", 2, 
     .since("7.0.0")
     .doc("Prints what FUNCTION can do.", "O(1)");
 
-const FUNCTION_KILL_SPEC: CommandSpec = CommandSpec::sub("function", "kill", 2, Group::Scripting, "noscript allow_busy")
-    .since("7.0.0")
-    .tips("request_policy:all_shards response_policy:one_succeeded")
-    .doc("Stops the function that is running.", "O(1)");
+const FUNCTION_KILL_SPEC: CommandSpec =
+    CommandSpec::sub("function", "kill", 2, Group::Scripting, "noscript allow_busy")
+        .since("7.0.0")
+        .tips("request_policy:all_shards response_policy:one_succeeded")
+        .doc("Stops the function that is running.", "O(1)");
 
 const FUNCTION_LIST_SPEC: CommandSpec = CommandSpec::sub("function", "list", -2, Group::Scripting, "noscript")
     .since("7.0.0")
@@ -49,11 +50,12 @@ const FUNCTION_LIST_SPEC: CommandSpec = CommandSpec::sub("function", "list", -2,
     .args("[LIBRARYNAME=library-name-pattern] [WITHCODE]")
     .doc("Lists the libraries and their functions.", "O(N), N: functions");
 
-const FUNCTION_LOAD_SPEC: CommandSpec = CommandSpec::sub("function", "load", -3, Group::Scripting, "write denyoom noscript")
-    .since("7.0.0")
-    .tips("request_policy:all_shards response_policy:all_succeeded")
-    .args("[REPLACE] function-code")
-    .doc("Compiles a library and keeps it.", "O(1) besides compiling");
+const FUNCTION_LOAD_SPEC: CommandSpec =
+    CommandSpec::sub("function", "load", -3, Group::Scripting, "write denyoom noscript")
+        .since("7.0.0")
+        .tips("request_policy:all_shards response_policy:all_succeeded")
+        .args("[REPLACE] function-code")
+        .doc("Compiles a library and keeps it.", "O(1) besides compiling");
 
 const FUNCTION_RESTORE_SPEC: CommandSpec =
     CommandSpec::sub("function", "restore", -3, Group::Scripting, "write denyoom noscript")
@@ -62,10 +64,11 @@ const FUNCTION_RESTORE_SPEC: CommandSpec =
         .args("serialized-value [policy{FLUSH|APPEND|REPLACE}]")
         .doc("Loads the libraries of a payload.", "O(N), N: functions in the payload");
 
-const FUNCTION_STATS_SPEC: CommandSpec = CommandSpec::sub("function", "stats", 2, Group::Scripting, "noscript allow_busy")
-    .since("7.0.0")
-    .tips("nondeterministic_output request_policy:all_shards response_policy:special")
-    .doc("Tells what runs now and what the engines hold.", "O(1)");
+const FUNCTION_STATS_SPEC: CommandSpec =
+    CommandSpec::sub("function", "stats", 2, Group::Scripting, "noscript allow_busy")
+        .since("7.0.0")
+        .tips("nondeterministic_output request_policy:all_shards response_policy:special")
+        .doc("Tells what runs now and what the engines hold.", "O(1)");
 
 /// How long the code of a library may run while it is being loaded; the number is Valkey's.
 const LOAD_MS_MAX: u64 = 500;
@@ -128,7 +131,13 @@ pub fn compile(functions: &Functions, config: &Config, source: &[u8]) -> Result<
 }
 
 /// Journals the call itself; the registry is locked, so that the order is that of the changes.
-fn journal(cx_args: Args<'_>, db: u32, nested: bool, node: &crate::commands::Node, space: &mut crate::keyspace::Space<'_>) {
+fn journal(
+    cx_args: Args<'_>,
+    db: u32,
+    nested: bool,
+    node: &crate::commands::Node,
+    space: &mut crate::keyspace::Space<'_>,
+) {
     space.changes.dirty += 1;
     if !space.journaled {
         return;

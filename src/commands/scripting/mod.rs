@@ -34,9 +34,7 @@ fn kill(cx: &mut super::NodeContext<'_, '_>, kind: crate::script::Kind) -> super
             cx.reply.ok();
             Ok(())
         }
-        Err(KillError::NotBusy) => {
-            Err(super::CommandError::fixed("NOTBUSY No scripts in execution right now."))
-        }
+        Err(KillError::NotBusy) => Err(super::CommandError::fixed("NOTBUSY No scripts in execution right now.")),
         Err(KillError::Unkillable) => Err(super::CommandError::fixed(
             "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script \
              termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",

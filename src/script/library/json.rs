@@ -57,23 +57,29 @@ pub fn library(lua: &Lua, settings: &Rc<Cell<Settings>>) -> mlua::Result<Table> 
     t.raw_set("_VERSION", "2.1.0")?;
     t.raw_set("null", Value::NULL)?;
     let s = Rc::clone(settings);
-    t.raw_set("encode", function(lua, move |lua, args| {
-        if args.len() != 1 {
-            return Err(format!("bad argument #{} to 'encode' (expected 1 argument)", args.len().max(1)));
-        }
-        let mut out = Vec::new();
-        encode(&mut out, &args[0], &s.get(), 0)?;
-        lua.create_string(&out).map(|s| one(Value::String(s))).map_err(vm_error)
-    })?)?;
+    t.raw_set(
+        "encode",
+        function(lua, move |lua, args| {
+            if args.len() != 1 {
+                return Err(format!("bad argument #{} to 'encode' (expected 1 argument)", args.len().max(1)));
+            }
+            let mut out = Vec::new();
+            encode(&mut out, &args[0], &s.get(), 0)?;
+            lua.create_string(&out).map(|s| one(Value::String(s))).map_err(vm_error)
+        })?,
+    )?;
     let s = Rc::clone(settings);
-    t.raw_set("decode", function(lua, move |lua, args| {
-        if args.len() != 1 {
-            return Err(format!("bad argument #{} to 'decode' (expected 1 argument)", args.len().max(1)));
-        }
-        let source = string(lua, &args, 0, "decode")?;
-        let bytes = source.as_bytes();
-        decode(lua, &bytes, &s.get()).map(one)
-    })?)?;
+    t.raw_set(
+        "decode",
+        function(lua, move |lua, args| {
+            if args.len() != 1 {
+                return Err(format!("bad argument #{} to 'decode' (expected 1 argument)", args.len().max(1)));
+            }
+            let source = string(lua, &args, 0, "decode")?;
+            let bytes = source.as_bytes();
+            decode(lua, &bytes, &s.get()).map(one)
+        })?,
+    )?;
     let set = |name: &'static str, change: fn(&mut Settings, &MultiValue) -> Answer| {
         let s = Rc::clone(settings);
         let f = function(lua, move |_, args| {
@@ -235,10 +241,7 @@ fn put_object(out: &mut Vec<u8>, t: &Table, s: &Settings, depth: usize) -> Resul
                 out.push(b'"');
             }
             other => {
-                return Err(format!(
-                    "Cannot serialise {}: table key must be a number or string",
-                    type_name(&other)
-                ));
+                return Err(format!("Cannot serialise {}: table key must be a number or string", type_name(&other)));
             }
         }
         out.push(b':');
@@ -391,7 +394,8 @@ impl Parser<'_> {
             .position(|c| !(c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.')))
             .unwrap_or(rest.len());
         let word = &rest[..len];
-        if word.is_empty() || !(word[0].is_ascii_digit() || matches!(word[0], b'-' | b'+' | b'i' | b'I' | b'n' | b'N')) {
+        if word.is_empty() || !(word[0].is_ascii_digit() || matches!(word[0], b'-' | b'+' | b'i' | b'I' | b'n' | b'N'))
+        {
             return Token::Bad("invalid token");
         }
         if !self.settings.decode_invalid && !strict(word) {
@@ -427,11 +431,7 @@ impl Parser<'_> {
     fn nested(&mut self, at: usize, f: fn(&mut Self) -> Result<Value, String>) -> Result<Value, String> {
         self.depth += 1;
         if self.depth > self.settings.decode_depth_max.min(DEPTH_LIMIT) {
-            return Err(format!(
-                "Found too many nested data structures ({}) at character {}",
-                self.depth,
-                at + 1
-            ));
+            return Err(format!("Found too many nested data structures ({}) at character {}", self.depth, at + 1));
         }
         let value = f(self)?;
         self.depth -= 1;

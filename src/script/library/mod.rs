@@ -13,10 +13,7 @@ use mlua::{Lua, MultiValue, Value};
 pub type Answer = Result<MultiValue, String>;
 
 /// Makes a function of a library.
-pub fn function(
-    lua: &Lua,
-    f: impl Fn(&Lua, MultiValue) -> Answer + 'static,
-) -> mlua::Result<mlua::Function> {
+pub fn function(lua: &Lua, f: impl Fn(&Lua, MultiValue) -> Answer + 'static) -> mlua::Result<mlua::Function> {
     lua.create_function(move |lua, args: MultiValue| match f(lua, args) {
         Ok(mut results) => {
             results.push_front(Value::Nil);
@@ -79,4 +76,3 @@ pub fn string(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> Result<mlu
     };
     Err(format!("bad argument #{} to '{name}' (string expected, got {given})", at + 1))
 }
-

@@ -17,26 +17,35 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
     t.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
     t.raw_set("_COPYRIGHT", "Holdfast")?;
     t.raw_set("_DESCRIPTION", "MessagePack for scripts")?;
-    t.raw_set("pack", function(lua, |lua, args| {
-        if args.is_empty() {
-            return Err("bad argument #0 to 'pack' (MessagePack pack needs input.)".into());
-        }
-        let mut out = Vec::new();
-        for value in &args {
-            pack(&mut out, value, 0)?;
-        }
-        lua.create_string(&out).map(|s| one(Value::String(s))).map_err(vm_error)
-    })?)?;
+    t.raw_set(
+        "pack",
+        function(lua, |lua, args| {
+            if args.is_empty() {
+                return Err("bad argument #0 to 'pack' (MessagePack pack needs input.)".into());
+            }
+            let mut out = Vec::new();
+            for value in &args {
+                pack(&mut out, value, 0)?;
+            }
+            lua.create_string(&out).map(|s| one(Value::String(s))).map_err(vm_error)
+        })?,
+    )?;
     t.raw_set("unpack", function(lua, |lua, args| unpack_some(lua, &args, "unpack", None, 0))?)?;
-    t.raw_set("unpack_one", function(lua, |lua, args| {
-        let offset = optional(&args, 1, "unpack_one", 0)?;
-        unpack_some(lua, &args, "unpack_one", Some(1), offset)
-    })?)?;
-    t.raw_set("unpack_limit", function(lua, |lua, args| {
-        let limit = number(&args, 1, "unpack_limit")? as i64;
-        let offset = optional(&args, 2, "unpack_limit", 0)?;
-        unpack_some(lua, &args, "unpack_limit", Some(limit), offset)
-    })?)?;
+    t.raw_set(
+        "unpack_one",
+        function(lua, |lua, args| {
+            let offset = optional(&args, 1, "unpack_one", 0)?;
+            unpack_some(lua, &args, "unpack_one", Some(1), offset)
+        })?,
+    )?;
+    t.raw_set(
+        "unpack_limit",
+        function(lua, |lua, args| {
+            let limit = number(&args, 1, "unpack_limit")? as i64;
+            let offset = optional(&args, 2, "unpack_limit", 0)?;
+            unpack_some(lua, &args, "unpack_limit", Some(limit), offset)
+        })?,
+    )?;
     Ok(t)
 }
 
@@ -52,10 +61,7 @@ fn unpack_some(lua: &Lua, args: &MultiValue, name: &str, limit: Option<i64>, off
     let source = super::string(lua, args, 0, name)?;
     let bytes = source.as_bytes();
     if offset < 0 || limit.is_some_and(|l| l < 0) {
-        return Err(format!(
-            "Invalid request to unpack with offset of {offset} and limit of {}.",
-            bytes.len()
-        ));
+        return Err(format!("Invalid request to unpack with offset of {offset} and limit of {}.", bytes.len()));
     }
     let offset = offset as usize;
     if offset > bytes.len() {

@@ -24,7 +24,10 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
 /// One thing a format asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Item {
-    Integer { bytes: usize, signed: bool },
+    Integer {
+        bytes: usize,
+        signed: bool,
+    },
     Float,
     Double,
     /// A string and the zero behind it.
