@@ -163,10 +163,7 @@ impl Turn<'_> {
             if !self.space.changes.ready.is_empty() {
                 self.serve_waiters();
             }
-            if self.space.journaled && !self.space.changes.effects.is_empty() {
-                let effects = std::mem::take(&mut self.space.changes.effects);
-                self.node.journal.append(effects);
-            }
+            self.append();
             self.space.unlock();
         }
         written
@@ -327,14 +324,17 @@ impl Running<'_, '_, '_> {
         }
         let (turn, client) = (&mut *self.turn, &mut *self.client);
         let mark = turn.reply.mark();
-        let effects = turn.space.changes.effects.len();
+        let effects = turn.space.changes.effects.mark();
         match entry.command.handler {
             Handler::Data(f) | Handler::Whole(f) => {
                 let flow = turn.run_data(client, entry, f, args, None, false, mark);
                 debug_assert_eq!(flow, Flow::Next, "scripts do not wait");
                 turn.gather(client.db, args);
             }
-            Handler::Node(f) | Handler::Span(f) => turn.run_node(client, entry, f, args, true, mark),
+            Handler::Node(f) | Handler::Span(f) => {
+                turn.run_node(client, entry, f, args, true, mark);
+                turn.gather(client.db, args);
+            }
             Handler::Missing(what) => {
                 let e = entry.missing(what);
                 turn.reply.error(&e.text());
@@ -347,7 +347,7 @@ impl Running<'_, '_, '_> {
             }
         }
         if self.effects == Effects::NONE {
-            turn.space.changes.effects.truncate(effects);
+            turn.space.changes.effects.rewind(effects);
         }
         let now = Tick::now();
         let ns = now.ns_since(turn.last_tick);

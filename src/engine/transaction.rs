@@ -11,6 +11,7 @@ use crate::commands::{CommandError, Entry};
 use crate::keyspace::{Key, Plan};
 use crate::resp::args::Args;
 use crate::resp::reply::Mark;
+use crate::spec::CommandFlags;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -107,6 +108,7 @@ impl Turn<'_> {
         for (q, entry) in queue.iter().zip(&entries) {
             match entry.command.handler {
                 Handler::Whole(_) | Handler::Span(_) | Handler::Script(_) => plan = Plan::All,
+                Handler::Node(_) if entry.is(CommandFlags::WRITE) => plan = Plan::All,
                 _ => {}
             }
             super::for_each_key(db, entry, q.args.args(), |k| {
@@ -131,7 +133,6 @@ impl Turn<'_> {
         // From here on the watched keys are ours to change.
         let open = std::mem::take(&mut client.transaction.open);
         debug_assert!(open);
-        let before = self.space.changes.effects.len();
         self.reply.array(queue.len());
         for (q, entry) in queue.iter().zip(entries) {
             self.run_queued(client, entry, q.args.args());
@@ -139,10 +140,7 @@ impl Turn<'_> {
         if !self.space.changes.ready.is_empty() {
             self.serve_waiters();
         }
-        if self.space.journaled && self.space.changes.effects.len() > before {
-            let effects = std::mem::take(&mut self.space.changes.effects);
-            self.node.journal.append(effects);
-        }
+        self.append();
         self.space.unlock();
         self.close(client);
         Ok(())
@@ -171,7 +169,10 @@ impl Turn<'_> {
                 debug_assert_eq!(flow, super::Flow::Next);
                 self.gather(client.db, args);
             }
-            Handler::Node(f) | Handler::Span(f) => self.run_node(client, entry, f, args, true, mark),
+            Handler::Node(f) | Handler::Span(f) => {
+                self.run_node(client, entry, f, args, true, mark);
+                self.gather(client.db, args);
+            }
             Handler::Script(which) => self.run_script(client, which, entry, args, true, mark),
             Handler::Transaction(TransactionCommand::Unwatch) => {
                 // Inside EXEC nothing is watched any more.

@@ -8,7 +8,7 @@ use crate::resp::reply::{Reply, Shared, Version};
 use mlua::{Lua, Table, Value};
 
 /// Tables in tables that become a reply; deeper ones, and those that hold themselves, end in an error.
-const DEPTH_MAX: usize = 1000;
+const DEPTH_MAX: usize = 300;
 
 /// The bytes of a reply, read from the front.
 struct Cursor<'a> {

@@ -117,15 +117,14 @@ impl Functions {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Keeps a library; `under` runs while nobody else can change the registry, if it was kept.
+    /// Keeps a library.
     ///
     /// # Errors
     /// A name that is taken. Nothing has changed then.
-    pub fn add(&self, library: Library, replace: bool, under: impl FnOnce()) -> Result<(), RegistryError> {
+    pub fn add(&self, library: Library, replace: bool) -> Result<(), RegistryError> {
         let mut inner = self.inner.lock();
         inner.add(&Arc::new(library), replace)?;
         self.changed();
-        under();
         Ok(())
     }
 
@@ -133,12 +132,7 @@ impl Functions {
     ///
     /// # Errors
     /// A name that is taken. Nothing has changed then.
-    pub fn restore(
-        &self,
-        libraries: Vec<Library>,
-        policy: RestorePolicy,
-        under: impl FnOnce(),
-    ) -> Result<(), RegistryError> {
+    pub fn restore(&self, libraries: Vec<Library>, policy: RestorePolicy) -> Result<(), RegistryError> {
         let mut inner = self.inner.lock();
         let mut new = if policy == RestorePolicy::Flush { Inner::default() } else { inner.clone() };
         for library in libraries {
@@ -146,7 +140,6 @@ impl Functions {
         }
         *inner = new;
         self.changed();
-        under();
         Ok(())
     }
 
@@ -154,20 +147,18 @@ impl Functions {
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn delete(&self, name: &str, under: impl FnOnce()) -> Result<(), RegistryError> {
+    pub fn delete(&self, name: &str) -> Result<(), RegistryError> {
         let mut inner = self.inner.lock();
         inner.remove(name).ok_or(RegistryError::NoLibrary)?;
         self.changed();
-        under();
         Ok(())
     }
 
     /// Forgets all libraries.
-    pub fn flush(&self, under: impl FnOnce()) {
+    pub fn flush(&self) {
         let mut inner = self.inner.lock();
         *inner = Inner::default();
         self.changed();
-        under();
     }
 
     /// The library of a function, and its place there; names are the same in any case.
@@ -220,21 +211,21 @@ mod tests {
     #[test]
     fn a_name_belongs_to_one_library_and_a_failure_changes_nothing() {
         let f = Functions::default();
-        f.add(library(1, "a", &["x", "y"]), false, || {}).unwrap();
+        f.add(library(1, "a", &["x", "y"]), false).unwrap();
         let taken = RegistryError::FunctionExists("X".into());
-        assert_eq!(f.add(library(2, "b", &["z", "X"]), false, || unreachable!()), Err(taken));
+        assert_eq!(f.add(library(2, "b", &["z", "X"]), false), Err(taken));
         assert_eq!(f.counts(), (1, 2));
-        f.add(library(3, "a", &["x"]), true, || {}).unwrap();
+        f.add(library(3, "a", &["x"]), true).unwrap();
         assert_eq!(f.counts(), (1, 1));
         assert!(f.find(b"Y").is_none() && f.find(b"X").is_some_and(|(l, i)| l.id == 3 && i == 0));
         let both = || vec![library(4, "c", &["c"]), library(5, "a", &["q"])];
         let exists = RegistryError::LibraryExists("a".into());
-        assert_eq!(f.restore(both(), RestorePolicy::Append, || {}), Err(exists));
+        assert_eq!(f.restore(both(), RestorePolicy::Append), Err(exists));
         assert_eq!(f.counts(), (1, 1));
-        f.restore(both(), RestorePolicy::Replace, || {}).unwrap();
+        f.restore(both(), RestorePolicy::Replace).unwrap();
         assert_eq!(f.counts(), (2, 2));
-        f.restore(vec![library(6, "d", &["d"])], RestorePolicy::Flush, || {}).unwrap();
+        f.restore(vec![library(6, "d", &["d"])], RestorePolicy::Flush).unwrap();
         assert_eq!(f.list(None).len(), 1);
-        assert_eq!(f.delete("zz", || {}), Err(RegistryError::NoLibrary));
+        assert_eq!(f.delete("zz"), Err(RegistryError::NoLibrary));
     }
 }

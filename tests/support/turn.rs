@@ -35,12 +35,13 @@ impl Lab {
         config.latency.commandlog_execution_slower_than_us = -1;
         let commands: &'static CommandTable = Box::leak(Box::new(CommandTable::new(FAMILIES, &[]).unwrap()));
         let (metrics, mut recorders) = Metrics::new(commands.len(), 1);
+        let journal = Arc::new(Journal::default());
         let node = Arc::new(Node {
-            keyspace: Keyspace::new(16),
+            keyspace: Keyspace::with_journal(16, Arc::clone(&journal)),
             config: ConfigHandle::new(Loaded { config: config.clone(), file: None, notices: Vec::new() }),
             commands,
             clients: Default::default(),
-            journal: Arc::new(Journal::default()),
+            journal,
             started_ms: clock::wall_ms(),
             run_id: Default::default(),
             replication_id: Default::default(),
@@ -54,6 +55,8 @@ impl Lab {
             active_expire: AtomicBool::new(true),
             waiting: WaitList::default(),
             pubsub: Default::default(),
+            scripts: Default::default(),
+            scripts_call_anything: Default::default(),
             freer: Freer::start().unwrap(),
             metrics,
             baseline_memory: AtomicU64::new(0),

@@ -1,13 +1,13 @@
 //! FUNCTION: libraries of functions.
 //!
-//! Libraries stand in the journal as the calls that loaded or dropped them, and in snapshots as their texts.
+//! Libraries stand in the journal as the calls that loaded or dropped them, and in snapshots as their texts. Calls that change them
+//! hold all locks, so that the journal's order is theirs.
 
 use super::settings;
 use crate::base::clock;
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::config::Config;
-use crate::journal::Effect;
 use crate::persist::rdb;
 use crate::resp::args::Args;
 use crate::resp::reply::{Reply, Version};
@@ -130,26 +130,6 @@ pub fn compile(functions: &Functions, config: &Config, source: &[u8]) -> Result<
     Ok(Library { id, name, source: source.to_vec(), functions: infos })
 }
 
-/// Journals the call itself; the registry is locked, so that the order is that of the changes.
-fn journal(
-    cx_args: Args<'_>,
-    db: u32,
-    nested: bool,
-    node: &crate::commands::Node,
-    space: &mut crate::keyspace::Space<'_>,
-) {
-    space.changes.dirty += 1;
-    if !space.journaled {
-        return;
-    }
-    let effect = Effect { db, args: cx_args.iter().map(<[u8]>::to_vec).collect() };
-    if nested {
-        space.changes.effects.push(effect);
-        return;
-    }
-    node.journal.append(vec![effect]);
-}
-
 fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let code = cx.args.len() - 1;
     let mut replace = false;
@@ -170,21 +150,19 @@ fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     let library = compile(functions, cx.config, source)?;
     let id = library.id;
-    let (args, db, nested, node) = (cx.args, cx.client.db, cx.nested, cx.node);
-    let space = &mut *cx.space;
-    if let Err(e) = functions.add(library, replace, || journal(args, db, nested, node, space)) {
+    if let Err(e) = functions.add(library, replace) {
         let _ = script::with_vm(settings(cx.config), |vm| vm.unload(id));
         return Err(CommandError::err(e));
     }
+    cx.space.changes.dirty += 1;
     cx.reply.bulk(name.as_bytes());
     Ok(())
 }
 
 fn delete(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let name = String::from_utf8_lossy(cx.args.at(2)).into_owned();
-    let (args, db, nested, node) = (cx.args, cx.client.db, cx.nested, cx.node);
-    let space = &mut *cx.space;
-    node.scripts.functions.delete(&name, || journal(args, db, nested, node, space)).map_err(CommandError::err)?;
+    cx.node.scripts.functions.delete(&name).map_err(CommandError::err)?;
+    cx.space.changes.dirty += 1;
     cx.reply.ok();
     Ok(())
 }
@@ -196,10 +174,9 @@ fn flush(cx: &mut NodeContext<'_, '_>) -> Outcome {
         (3, _) => return Err(CommandError::fixed("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
         _ => return Err(cx.syntax_hint()),
     }
-    let (args, db, nested, node) = (cx.args, cx.client.db, cx.nested, cx.node);
-    let space = &mut *cx.space;
-    node.scripts.functions.flush(|| journal(args, db, nested, node, space));
-    let functions = &node.scripts.functions;
+    let functions = &cx.node.scripts.functions;
+    functions.flush();
+    cx.space.changes.dirty += 1;
     let _ = script::with_vm(settings(cx.config), |vm| vm.follow_functions(functions.epoch(), |_| false));
     cx.reply.ok();
     Ok(())
@@ -230,12 +207,11 @@ fn restore(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let functions = &cx.node.scripts.functions;
     let libraries =
         sources.iter().map(|s| compile(functions, cx.config, s)).collect::<Result<Vec<_>, CommandError>>()?;
-    let (args, db, nested, node) = (cx.args, cx.client.db, cx.nested, cx.node);
-    let space = &mut *cx.space;
-    functions.restore(libraries, policy, || journal(args, db, nested, node, space)).map_err(|e| match e {
+    functions.restore(libraries, policy).map_err(|e| match e {
         RegistryError::LibraryExists(name) => CommandError::err(format_args!("Library {name} already exists")),
         e => CommandError::err(e),
     })?;
+    cx.space.changes.dirty += 1;
     cx.reply.ok();
     Ok(())
 }

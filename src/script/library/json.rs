@@ -48,7 +48,7 @@ impl Default for Settings {
 }
 
 /// Nesting that no setting goes beyond: each level is a level of this thread's stack.
-const DEPTH_LIMIT: usize = 4000;
+const DEPTH_LIMIT: usize = 1000;
 
 /// The library; `settings` are put back to their defaults by whoever starts a script.
 pub fn library(lua: &Lua, settings: &Rc<Cell<Settings>>) -> mlua::Result<Table> {
