@@ -3,6 +3,7 @@
 //! Invariant: whoever takes a waiter off the list answers it, and nobody else does.
 
 use super::registry::Shared;
+use crate::acl::User;
 use crate::keyspace::{KeyHash, Keyspace};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Version;
@@ -18,10 +19,25 @@ pub struct Waiter {
     pub command: u16,
     pub args: OwnedArgs,
     pub db: u32,
+    /// Who waits, as of then.
+    pub user: Arc<User>,
     pub version: Version,
     pub keys: Vec<Vec<u8>>,
     /// It does not wait for ever.
     pub has_deadline: bool,
+    /// It is answered when a key of its goes, too.
+    pub needs_key: bool,
+}
+
+/// The command a waiter would run, and for whom.
+#[derive(Debug)]
+pub struct WaitingCall {
+    pub command: u16,
+    pub args: OwnedArgs,
+    pub db: u32,
+    pub user: Arc<User>,
+    pub client: Arc<Shared>,
+    pub version: Version,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +106,7 @@ impl WaitList {
     }
 
     /// Keys of these databases somebody waits for.
-    pub fn keys_of(&self, databases: [u32; 2]) -> Vec<(u32, Vec<u8>)> {
+    pub fn keys_of(&self, databases: &[u32]) -> Vec<(u32, Vec<u8>)> {
         self.0.lock().by_key.keys().filter(|(db, _)| databases.contains(db)).cloned().collect()
     }
 
@@ -99,16 +115,29 @@ impl WaitList {
         self.0.lock().by_key.len()
     }
 
+    /// Keys whose going somebody waits for.
+    pub fn needed_keys(&self) -> usize {
+        let lists = self.0.lock();
+        let needs_key = |n: &u64| lists.waiters.get(n).is_some_and(|w| w.needs_key);
+        lists.by_key.values().filter(|list| list.iter().any(needs_key)).count()
+    }
+
     /// The waiters of a key, oldest first.
     pub fn of_key(&self, db: u32, key: &[u8]) -> Vec<u64> {
         self.0.lock().by_key.get(&(db, key.to_vec())).cloned().unwrap_or_default()
     }
 
-    /// Command, arguments, database and protocol version: what a waiter
-    /// would run.
-    pub fn call(&self, n: u64) -> Option<(u16, OwnedArgs, u32, Version)> {
+    /// What a waiter would run.
+    pub fn call(&self, n: u64) -> Option<WaitingCall> {
         let lists = self.0.lock();
         let w = lists.waiters.get(&n)?;
-        Some((w.command, w.args.clone(), w.db, w.version))
+        Some(WaitingCall {
+            command: w.command,
+            args: w.args.clone(),
+            db: w.db,
+            user: Arc::clone(&w.user),
+            client: Arc::clone(&w.client),
+            version: w.version,
+        })
     }
 }

@@ -26,6 +26,8 @@ pub struct DataContext<'a, 'k> {
     pub config: &'a Config,
     pub db: u32,
     pub entry: &'static Entry,
+    /// The user may read every key, also those that the arguments do not name.
+    pub reads_any_key: bool,
     /// The hash of the single key, if it was computed ahead.
     pub hash: Option<KeyHash>,
     /// False in EXEC and scripts: a blocking command answers at once.
@@ -60,7 +62,7 @@ impl<'a> DataContext<'a, '_> {
     pub fn block_on(&mut self, keys: &[&[u8]], timeout_ms: u64, timeout_reply: TimeoutReply) {
         if self.may_block {
             let keys = keys.iter().map(|k| k.to_vec()).collect();
-            self.block = Some(BlockRequest { keys, timeout_ms, timeout_reply, args: None });
+            self.block = Some(BlockRequest { keys, timeout_ms, timeout_reply, needs_key: false, args: None });
             return;
         }
         match timeout_reply {

@@ -8,6 +8,7 @@
 //! function serves a client, EXEC, a script, a log that is replayed, and a replica. It checks its arguments before it changes anything:
 //! an error means that nothing was done.
 
+pub mod acl;
 pub mod arguments;
 pub mod bitmap;
 pub mod connection;
@@ -25,6 +26,7 @@ pub mod scan;
 pub mod scripting;
 pub mod server;
 pub mod set;
+pub mod stream;
 pub mod string;
 pub mod table;
 #[cfg(test)]
@@ -45,11 +47,13 @@ pub static FAMILIES: &[&[&Command]] = &[
     hash::COMMANDS,
     set::COMMANDS,
     zset::COMMANDS,
+    stream::COMMANDS,
     generic::COMMANDS,
     connection::COMMANDS,
     transactions::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
     server::COMMANDS,
+    acl::COMMANDS,
     replication::COMMANDS,
 ];

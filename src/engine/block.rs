@@ -27,7 +27,8 @@ impl Turn<'_> {
         let now = crate::base::clock::monotonic_ms();
         client.blocked = Some(Blocked {
             token,
-            until_ms: (request.timeout_ms > 0).then(|| now.saturating_add(request.timeout_ms)),
+            // The clock's millisecond has begun: with one more nobody is told before his time is up.
+            until_ms: (request.timeout_ms > 0).then(|| now.saturating_add(request.timeout_ms).saturating_add(1)),
             timeout_reply: request.timeout_reply,
             command: entry.id,
         });
@@ -38,9 +39,11 @@ impl Turn<'_> {
             command: entry.id,
             args: request.args.unwrap_or_else(|| args.to_owned()),
             db: client.db,
+            user: Arc::clone(&client.user),
             version: client.version,
             keys: request.keys,
             has_deadline: request.timeout_ms > 0,
+            needs_key: request.needs_key,
         };
         self.node.waiting.add(&self.node.keyspace, waiter);
     }
@@ -67,11 +70,11 @@ impl Turn<'_> {
                     continue;
                 }
                 for n in self.node.waiting.of_key(db, &key) {
-                    let Some((command, args, waiter_db, _)) = self.node.waiting.call(n) else { continue };
-                    let Some(entry) = self.node.commands.by_id(command) else { continue };
-                    let _ = super::for_each_key(waiter_db, entry, args.args(), |k| {
+                    let Some(waiting) = self.node.waiting.call(n) else { continue };
+                    let Some(entry) = self.node.commands.by_id(waiting.command) else { continue };
+                    let _ = super::for_each_key(waiting.db, entry, waiting.args.args(), |k| {
                         wider.add(k.hash.stripe);
-                        open.push((waiter_db, k.name.to_vec()));
+                        open.push((waiting.db, k.name.to_vec()));
                     });
                 }
                 seen.push((db, key));
@@ -103,10 +106,10 @@ impl Turn<'_> {
 
     /// Runs a waiter's command; answers it if it found something.
     fn serve(&mut self, n: u64) {
-        let Some((command, own, db, version)) = self.node.waiting.call(n) else { return };
-        let Some(entry) = self.node.commands.by_id(command) else { return };
+        let Some(waiting) = self.node.waiting.call(n) else { return };
+        let Some(entry) = self.node.commands.by_id(waiting.command) else { return };
         let Handler::Data(f) = entry.command.handler else { return };
-        let args = own.args();
+        let (args, db, version) = (waiting.args.args(), waiting.db, waiting.version);
         let mut covered = true;
         let _ = super::for_each_key(db, entry, args, |k| covered &= self.space.holds(k));
         if !covered {
@@ -114,7 +117,15 @@ impl Turn<'_> {
             return;
         }
         let mut reply = Reply::new(version);
-        let (dirty, effects) = (self.space.changes.dirty, self.space.changes.effects.len());
+        if let Err(e) = self.permit_waiter(&waiting.user, &waiting.client, entry, args, db) {
+            let Some(waiter) = self.node.waiting.take(&self.node.keyspace, n) else { return };
+            reply.error(&e.text());
+            self.node.metrics.error(self.recorder, &e.text());
+            self.recorder.commands.rejected(entry.id as usize);
+            let (client, token) = (waiter.client.id, waiter.token);
+            self.node.clients.send(&waiter.client, Message::Served { client, token, reply });
+            return;
+        }
         let mut cx = DataContext {
             args,
             space: &mut self.space,
@@ -122,6 +133,8 @@ impl Turn<'_> {
             config: &self.config,
             db,
             entry,
+            // Nothing that waits reads keys it does not name.
+            reads_any_key: false,
             hash: None,
             may_block: true,
             block: None,
@@ -130,7 +143,8 @@ impl Turn<'_> {
         // A key that holds another type is as good as no key; any other error is the answer.
         let still_waiting = cx.block.is_some() || outcome == Err(CommandError::WrongType);
         if still_waiting {
-            debug_assert_eq!((dirty, effects), (self.space.changes.dirty, self.space.changes.effects.len()));
+            // A reader of a group may have made its consumer.
+            self.gather(db, args);
             return;
         }
         let Some(waiter) = self.node.waiting.take(&self.node.keyspace, n) else {

@@ -213,11 +213,6 @@ impl Turn<'_> {
     fn is_over_memory(&self) -> bool {
         self.gates.maxmemory != 0 && self.node.memory_for_data() > self.gates.maxmemory
     }
-
-    /// Whether the client may call the command: the one place where scripts ask.
-    fn may_call(&self, _client: &Client, _entry: &'static Entry, _args: Args<'_>) -> Result<(), CommandError> {
-        Ok(())
-    }
 }
 
 /// How many of the arguments are keys.
@@ -302,8 +297,8 @@ impl Running<'_, '_, '_> {
         if entry.is(CommandFlags::NOSCRIPT) && !turn.node.scripts_call_anything.load(Ordering::Relaxed) {
             return refuse(fixed("ERR This Valkey command is not allowed from script"));
         }
-        if let Err(e) = turn.may_call(self.client, entry, args) {
-            return refuse(e);
+        if let Err(text) = turn.permit_nested(self.client, entry, args, self.client.db) {
+            return refuse(CommandError::Bytes(format!("ERR {text}").into_bytes()));
         }
         if self.read_only && entry.is(CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE)) {
             return refuse(fixed("ERR Write commands are not allowed from read-only scripts."));
@@ -394,7 +389,7 @@ impl Host for Running<'_, '_, '_> {
             Err(CommandError::UnknownSubcommand { .. }) => return None,
             Err(_) => named,
         };
-        Some(self.turn.may_call(self.client, entry, args).is_ok())
+        Some(self.turn.would_permit(self.client, entry, args))
     }
 
     fn poll(&mut self) -> Option<Stop> {

@@ -6,10 +6,8 @@ mod cluster;
 mod geo;
 mod hyperloglog;
 mod server;
-mod stream;
 
 use super::Command;
 
 /// All of them, by what they wait for.
-pub static FAMILIES: &[&[&Command]] =
-    &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, server::COMMANDS, stream::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, server::COMMANDS];
