@@ -2,7 +2,7 @@
 
 use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
-use crate::client::{Client, Registry, WaitList};
+use crate::client::{Client, Monitors, Registry, Tracking, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
@@ -59,6 +59,8 @@ pub struct Node {
     pub scripts: Scripts,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call commands that are not for them.
     pub scripts_call_anything: AtomicBool,
+    pub tracking: Tracking,
+    pub monitors: Monitors,
     pub freer: Freer,
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.

@@ -162,6 +162,8 @@ impl NodeBench {
             pubsub: Default::default(),
             scripts: Default::default(),
             scripts_call_anything: Default::default(),
+            tracking: Default::default(),
+            monitors: Default::default(),
             freer: Freer::start().expect("a thread"),
             metrics,
             baseline_memory: Default::default(),

@@ -11,6 +11,8 @@ mod everyday;
 mod gate;
 mod hostile;
 mod limits;
+mod monitor;
 mod openssl;
 mod pubsub;
 mod signals;
+mod tracking;

@@ -58,6 +58,8 @@ impl Lab {
             pubsub: Default::default(),
             scripts: Default::default(),
             scripts_call_anything: Default::default(),
+            tracking: Default::default(),
+            monitors: Default::default(),
             freer: Freer::start().unwrap(),
             metrics,
             baseline_memory: AtomicU64::new(0),
