@@ -1,7 +1,7 @@
 //! The node: handles of everything there is one of. It has no logic; data handlers never see it.
 
 use super::table::{CommandTable, Entry};
-use crate::client::{Client, Registry, WaitList};
+use crate::client::{Client, Execute, Registry, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
@@ -9,7 +9,7 @@ use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{Event, Kind};
 use crate::pubsub::Broker;
-use crate::replication::Replicas;
+use crate::replication::Replication;
 use crate::resp::args::Args;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ pub struct Node {
     pub config: ConfigHandle,
     pub commands: &'static CommandTable,
     pub clients: Arc<Registry>,
-    pub replicas: Arc<Replicas>,
+    pub replication: Arc<Replication>,
     pub journal: Arc<Journal>,
     /// ms since the epoch when the process began.
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
-    /// 40 hexadecimal digits: which history of changes this is.
-    pub replication_id: Mutex<String>,
+    /// Runs what comes from a primary.
+    pub executor: Mutex<Option<Box<dyn Execute>>>,
     pub pause: Mutex<Pause>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,

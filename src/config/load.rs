@@ -304,6 +304,9 @@ impl Reader {
             config.tls.port = 0;
             notices.push("tls-port is 0 because a plaintext port is configured and tls-port is not".to_string());
         }
+        if config.tls.port == 0 && !given("tls-replication") {
+            config.tls.replication = false;
+        }
         if config.tls.cert_file.is_none() && config.tls.auto_generate && !given("tls-auth-clients") {
             config.tls.auth_clients = TlsAuthClients::No;
         }

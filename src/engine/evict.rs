@@ -3,6 +3,7 @@
 use super::Turn;
 use crate::base::hash::Random;
 use crate::config::types::EvictionPolicy;
+use crate::journal::State;
 use crate::keyspace::{EvictionPool, Key, Pick, Policy};
 
 /// A worker's part in eviction: its candidates live on between turns.
@@ -40,6 +41,10 @@ impl Turn<'_> {
     /// Evicts until memory is below its limit. False if it stays above. No lock is held.
     pub fn evict(&mut self) -> bool {
         let limit = self.gates.maxmemory;
+        if self.node.journal.state() == State::Following {
+            // What goes is the primary's to say.
+            return limit == 0 || self.node.memory_for_data() <= limit;
+        }
         if limit == 0 || self.node.memory_for_data() <= limit {
             return true;
         }

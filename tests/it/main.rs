@@ -12,4 +12,5 @@ mod hostile;
 mod limits;
 mod openssl;
 mod pubsub;
+mod replication;
 mod signals;
