@@ -23,4 +23,4 @@ pub use replica::{ReplicaFacts, ReplicaPhase};
 pub use state::{Client, ReplyMode, Source};
 pub use subscription::{Published, Subscription, SubscriptionKind, Subscriptions};
 pub use transaction::{Queued, Transaction};
-pub use waitlist::{WaitList, Waiter};
+pub use waitlist::{WaitList, Waiter, WaitingCall};

@@ -1,6 +1,7 @@
 //! The node: handles of everything there is one of. It has no logic; data handlers never see it.
 
 use super::table::{CommandTable, Entry};
+use crate::acl::Acl;
 use crate::client::{Client, Execute, Registry, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
@@ -31,6 +32,7 @@ pub struct Node {
     pub commands: &'static CommandTable,
     pub clients: Arc<Registry>,
     pub replication: Arc<Replication>,
+    pub acl: Arc<Acl>,
     pub journal: Arc<Journal>,
     /// ms since the epoch when the process began.
     pub started_ms: i64,

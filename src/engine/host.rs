@@ -1,6 +1,7 @@
 //! What replication may ask of the node.
 
 use super::access;
+use crate::acl::Acl;
 use crate::base::clock;
 use crate::client::{Execute, Registry, WaitList};
 use crate::commands::Node;
@@ -25,6 +26,10 @@ impl Host for Node {
 
     fn clients(&self) -> &Arc<Registry> {
         &self.clients
+    }
+
+    fn acl(&self) -> &Acl {
+        &self.acl
     }
 
     fn waiting(&self) -> &WaitList {

@@ -1,6 +1,7 @@
 //! What replication needs of the server it is a part of. The server implements it; nothing here knows how.
 
 use super::Replication;
+use crate::acl::Acl;
 use crate::client::{Execute, Registry, WaitList};
 use crate::config::ConfigHandle;
 use crate::keyspace::{Access, Freer, Keyspace};
@@ -11,6 +12,7 @@ pub trait Host: Send + Sync {
     fn keyspace(&self) -> &Keyspace;
     fn config(&self) -> &ConfigHandle;
     fn clients(&self) -> &Arc<Registry>;
+    fn acl(&self) -> &Acl;
     fn waiting(&self) -> &WaitList;
     fn freer(&self) -> &Freer;
     fn replication(&self) -> &Arc<Replication>;

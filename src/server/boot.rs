@@ -3,6 +3,7 @@
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
 use super::tls;
+use crate::acl::{Acl, Policy};
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, hash, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
@@ -110,6 +111,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         clients: Arc::new(Registry::default()),
         replication: Arc::new(Replication::new(id()?)),
         executor: Mutex::new(None),
+        acl: Arc::new(Acl::new(commands.catalog())),
         journal,
         started_ms: clock::wall_ms(),
         run_id: id()?,
@@ -129,6 +131,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         peak_memory: AtomicU64::new(0),
         fips: approved,
     });
+    crate::commands::acl::load_configured(&node.acl, &config)
+        .map_err(|e| BootError(format!("Aborting startup because of {e}")))?;
     load_snapshot(&node, &config)?;
     apply_metrics(&node, &config);
 
@@ -397,6 +401,17 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
                 node.journal.keep_backlog(Some(new.replication.repl_backlog_size));
             }
             Ok(())
+        }),
+    );
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &["requirepass"],
+        Box::new(move |_, new| match weak.upgrade() {
+            Some(node) => node
+                .acl
+                .set_default_password(new.security.requirepass.expose(), &Policy::of(new))
+                .map_err(|e| e.to_string()),
+            None => Ok(()),
         }),
     );
     node.config.on_change(

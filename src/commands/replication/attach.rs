@@ -151,6 +151,7 @@ fn full(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
     let options = rdb::WriteOptions {
         checksum: cx.config.persistence.rdbchecksum,
         used_memory: memory::used(),
+        for_older: is_older(&cx.client.shared.facts.lock().version),
         stream_db: cx.node.journal.selected(),
         history: None,
     };
@@ -186,6 +187,11 @@ fn full(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
     cx.reply.raw(&data);
     feed(cx, cursor);
     Ok(())
+}
+
+/// Replicas of the time before Valkey 9, and those that do not say.
+fn is_older(version: &str) -> bool {
+    version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < 9)
 }
 
 fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {

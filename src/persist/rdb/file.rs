@@ -2,7 +2,7 @@
 
 use super::read::{Limits, get_value};
 use super::source::{Fault, Got, RdbError, Source};
-use super::{VERSION, is_readable, opcode, write as values};
+use super::{VERSION, VERSION_BEFORE, is_readable, opcode, write as values};
 use crate::base::crc64::crc64;
 use crate::keyspace::{AccessPolicy, Key, STRIPES, Space};
 use crate::value::record::Record;
@@ -14,6 +14,8 @@ pub struct WriteOptions {
     /// `rdbchecksum`: without it the sum is 0 and nobody checks it.
     pub checksum: bool,
     pub used_memory: u64,
+    /// For a reader that knows no version later than [`VERSION_BEFORE`].
+    pub for_older: bool,
     /// The database that is selected where the journal's stream goes on, for a replica that follows it.
     pub stream_db: Option<u32>,
     /// The history this is a moment of, and the bytes of it so far.
@@ -80,7 +82,8 @@ pub fn write(space: &mut Space<'_>, out: &mut impl Write, options: &WriteOptions
     let access = space.access;
     let mut sink = Sink { out, buffer: Vec::new(), checksum: options.checksum, crc: 0, bytes: 0 };
     let mut keys = 0;
-    sink.buffer.extend_from_slice(format!("VALKEY{VERSION:03}").as_bytes());
+    let magic = if options.for_older { format!("REDIS{VERSION_BEFORE:04}") } else { format!("VALKEY{VERSION:03}") };
+    sink.buffer.extend_from_slice(magic.as_bytes());
     aux(&mut sink.buffer, b"holdfast-ver", env!("CARGO_PKG_VERSION").as_bytes());
     aux(&mut sink.buffer, b"redis-bits", b"64");
     aux(&mut sink.buffer, b"ctime", (access.now_ms / 1000).to_string().as_bytes());
@@ -118,6 +121,11 @@ pub fn write(space: &mut Space<'_>, out: &mut impl Write, options: &WriteOptions
                     AccessPolicy::Lru => None,
                     AccessPolicy::Lfu { .. } => Some(access.frequency(record.access())),
                 };
+                if options.for_older && values::kind_of(record) == super::kind::HASH_DEADLINES {
+                    result =
+                        Err(io::Error::other("a hash has fields with deadlines, which an older version cannot read"));
+                    return;
+                }
                 put_entry(&mut sink.buffer, record, lfu);
                 keys += 1;
                 if sink.buffer.len() >= CHUNK {

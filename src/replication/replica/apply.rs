@@ -195,7 +195,8 @@ mod tests {
     }
 
     fn client() -> Client {
-        Client::internal(Arc::new(Shared::new(1, 0, String::new(), String::new(), -1, 0)), Source::Primary)
+        let acl = crate::acl::Acl::new(crate::acl::Catalog::new(Vec::new()));
+        Client::internal(Arc::new(Shared::new(1, 0, String::new(), String::new(), -1, 0)), &acl, Source::Primary)
     }
 
     fn stream(lines: &[&str]) -> Vec<u8> {

@@ -176,7 +176,7 @@ impl Link {
         shared.text.lock().user = "(superuser)".into();
         let shared = Arc::new(shared);
         let mut session = Session {
-            client: Client::internal(Arc::clone(&shared), Source::Primary),
+            client: Client::internal(Arc::clone(&shared), self.host.acl(), Source::Primary),
             applier: Applier::new(self.host.keyspace().journal().selected().unwrap_or(0)),
             copy: None,
             moment: None,
