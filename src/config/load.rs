@@ -520,8 +520,8 @@ mod tests {
         for args in [["--appendonly", "no"], ["--save", ""], ["--replica-serve-stale-data", "yes"]] {
             assert!(loaded(&args).is_ok(), "{args:?}");
         }
-        let notices = load(&["--repl-timeout".into(), "9".into()]).unwrap().notices;
-        assert_eq!(notices, ["'repl-timeout' has no effect: replication is not there yet"]);
+        let notices = load(&["--repl-disable-tcp-nodelay".into(), "yes".into()]).unwrap().notices;
+        assert_eq!(notices, ["'repl-disable-tcp-nodelay' has no effect: packets are always sent at once"]);
     }
 
     #[test]

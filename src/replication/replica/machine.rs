@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_copy_of_either_form_and_a_continuation_come_through_whatever_the_pieces_are() {
-        let (id, mark) = ("b".repeat(40), "m".repeat(40));
+        let (id, mark) = ("b".repeat(40), "0123456789".repeat(4));
         for step in [1, 2, 7, 1000] {
             let begin = |rest: &str| {
                 let mut out = Vec::new();
@@ -414,9 +414,9 @@ mod tests {
             assert_eq!(found.last().unwrap(), "copy hello stream PING");
             assert!(found[1].contains("PSYNC") && found[1].contains("101"), "{found:?}");
             let (found, streaming) =
-                begin(&format!("+FULLRESYNC {id} 100\r\n$EOF:{mark}\r\nhello, {m}{mark}", m = "m".repeat(39)));
+                begin(&format!("+FULLRESYNC {id} 100\r\n$EOF:{mark}\r\nhello, {m}{mark}", m = &mark[..39]));
             assert!(streaming);
-            assert_eq!(*found.last().unwrap(), format!("copy hello, {} stream ", "m".repeat(39)));
+            assert_eq!(*found.last().unwrap(), format!("copy hello, {} stream ", &mark[..39]));
             let (found, streaming) = begin(&format!("+CONTINUE {id}\r\nxyz"));
             assert!(streaming && found.contains(&format!("Continue {{ id: Some({id:?}) }}")));
             assert_eq!(found.last().unwrap(), "copy  stream xyz");
