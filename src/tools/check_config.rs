@@ -88,7 +88,10 @@ mod tests {
         )));
         assert!(text.contains(&format!("{path}:5: port '7000': plaintext is not allowed")));
         assert!(text.contains("command line:7: loglevel 'loud'"), "{text}");
-        assert!(text.contains("note: 'repl-disable-tcp-nodelay' has no effect") && text.ends_with("4 problems.\n"), "{text}");
+        assert!(
+            text.contains("note: 'repl-disable-tcp-nodelay' has no effect") && text.ends_with("4 problems.\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -34,6 +34,6 @@ fn wait(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.journal.append_talk(&[b"REPLCONF", b"GETACK", b"*"]);
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let timeout_reply = TimeoutReply::Replicas { offset, wanted };
-    cx.block = Some(BlockRequest { keys: Vec::new(), timeout_ms, timeout_reply, args: None });
+    cx.block = Some(BlockRequest { keys: Vec::new(), timeout_ms, timeout_reply, args: None, needs_key: false });
     Ok(())
 }
