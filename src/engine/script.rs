@@ -327,7 +327,8 @@ impl Running<'_, '_, '_> {
                 turn.gather(client.db, args);
             }
             Handler::Node(f) | Handler::Span(f) => {
-                turn.run_node(client, entry, f, args, true, mark);
+                let flow = turn.run_node(client, entry, f, args, true, mark);
+                debug_assert_eq!(flow, Flow::Next, "scripts do not wait");
                 turn.gather(client.db, args);
             }
             Handler::Missing(what) => {
