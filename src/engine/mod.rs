@@ -13,8 +13,10 @@ mod commit;
 mod events;
 mod evict;
 mod execute;
+mod host;
 mod monitor;
 mod permit;
+mod script;
 mod tracking;
 mod transaction;
 pub mod upkeep;
@@ -248,6 +250,9 @@ impl<'k> Turn<'k> {
                 }
                 // What comes from a log or a primary never waits: its waiting was over where it happened first.
                 let may_block = client.source == Source::Connection;
+                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
+                    return Flow::Next;
+                }
                 let flow = self.run_data(client, entry, f, args, single, may_block, mark);
                 self.commit(client.db, args);
                 self.space.unlock();
@@ -255,22 +260,37 @@ impl<'k> Turn<'k> {
             }
             Handler::Whole(f) => {
                 self.space.lock(&Plan::All);
+                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
+                    return Flow::Next;
+                }
                 let flow = self.run_data(client, entry, f, args, None, true, mark);
                 self.commit(client.db, args);
                 self.space.unlock();
                 flow
             }
+            // What the server keeps beside the keys is changed as they are: one step, in the journal.
+            Handler::Node(f) if entry.is(CommandFlags::WRITE) => {
+                self.space.lock(&Plan::All);
+                self.run_node(client, entry, f, args, true, mark);
+                self.commit(client.db, args);
+                self.space.unlock();
+                Flow::Next
+            }
             Handler::Node(f) | Handler::Span(f) => {
-                self.run_node(client, entry, f, args, false, mark);
+                let flow = self.run_node(client, entry, f, args, false, mark);
                 // A message that goes to the replicas too: nothing a lock would guard.
                 self.append();
-                Flow::Next
+                flow
             }
             Handler::Transaction(which) => {
                 self.run_transaction(client, which, entry, args, mark);
                 if self.gates.monitored {
                     self.show(client, entry, args);
                 }
+                Flow::Next
+            }
+            Handler::Script(which) => {
+                self.run_script(client, which, entry, args, false, mark);
                 Flow::Next
             }
             Handler::Container => {
@@ -351,7 +371,7 @@ impl<'k> Turn<'k> {
         args: Args<'_>,
         nested: bool,
         mark: crate::resp::reply::Mark,
-    ) {
+    ) -> Flow {
         let config = Arc::clone(&self.config);
         let mut cx = NodeContext {
             args,
@@ -363,8 +383,11 @@ impl<'k> Turn<'k> {
             entry,
             nested,
             recorder: self.recorder,
+            block: None,
         };
-        if let Err(e) = f(&mut cx) {
+        let outcome = f(&mut cx);
+        let block = cx.block.take();
+        if let Err(e) = outcome {
             self.reply.rewind(mark);
             self.reply.error(&e.text());
             self.failed(entry, args, &e);
@@ -375,8 +398,10 @@ impl<'k> Turn<'k> {
         if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) {
             self.show(client, entry, args);
         }
-        self.dirty += std::mem::take(&mut self.space.changes.dirty);
-        self.space.changes.replaced = false;
+        if !entry.is(CommandFlags::WRITE) {
+            self.dirty += std::mem::take(&mut self.space.changes.dirty);
+            self.space.changes.replaced = false;
+        }
         // What it changed holds from the next command on.
         if self.node.acl.epoch() != self.acl_epoch {
             self.acl_epoch = self.node.acl.epoch();
@@ -390,6 +415,13 @@ impl<'k> Turn<'k> {
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
+        match block {
+            None => Flow::Next,
+            Some(request) => {
+                self.wait(client, entry, args, request);
+                Flow::Blocked
+            }
+        }
     }
 
     fn failed(&mut self, entry: &'static Entry, _args: Args<'_>, error: &CommandError) {

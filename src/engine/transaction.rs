@@ -108,7 +108,8 @@ impl Turn<'_> {
         let mut db = client.db;
         for (q, entry) in queue.iter().zip(&entries) {
             match entry.command.handler {
-                Handler::Whole(_) | Handler::Span(_) => plan = Plan::All,
+                Handler::Whole(_) | Handler::Span(_) | Handler::Script(_) => plan = Plan::All,
+                Handler::Node(_) if entry.is(CommandFlags::WRITE) => plan = Plan::All,
                 _ => {}
             }
             super::for_each_key(db, entry, q.args.args(), |k| {
@@ -124,6 +125,13 @@ impl Turn<'_> {
             plan.add(Key::new(*db, name).hash.stripe);
         }
         self.lock_with_waiters_of(plan, keys);
+        if self.space.epoch != self.gates.epoch
+            && let Some(entry) = entries.iter().copied().find(|e| e.is(CommandFlags::WRITE))
+            && !self.still_admitted(client, entry)
+        {
+            self.close(client);
+            return Ok(());
+        }
         if self.watched_key_changed(client) {
             self.space.unlock();
             self.close(client);
@@ -178,7 +186,12 @@ impl Turn<'_> {
                 debug_assert_eq!(flow, super::Flow::Next);
                 self.gather(client.db, args);
             }
-            Handler::Node(f) | Handler::Span(f) => self.run_node(client, entry, f, args, true, mark),
+            Handler::Node(f) | Handler::Span(f) => {
+                let flow = self.run_node(client, entry, f, args, true, mark);
+                debug_assert_eq!(flow, super::Flow::Next);
+                self.gather(client.db, args);
+            }
+            Handler::Script(which) => self.run_script(client, which, entry, args, true, mark),
             Handler::Transaction(TransactionCommand::Unwatch) => {
                 // Inside EXEC nothing is watched any more.
                 self.reply.ok();
