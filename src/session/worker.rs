@@ -865,6 +865,10 @@ impl Worker {
             let s = &c.client.shared;
             let waiting = c.client.output.len() as u64;
             output += waiting;
+            if c.client.query.is_empty() && c.client.query.capacity() > 0 {
+                // What was kept is done: an idle connection holds no buffer.
+                c.client.query = Vec::new();
+            }
             c.client.tell_figures(&self.node.clients);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
