@@ -14,5 +14,6 @@ mod limits;
 mod monitor;
 mod openssl;
 mod pubsub;
+mod replication;
 mod signals;
 mod tracking;
