@@ -1,5 +1,7 @@
 //! A node and one client without sockets: requests go through the engine's turn as a worker hands them over.
 
+#![allow(dead_code, reason = "each test that is built with this file uses a part of it")]
+
 use holdfast::base::{clock, hash};
 use holdfast::client::{Client, Shared, WaitList};
 use holdfast::commands::{CommandTable, FAMILIES, Node};
@@ -79,7 +81,6 @@ impl Lab {
     }
 
     /// Runs one request as it is, whatever it says, and returns its reply. A client that has begun to wait does not go on waiting.
-    #[allow(dead_code, reason = "each test that is built with this file uses a part of it")]
     pub fn ask(&mut self, words: &[&[u8]]) -> Vec<u8> {
         let bytes = request(words);
         let limits = Limits { bulk_len_max: 512 << 20, authenticated: true };
