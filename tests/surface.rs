@@ -49,7 +49,7 @@ const LEFT_OUT: &[&str] = &[
     "ssubscribe",
 ];
 
-const CALLS_PER_COMMAND: usize = 50;
+const CALLS_PER_COMMAND: usize = 30;
 
 const INTEGERS: &[&str] = &[
     "0",
@@ -275,5 +275,5 @@ fn no_arguments_make_any_command_panic_or_touch_a_key_it_does_not_name() {
             }
         }
     }
-    assert!(ran > 5_000, "{ran} calls");
+    assert!(ran > 3_000, "{ran} calls");
 }
