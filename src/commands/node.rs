@@ -65,7 +65,7 @@ pub struct Node {
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.
     pub baseline_memory: AtomicU64,
-    /// Bytes of clients' output, which eviction could not give back.
+    /// Bytes of replicas' output, which eviction would only make more of.
     pub output_memory: AtomicU64,
     /// The most memory that was ever in use, as upkeep saw it.
     pub peak_memory: AtomicU64,

@@ -82,13 +82,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_in_conf_is_what_the_table_makes() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/holdfast.conf");
+    fn the_file_in_conf_and_the_page_in_docs_are_what_the_table_makes() {
+        let files = [
+            (concat!(env!("CARGO_MANIFEST_DIR"), "/conf/holdfast.conf"), text()),
+            (concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"), crate::config::reference::text()),
+        ];
         if std::env::var_os("HOLDFAST_UPDATE_CONF").is_some() {
-            std::fs::write(path, text()).unwrap();
+            for (path, text) in &files {
+                std::fs::write(path, text).unwrap();
+            }
         }
-        let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(found == text(), "run the tests once with HOLDFAST_UPDATE_CONF=1 to write {path} again");
+        for (path, text) in files {
+            let found = std::fs::read_to_string(path).unwrap_or_default();
+            assert!(found == text, "run the tests once with HOLDFAST_UPDATE_CONF=1 to write {path} again");
+        }
     }
 
     #[test]

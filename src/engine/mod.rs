@@ -124,6 +124,9 @@ impl<'k> Turn<'k> {
         if self.dirty > 0 {
             self.node.dirty.fetch_add(self.dirty, std::sync::atomic::Ordering::Relaxed);
         }
+        // Whole microseconds are told; what is left over is kept for the next turn.
+        self.recorder.counters.add(Counter::EventloopDurationCmdUsec, self.recorder.busy_ns / 1000);
+        self.recorder.busy_ns %= 1000;
         let c = &self.space.changes;
         for (counter, n) in
             [(Counter::KeyspaceHits, c.hits), (Counter::KeyspaceMisses, c.misses), (Counter::ExpiredKeys, c.expired)]
@@ -165,10 +168,16 @@ impl<'k> Turn<'k> {
                 }
             },
             Err(e) => {
-                self.refuse(client, None, e);
+                // A command that is known is counted as refused by its own row, as for a wrong number of arguments.
+                let known = self.node.commands.find(args.at(0)).filter(|e| e.subcommands.is_empty());
+                self.refuse(client, known, e);
                 Flow::Next
             }
         };
+        if flow == Flow::Blocked {
+            // Counted when it is answered.
+            client.commands -= 1;
+        }
         if self.offset > 0 {
             client.written = std::mem::take(&mut self.offset);
         }
@@ -450,6 +459,7 @@ impl<'k> Turn<'k> {
         let now = Tick::now();
         let ns = now.ns_since(self.last_tick);
         self.last_tick = now;
+        self.recorder.busy_ns += ns;
         if flow == Flow::Blocked {
             // Counted when it is answered.
             return;

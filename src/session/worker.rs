@@ -790,6 +790,8 @@ impl Worker {
         }
         c.client.blocked = None;
         c.client.shared.blocked.store(false, Ordering::Relaxed);
+        c.client.shared.commands.fetch_add(1, Ordering::Relaxed);
+        self.recorder.counters.add(Counter::CommandsProcessed, 1);
         c.client.last_active_ms = now_mono;
         if c.client.reply_mode == crate::client::ReplyMode::On {
             c.client.output.push_reply(&reply, 0, reply.buf.len(), 0);
@@ -810,7 +812,10 @@ impl Worker {
         }
         let mut reply = Reply::new(c.client.version);
         match error {
-            Some(text) => reply.error(text.as_bytes()),
+            Some(text) => {
+                reply.error(text.as_bytes());
+                self.node.metrics.error(&mut self.recorder, text.as_bytes());
+            }
             None => timeout_reply(&self.node, &mut reply, b.timeout_reply),
         }
         self.recorder.commands.ran(usize::from(b.command), 0, error.is_some(), false);
@@ -873,7 +878,14 @@ impl Worker {
             let Some(c) = self.connections[i].as_mut() else { continue };
             let s = &c.client.shared;
             let waiting = c.client.output.len() as u64;
-            output += waiting;
+            if s.replica.load(Ordering::Relaxed) {
+                // Evicting keys would only make more of it.
+                output += waiting;
+            }
+            if c.client.query.is_empty() && c.client.query.capacity() > 0 {
+                // What was kept is done: an idle connection holds no buffer.
+                c.client.query = Vec::new();
+            }
             c.client.tell_figures(&self.node.clients);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;

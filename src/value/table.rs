@@ -24,6 +24,14 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether segments that deletions have emptied are given back; tests turn it off to look at sparse tables.
+static SHRINKING: AtomicBool = AtomicBool::new(true);
+
+pub fn set_shrinking(yes: bool) {
+    SHRINKING.store(yes, Ordering::Relaxed);
+}
 
 /// How a name becomes a path.
 pub trait PathOf {
@@ -748,6 +756,9 @@ impl<P: PathOf> Table<P> {
 
     #[cold]
     fn shrink_segment(&mut self, path: u64) {
+        if !SHRINKING.load(Ordering::Relaxed) {
+            return;
+        }
         let old = self.directory[self.index(path)].segment();
         // SAFETY: as in `grow`: drained segments are freed once all their entries point elsewhere.
         unsafe {
