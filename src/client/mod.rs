@@ -5,6 +5,7 @@
 
 mod blocked;
 mod execute;
+mod login;
 mod mailbox;
 mod output;
 mod registry;
@@ -15,6 +16,7 @@ mod waitlist;
 
 pub use blocked::{BlockRequest, Blocked, TimeoutReply};
 pub use execute::{Execute, Failure, Forward, Request};
+pub use login::{Answer, Login};
 pub use mailbox::{Mailbox, Message};
 pub use output::Output;
 pub use registry::{Registry, Shared, SharedText};

@@ -17,6 +17,8 @@ pub struct Gates {
     /// CLIENT PAUSE: nobody, writers, or everybody.
     pub paused_writes: bool,
     pub paused_all: bool,
+    /// Somebody is paused, or commands are recorded: each command is looked at once more.
+    pub special: bool,
     slower_than_ns: u64,
     request_larger_than: usize,
     reply_larger_than: usize,
@@ -39,6 +41,7 @@ impl Gates {
             maxmemory: config.memory.maxmemory,
             paused_writes,
             paused_all,
+            special: paused_writes || node.audit.is_on(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
@@ -95,8 +98,11 @@ impl Turn<'_> {
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
         }
-        if self.gates.paused_writes && self.is_paused(client, entry) {
-            return Ok(Pass::Wait);
+        if self.gates.special {
+            if self.gates.paused_writes && self.is_paused(client, entry) {
+                return Ok(Pass::Wait);
+            }
+            self.record(client, entry, args)?;
         }
         if self.gates.maxmemory != 0 {
             self.make_memory(client, entry)?;

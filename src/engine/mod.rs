@@ -14,6 +14,7 @@ mod events;
 mod evict;
 mod execute;
 mod permit;
+mod record;
 mod transaction;
 pub mod upkeep;
 
@@ -139,7 +140,13 @@ impl<'k> Turn<'k> {
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
         let flow = match entry {
             Ok(entry) => match self.admit(client, entry, args) {
-                Ok(admit::Pass::Run) => self.execute(client, entry, args, hash),
+                Ok(admit::Pass::Run) => match self.execute(client, entry, args, hash) {
+                    Flow::Paused => {
+                        client.commands -= 1;
+                        return Flow::Paused;
+                    }
+                    flow => flow,
+                },
                 Ok(admit::Pass::Answered) => Flow::Next,
                 Ok(admit::Pass::Wait) => {
                     client.commands -= 1;
@@ -241,7 +248,9 @@ impl<'k> Turn<'k> {
                 flow
             }
             Handler::Node(f) | Handler::Span(f) => {
-                self.run_node(client, entry, f, args, false, mark);
+                if self.run_node(client, entry, f, args, false, mark) == Flow::Paused {
+                    return Flow::Paused;
+                }
                 // A message that goes to the replicas too: nothing a lock would guard.
                 self.append();
                 Flow::Next
@@ -322,7 +331,7 @@ impl<'k> Turn<'k> {
         args: Args<'_>,
         nested: bool,
         mark: crate::resp::reply::Mark,
-    ) {
+    ) -> Flow {
         let config = Arc::clone(&self.config);
         let mut cx = NodeContext {
             args,
@@ -354,6 +363,11 @@ impl<'k> Turn<'k> {
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
+        if std::mem::take(&mut client.later) {
+            self.reply.rewind(mark);
+            return Flow::Paused;
+        }
+        Flow::Next
     }
 
     fn failed(&mut self, entry: &'static Entry, _args: Args<'_>, error: &CommandError) {

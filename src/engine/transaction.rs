@@ -173,7 +173,10 @@ impl Turn<'_> {
                 debug_assert_eq!(flow, super::Flow::Next);
                 self.gather(client.db, args);
             }
-            Handler::Node(f) | Handler::Span(f) => self.run_node(client, entry, f, args, true, mark),
+            Handler::Node(f) | Handler::Span(f) => {
+                let flow = self.run_node(client, entry, f, args, true, mark);
+                debug_assert_eq!(flow, super::Flow::Next, "nothing waits inside EXEC");
+            }
             Handler::Transaction(TransactionCommand::Unwatch) => {
                 // Inside EXEC nothing is watched any more.
                 self.reply.ok();

@@ -14,7 +14,7 @@ mod gate;
 mod libraries;
 mod report;
 
-pub use environment::{Environment, Listing};
+pub use environment::{Environment, Listing, tracer_now};
 pub use gate::{Approved, Booting, Rejected};
 pub use libraries::foreign_libraries;
 pub use report::{Line, Report, Verdict};

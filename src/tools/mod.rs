@@ -1,5 +1,6 @@
 //! The command-line tools of the multi-call binary.
 
+pub mod audit;
 pub mod check_config;
 pub mod cli;
 pub mod fips;
