@@ -4,7 +4,7 @@ use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
 use crate::audit::{Audit, Event, Outcome, Record};
 use crate::base::background::Background;
-use crate::client::{Client, Registry, Shared, WaitList};
+use crate::client::{Client, Monitors, Registry, Shared, Tracking, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
@@ -63,6 +63,8 @@ pub struct Node {
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
     pub pubsub: Broker,
+    pub tracking: Tracking,
+    pub monitors: Monitors,
     pub freer: Freer,
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.

@@ -38,10 +38,14 @@ impl Turn<'_> {
             }
             changes.dirty = 0;
         }
-        if let Some(databases) = changes.swapped.take() {
-            changes.ready.extend(self.node.waiting.keys_of(databases));
+        if !changes.databases.is_empty() {
+            changes.ready.extend(self.node.waiting.keys_of(&changes.databases));
+            changes.databases.clear();
         }
         changes.replaced = false;
+        if changes.invalidated.len() > self.told {
+            self.invalidate();
+        }
     }
 
     /// What needs no lock: events are published, big values go.
@@ -51,6 +55,8 @@ impl Turn<'_> {
         super::events::publish(self.node, &self.config, &mut changes.events);
         changes.ready.clear();
         changes.effects.clear();
+        self.end_invalidation();
+        let changes = &mut self.space.changes;
         let unlinked = std::mem::take(&mut changes.unlinked);
         if !unlinked.is_empty() {
             self.node.freer.free(Garbage::Records(unlinked));

@@ -53,6 +53,15 @@ pub struct Change {
     pub event: &'static str,
 }
 
+/// What clients that track keys are to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidated {
+    /// The key has changed; by the server itself, as when its time had come, or by a command.
+    Key { name: Box<[u8]>, by_server: bool },
+    /// Whole databases have changed.
+    All,
+}
+
 /// What a command did, gathered under the locks.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -63,8 +72,10 @@ pub struct Changes {
     pub effects: Effects,
     /// The command's own arguments are not its effect: `effects` says it all.
     pub replaced: bool,
-    /// Two databases have changed places: commands that wait in either look again.
-    pub swapped: Option<[u32; 2]>,
+    /// Keys that changed while some client tracks keys.
+    pub invalidated: Vec<Invalidated>,
+    /// Databases whose keys have changed all at once: commands that wait in them look again.
+    pub databases: Vec<u32>,
     /// Keys that changed and that somebody waits for.
     pub ready: Vec<(u32, Vec<u8>)>,
     /// Big values that were unlinked; they are freed without a lock.
@@ -85,12 +96,13 @@ impl Changes {
         self.effects.is_empty()
             && self.events.is_empty()
             && self.ready.is_empty()
+            && self.invalidated.is_empty()
             && self.unlinked.is_empty()
             && self.flushed.is_none()
     }
 }
 
-/// Values with more elements than this are freed without a lock and in slices.
+/// Values with more elements (or blocks, where many share one) than this are freed without a lock and in slices.
 pub const FREE_AT_ONCE_MAX: usize = 64;
 
 /// A seed no other turn of any thread has: two turns within a millisecond must not draw the same numbers.
@@ -296,7 +308,7 @@ impl<'k> Space<'k> {
         if self.journaled {
             self.changes.effects.push(key.db, &[b"UNLINK", key.name]);
         }
-        self.mark(key);
+        self.mark_by_server(key);
         self.event(class, event, key);
     }
 
@@ -388,7 +400,7 @@ impl<'k> Space<'k> {
 
     /// Drops a record: now if it is small, after the locks if it is big.
     pub fn discard(&mut self, record: Record) {
-        if record.object().is_some_and(|o| o.len() > FREE_AT_ONCE_MAX) {
+        if record.object().is_some_and(|o| o.free_effort() > FREE_AT_ONCE_MAX) {
             self.changes.unlinked.push(record);
         }
     }
@@ -420,6 +432,16 @@ impl<'k> Space<'k> {
     /// Marks watchers and waiters of a key without counting a change.
     #[inline]
     pub fn mark(&mut self, key: Key<'_>) {
+        self.mark_for(key, false);
+    }
+
+    /// The same for what the server did by itself.
+    pub(super) fn mark_by_server(&mut self, key: Key<'_>) {
+        self.mark_for(key, true);
+    }
+
+    #[inline]
+    fn mark_for(&mut self, key: Key<'_>, by_server: bool) {
         let stripe = self.held.stripe(key.hash.stripe);
         if !stripe.watchers.is_empty() {
             let there = stripe.database(key.db).table.get_at(key.hash.path, key.name).is_some();
@@ -427,6 +449,9 @@ impl<'k> Space<'k> {
         }
         if self.keyspace.may_be_waited_for(key.hash) {
             self.changes.ready.push((key.db, key.name.to_vec()));
+        }
+        if self.keyspace.is_tracked() {
+            self.changes.invalidated.push(Invalidated::Key { name: key.name.into(), by_server });
         }
     }
 
@@ -490,8 +515,15 @@ impl<'k> Space<'k> {
     /// marked. Returns the number of keys and what has to be dropped.
     pub fn flush(&mut self, db: Option<u32>) -> (usize, Flushed) {
         assert!(self.is_whole(), "FLUSHALL and FLUSHDB plan for every stripe");
+        self.changes.databases.extend(match db {
+            Some(db) => db..db + 1,
+            None => 0..self.keyspace.databases(),
+        });
         let (mut keys, mut tables) = (0, Vec::new());
         let now = self.now_ms();
+        if self.keyspace.is_tracked() {
+            self.changes.invalidated.push(Invalidated::All);
+        }
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {
@@ -519,7 +551,11 @@ impl<'k> Space<'k> {
     pub fn swap(&mut self, a: u32, b: u32) {
         assert!(self.is_whole(), "SWAPDB plans for every stripe");
         let now = self.now_ms();
-        self.changes.swapped = Some([a, b]);
+        self.changes.databases.extend([a, b]);
+        if self.keyspace.is_tracked() {
+            // Keys are told by name alone, so whoever has read any in either holds what is another's now.
+            self.changes.invalidated.push(Invalidated::All);
+        }
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {

@@ -13,5 +13,6 @@ mod boot;
 mod cron;
 mod reload;
 mod tls;
+mod tuning;
 
 pub use boot::{BootError, run};

@@ -13,6 +13,8 @@ mod gate;
 mod hostile;
 mod identity;
 mod limits;
+mod monitor;
 mod openssl;
 mod pubsub;
 mod signals;
+mod tracking;

@@ -13,7 +13,7 @@ mod tls;
 
 pub use memory::{Memory, ratio};
 
-use crate::client::{Registry, WaitList};
+use crate::client::{Registry, Tracking, WaitList};
 use crate::config::Config;
 use crate::keyspace::FreeCounts;
 use crate::metrics::Value;
@@ -27,6 +27,7 @@ pub struct Facts<'a> {
     pub metrics: &'a Metrics,
     pub clients: &'a Registry,
     pub waiting: &'a WaitList,
+    pub tracking: &'a Tracking,
     /// Channels, patterns and shard channels with subscribers.
     pub subscribed: [usize; 3],
     pub freed: &'a FreeCounts,
