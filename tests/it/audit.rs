@@ -25,6 +25,10 @@ fn events_are_recorded_and_the_chain_holds_through_a_kill() {
     admin.line("GET plain");
     admin.line("CONFIG SET requirepass another-password maxmemory 1000000000");
     admin.line("FLUSHALL");
+    // A record is queued before its reply, and written soon after.
+    while !std::fs::read_to_string(&path).unwrap().contains("FLUSHALL") {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     server.signal("KILL");
     server.wait(std::time::Duration::from_secs(20));
     let (holds, said) = verify(&path);

@@ -226,11 +226,11 @@ fn hello(cx: &mut NodeContext<'_, '_>) -> Outcome {
             }
         }
     }
-    if let Some((user, password)) = credentials {
-        if sign_in(cx, user, password)? == Step::Later {
-            cx.client.later = true;
-            return Ok(());
-        }
+    if let Some((user, password)) = credentials
+        && sign_in(cx, user, password)? == Step::Later
+    {
+        cx.client.later = true;
+        return Ok(());
     }
     if !cx.client.authenticated && !cx.node.acl.is_open() {
         return Err(CommandError::fixed(
