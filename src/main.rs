@@ -19,6 +19,7 @@ Usage: holdfast <tool> [arguments]
   cli [options] [command ...]               talk to a server
   check-config FILE [--directive ...]       check a configuration without starting
   fips status [--json]                      run the start-up gate and print what it found
+  fips evidence --out DIR | --json          gather what a reviewer of FIPS mode asks for
   audit verify FILE [--key FILE] [--json]   check the chain of an audit log
   version                                   print the version
 

@@ -13,6 +13,7 @@ mod environment;
 mod gate;
 mod libraries;
 mod report;
+pub mod uses;
 
 pub use environment::{Environment, Listing, tracer_now};
 pub use gate::{Approved, Booting, Rejected};

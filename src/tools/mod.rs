@@ -3,4 +3,6 @@
 pub mod audit;
 pub mod check_config;
 pub mod cli;
+mod elf;
+pub mod evidence;
 pub mod fips;

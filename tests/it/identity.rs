@@ -61,6 +61,21 @@ fn who_guesses_is_slowed_down_and_the_true_user_gets_in() {
     assert!(log.contains("Failed login as 'u' from 127.0.0.1:"), "{log}");
 }
 
+#[test]
+fn secrets_may_stand_in_files_of_their_own_and_stay_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (conf, secret) = (folder.path().join("h.conf"), folder.path().join("pw"));
+    std::fs::write(&secret, "from-a-file\n").unwrap();
+    std::fs::write(&conf, format!("tls-auth-clients no\nrequirepass-file {}\n", secret.display())).unwrap();
+    let server = Server::with_file(&[conf.to_str().unwrap()]);
+    let mut c = server.connect();
+    assert_eq!(c.line("PING").to_string(), "-NOAUTH Authentication required.");
+    assert_eq!(c.line("AUTH from-a-file").to_string(), "+OK");
+    assert_eq!(c.line("CONFIG REWRITE").to_string(), "+OK");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    assert!(text.contains("requirepass-file ") && !text.contains("from-a-file"), "{text}");
+}
+
 fn openssl(folder: &Path, words: &str) {
     let out = std::process::Command::new("openssl").args(words.split(' ')).current_dir(folder).output().unwrap();
     assert!(out.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&out.stderr));
