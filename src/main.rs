@@ -19,6 +19,8 @@ Usage: holdfast <tool> [arguments]
   cli [options] [command ...]               talk to a server
   check-config FILE [--directive ...]       check a configuration without starting
   fips status [--json]                      run the start-up gate and print what it found
+  fips evidence --out DIR | --json          gather what a reviewer of FIPS mode asks for
+  audit verify FILE [--key FILE] [--json]   check the chain of an audit log
   version                                   print the version
 
 Called by the name valkey-server, redis-server, valkey-cli or redis-cli (a link), it is that tool.
@@ -30,6 +32,14 @@ Called by the name valkey-server, redis-server, valkey-cli or redis-cli (a link)
 struct Fips {
     #[command(flatten)]
     args: holdfast::tools::fips::FipsArgs,
+}
+
+/// `holdfast audit ...`
+#[derive(Parser)]
+#[command(name = "holdfast audit", about = "Checks audit logs")]
+struct Audit {
+    #[command(flatten)]
+    args: holdfast::tools::audit::AuditArgs,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +66,10 @@ fn main() -> ExitCode {
         "fips" => {
             let fips = Fips::parse_from(std::iter::once("fips".into()).chain(rest));
             holdfast::tools::fips::run(&fips.args, &mut std::io::stdout())
+        }
+        "audit" => {
+            let audit = Audit::parse_from(std::iter::once("audit".into()).chain(rest));
+            holdfast::tools::audit::run(&audit.args, &mut std::io::stdout())
         }
         "version" | "--version" | "-v" | "-V" => {
             println!("{}", version());

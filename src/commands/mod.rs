@@ -36,7 +36,7 @@ pub mod zset;
 
 pub use context::{DataContext, DataFn, NodeContext, NodeFn};
 pub use error::{CommandError, Outcome};
-pub use node::Node;
+pub use node::{Node, audit_record};
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.

@@ -2,18 +2,20 @@
 
 use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
-use crate::client::{Client, Execute, Monitors, Registry, Tracking, WaitList};
-
+use crate::audit::{Audit, Event, Outcome, Record};
+use crate::base::background::Background;
+use crate::client::{Client, Execute, Monitors, Registry, Shared, Tracking, WaitList};
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
-use crate::metrics::slowlog::{Event, Kind};
+use crate::metrics::slowlog::{self, Kind};
+use crate::net::tls::facts::Facts as TlsFacts;
 use crate::pubsub::Broker;
 use crate::replication::Replication;
 use crate::resp::args::Args;
 use crate::script::Scripts;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
@@ -34,6 +36,11 @@ pub struct Node {
     pub clients: Arc<Registry>,
     pub replication: Arc<Replication>,
     pub acl: Arc<Acl>,
+    pub audit: Audit,
+    /// For password hashes: slow on purpose, and not on a worker.
+    pub background: Background,
+    /// The certificates in use.
+    pub tls: RwLock<TlsFacts>,
     pub journal: Arc<Journal>,
     /// ms since the epoch when the process began.
     pub started_ms: i64,
@@ -101,7 +108,7 @@ impl Node {
         ];
         for (kind, value, threshold) in kinds {
             if threshold >= 0 && value >= threshold as u64 {
-                self.metrics.logs.of(kind).record(Event {
+                self.metrics.logs.of(kind).record(slowlog::Event {
                     time_s: now_ms / 1000,
                     value,
                     argv: &list,
@@ -111,6 +118,17 @@ impl Node {
             }
         }
     }
+}
+
+/// A record with who caused it and from where.
+pub fn audit_record(event: Event, outcome: Outcome, client: &Shared) -> Record {
+    let text = client.text.lock();
+    Record::new(event, outcome)
+        .with("user", text.user.clone())
+        .with("addr", client.addr.clone())
+        .with("tls", text.tls.clone())
+        .with("certificate", text.certificate.clone())
+        .with("db", client.db.load(std::sync::atomic::Ordering::Relaxed).to_string())
 }
 
 /// A command's arguments without the secrets in them.

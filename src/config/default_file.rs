@@ -14,6 +14,7 @@ pub fn text() -> String {
          # This file is made from the table of directives: `holdfast check-config --print-default`.\n\
          #\n\
          # Sizes take units: 1k is 1000 bytes, 1kb is 1024; likewise m, mb, g, gb; in any case.\n\
+         # Secrets can stand in files of their own: `requirepass-file /run/secrets/password`, and so for each of them.\n\
          # Other files can be read in: `include /etc/holdfast/local.conf`, `include conf.d/*.conf`.\n",
     );
     let mut topic = "";

@@ -105,6 +105,10 @@ impl Choice for OomScoreAdj {
 }
 
 choice! {
+    /// What happens when an audit record cannot be written.
+    AuditFailure { Continue = "continue", Block = "block" }
+}
+choice! {
     /// How clear passwords of users are kept.
     AclPasswordHash { Sha256 = "sha256", Pbkdf2 = "pbkdf2" }
 }

@@ -18,6 +18,8 @@ pub struct Gates {
     /// CLIENT PAUSE: nobody, writers, or everybody.
     pub paused_writes: bool,
     pub paused_all: bool,
+    /// Somebody is paused, or commands are recorded: each command is looked at once more.
+    pub special: bool,
     /// Somebody is sent every command.
     pub monitored: bool,
     slower_than_ns: u64,
@@ -67,6 +69,7 @@ impl Gates {
             maxmemory: if look.is_following() && r.replica_ignore_maxmemory { 0 } else { config.memory.maxmemory },
             paused_writes,
             paused_all,
+            special: paused_writes || node.audit.is_on(),
             monitored: node.monitors.any(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
@@ -130,8 +133,11 @@ impl Turn<'_> {
         if client.monitor && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE)) {
             return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
         }
-        if self.gates.paused_writes && self.is_paused(client, entry) {
-            return Ok(Pass::Wait);
+        if self.gates.special {
+            if self.gates.paused_writes && self.is_paused(client, entry) {
+                return Ok(Pass::Wait);
+            }
+            self.record(client, entry, args)?;
         }
         if self.gates.maxmemory != 0 {
             self.make_memory(client, entry)?;

@@ -16,6 +16,7 @@ mod execute;
 mod host;
 mod monitor;
 mod permit;
+mod record;
 mod script;
 mod tracking;
 mod transaction;
@@ -156,7 +157,13 @@ impl<'k> Turn<'k> {
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
         let flow = match &entry {
             Ok(entry) => match self.admit(client, entry, args) {
-                Ok(admit::Pass::Run) => self.execute(client, entry, args, hash),
+                Ok(admit::Pass::Run) => match self.execute(client, entry, args, hash) {
+                    Flow::Paused => {
+                        client.commands -= 1;
+                        return Flow::Paused;
+                    }
+                    flow => flow,
+                },
                 Ok(admit::Pass::Answered) => Flow::Next,
                 Ok(admit::Pass::Wait) => {
                     client.commands -= 1;
@@ -287,6 +294,9 @@ impl<'k> Turn<'k> {
             }
             Handler::Node(f) | Handler::Span(f) => {
                 let flow = self.run_node(client, entry, f, args, false, mark);
+                if flow == Flow::Paused {
+                    return flow;
+                }
                 // A message that goes to the replicas too: nothing a lock would guard.
                 self.append();
                 flow
@@ -424,6 +434,10 @@ impl<'k> Turn<'k> {
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
+        if std::mem::take(&mut client.later) {
+            self.reply.rewind(mark);
+            return Flow::Paused;
+        }
         match block {
             None => Flow::Next,
             Some(request) => {

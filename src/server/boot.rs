@@ -2,13 +2,17 @@
 
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
+use super::reload::{self, Reloader};
 use super::tls;
 use super::tuning;
 use crate::acl::{Acl, Policy};
+use crate::audit::{self, Audit, Event, Outcome, Record};
+use crate::base::background::Background;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
 use crate::commands::{CommandTable, FAMILIES, Node};
+use crate::config::types::AuditFailure;
 use crate::config::{Config, ConfigHandle, Loaded};
 use crate::crypto;
 use crate::engine::{Executor, access};
@@ -22,7 +26,7 @@ use crate::observe::logs::{self, Logs};
 use crate::persist::snapshot;
 use crate::replication::{Host, Replication};
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,6 +106,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
+    let audit = start_audit(&config).map_err(BootError)?;
+    let tls_facts = tls.as_ref().map(|t| tls::facts(&config, &dir, t)).unwrap_or_default();
     let node = Arc::new(Node {
         keyspace: Keyspace::with_journal(config.general.databases, Arc::clone(&journal)),
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
@@ -110,6 +116,9 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         replication: Arc::new(Replication::new(id()?)),
         executor: Mutex::new(None),
         acl: Arc::new(Acl::new(commands.catalog())),
+        audit,
+        background: Background::start("background").map_err(failed("the background thread"))?,
+        tls: RwLock::new(tls_facts),
         journal,
         started_ms: clock::wall_ms(),
         run_id: id()?,
@@ -186,7 +195,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
             .map_err(failed("the thread of the primary's link"))?;
     }
     tracing::info!("Ready to accept connections");
-    control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")));
+    let reloader = Reloader::new(Arc::clone(&node), Arc::clone(&acceptor), dir.clone());
+    control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")), reloader);
 
     node.clients.ring_all();
     acceptor.wake();
@@ -198,8 +208,41 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     if let Some(p) = &config.general.pidfile {
         let _ = std::fs::remove_file(p);
     }
+    node.audit.record(Record::new(Event::Stop, Outcome::Done).with("pid", std::process::id().to_string()));
+    node.audit.flush(std::time::Duration::from_secs(5));
     tracing::warn!("Holdfast is now ready to exit, bye bye...");
     Ok(0)
+}
+
+/// Opens the audit log, if one is configured. The gate has passed by then, and that is its first record.
+fn start_audit(config: &Config) -> Result<Audit, String> {
+    let a = &config.audit;
+    let Some(path) = a.file.clone() else { return Ok(Audit::default()) };
+    let key = match &a.key_file {
+        Some(path) => audit::Key::read(path)?,
+        None => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".key");
+            audit::Key::read_or_make(std::path::Path::new(&name))?
+        }
+    };
+    let audit = Audit::start(audit::Settings {
+        path,
+        key,
+        bytes_max: a.bytes_max,
+        retention_days: a.retention_days,
+        blocks: a.failure == AuditFailure::Block,
+        key_patterns: a.keys.split_ascii_whitespace().map(|p| p.as_bytes().to_vec()).collect(),
+        syslog: a.syslog,
+    })?;
+    let certificate = format!("{} {}", crypto::MODULE_VERSION, crypto::CERTIFICATE);
+    audit.record(Record::new(Event::Gate, Outcome::Done).with("module", certificate));
+    audit.record(
+        Record::new(Event::Start, Outcome::Done)
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("pid", std::process::id().to_string()),
+    );
+    Ok(audit)
 }
 
 /// The signals the server listens to. They are asked for before anybody could think that it is up.
@@ -249,20 +292,25 @@ fn load_snapshot(node: &Node, config: &Config) -> Result<(), BootError> {
 }
 
 /// Waits for signals and runs the periodic tasks until the server ends.
-fn control(node: &Arc<Node>, runtime: tokio::runtime::Runtime, mut signals: Signals, mut cron: Cron) {
+fn control(
+    node: &Arc<Node>,
+    runtime: tokio::runtime::Runtime,
+    mut signals: Signals,
+    mut cron: Cron,
+    mut reloader: Reloader,
+) {
     runtime.block_on(async {
         let mut next = tokio::time::Instant::now();
         while !node.shutdown.load(Ordering::Acquire) {
             tokio::select! {
                 _ = tokio::time::sleep_until(next) => {
                     let period = cron.run(node);
+                    reloader.look();
                     next = tokio::time::Instant::now() + period;
                 }
                 _ = signals.term.recv() => end(node, "SIGTERM"),
                 _ = signals.int.recv() => end(node, "SIGINT"),
-                _ = signals.hup.recv() => {
-                    tracing::info!("Received SIGHUP: kept for reloading certificates and users, nothing to reload yet.");
-                }
+                _ = signals.hup.recv() => reloader.hang_up(),
             }
         }
     });
@@ -429,14 +477,17 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             rebind(&node, &a, old, new)
         }),
     );
-    let a = Arc::clone(acceptor);
+    let (weak, a) = (Arc::downgrade(node), Arc::clone(acceptor));
     node.config.on_change(
         &[
+            "tls-port",
             "tls-cert-file",
             "tls-key-file",
             "tls-key-file-pass",
             "tls-ca-cert-file",
             "tls-ca-cert-dir",
+            "tls-crl-file",
+            "tls-client-cert-file",
             "tls-auth-clients",
             "tls-protocols",
             "tls-ciphers",
@@ -446,13 +497,8 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             "tls-session-cache-size",
         ],
         Box::new(move |_, new| {
-            if new.tls.port == 0 {
-                return Ok(());
-            }
-            let t = tls::setup(new, &dir, clock::wall_ms() / 1000)
-                .map_err(|e| format!("Unable to update TLS configuration. {e}"))?;
-            *a.tls.write() = Some(t.server.config);
-            Ok(())
+            let Some(node) = weak.upgrade() else { return Ok(()) };
+            reload::apply(&node, &a, new, &dir).map_err(|e| format!("Unable to update TLS configuration. {e}"))
         }),
     );
 }

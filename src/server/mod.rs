@@ -11,6 +11,7 @@
 mod accept;
 mod boot;
 mod cron;
+mod reload;
 mod tls;
 mod tuning;
 

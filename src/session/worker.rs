@@ -285,7 +285,8 @@ impl Worker {
                     c.eof = p.eof;
                     if c.handshaking && !p.handshaking {
                         c.handshaking = false;
-                        handshake_done(&mut self.recorder, &c.stream);
+                        let now_ms = clock::wall_ms();
+                        super::handshake::done(&self.node, &self.config, &mut self.recorder, c, now_ms);
                         if let Some(refusal) = refusal(&self.config, &self.node.acl, c) {
                             c.client.output.push(refusal);
                             c.client.closing = true;
@@ -294,7 +295,7 @@ impl Worker {
                 }
                 Err(e) => {
                     if c.handshaking {
-                        self.recorder.counters.add(Counter::TlsHandshakesFailed, 1);
+                        super::handshake::failed(&mut self.recorder, &e);
                         tracing::debug!("Error accepting a client connection: {e} (addr={})", c.client.shared.addr);
                     } else if !e.is_disconnect() {
                         tracing::debug!("Reading from client: {e}");
@@ -943,13 +944,6 @@ fn prefetch(node: &Node, batch: &Batch, runs: &[Run], from: usize, to: usize) {
                 node.keyspace.prefetch(r.db, hash, record);
             }
         }
-    }
-}
-
-fn handshake_done(recorder: &mut Recorder, stream: &Stream) {
-    if let Some(n) = stream.negotiated() {
-        let version = if n.version == "TLSv1.3" { Counter::TlsHandshakes13 } else { Counter::TlsHandshakes12 };
-        recorder.counters.add(version, 1);
     }
 }
 

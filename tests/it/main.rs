@@ -6,10 +6,12 @@
 mod support;
 
 mod acl;
+mod audit;
 mod clients;
 mod everyday;
 mod gate;
 mod hostile;
+mod identity;
 mod limits;
 mod monitor;
 mod openssl;

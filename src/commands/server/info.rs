@@ -26,7 +26,8 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let node = cx.node;
     let databases = if choice.wants("keyspace") { sizes(cx.space) } else { Vec::new() };
     let names: Vec<&str> = node.commands.all().iter().map(|e| e.name.as_str()).collect();
-    let fips = if choice.wants("fips") { node.fips.report().rows() } else { Vec::new() };
+    let fips = if choice.wants("fips") { fips_rows(node) } else { Vec::new() };
+    let tls = node.tls.read().clone();
     let pause = *node.pause.lock();
     let replication = replication(node);
     let facts = Facts {
@@ -53,6 +54,7 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
         peak_memory: node.peak_memory.load(Relaxed),
         command_names: &names,
         databases: &databases,
+        tls: &tls,
         fips: &fips,
     };
     let text = info::print(&facts, choice);
@@ -127,8 +129,25 @@ pub static FIPS: Command = Command::container(
     ],
 );
 
+/// What the gate found, and what has changed since.
+fn fips_rows(node: &Node) -> Vec<(&'static str, String)> {
+    let mut rows = node.fips.report().rows();
+    let last = node.fips.last_self_test();
+    for (name, value) in &mut rows {
+        if *name == "fips_tracer_pid" {
+            // A tracer may come at any time.
+            *value = crate::fips::tracer_now().to_string();
+        }
+    }
+    rows.push(("fips_self_test_last_result", if last.passed { "passed" } else { "failed" }.to_owned()));
+    rows.push(("fips_self_test_age_seconds", ((clock::wall_ms() - last.time_ms).max(0) / 1000).to_string()));
+    rows.push(("fips_self_test_duration_us", last.duration_us.to_string()));
+    rows.push(("fips_self_tests_run", last.runs.to_string()));
+    rows
+}
+
 fn fips_status(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let rows = cx.node.fips.report().rows();
+    let rows = fips_rows(cx.node);
     cx.reply.map(rows.len());
     for (name, value) in rows {
         cx.reply.bulk(name.as_bytes());
@@ -138,7 +157,9 @@ fn fips_status(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn fips_selftest(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    crate::crypto::self_test().map_err(CommandError::err)?;
+    let outcome = cx.node.fips.self_test();
+    tracing::info!("FIPS VALIDATION: self-test on demand: {}", if outcome.is_ok() { "passed" } else { "FAILED" });
+    outcome.map_err(CommandError::err)?;
     cx.reply.ok();
     Ok(())
 }

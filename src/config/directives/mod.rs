@@ -2,6 +2,7 @@
 //!
 //! Invariant: no name or alias stands twice; a test walks the rows.
 
+mod audit;
 mod cluster;
 mod encoding;
 mod general;
@@ -17,6 +18,7 @@ mod tls;
 
 use std::sync::OnceLock;
 
+pub use audit::Audit;
 pub use cluster::Cluster;
 pub use encoding::Encoding;
 pub use general::General;
@@ -39,6 +41,7 @@ pub struct Config {
     pub tls: Tls,
     pub general: General,
     pub security: Security,
+    pub audit: Audit,
     pub limits: Limits,
     pub memory: Memory,
     pub encoding: Encoding,
@@ -64,6 +67,7 @@ pub fn directives() -> impl Iterator<Item = &'static Directive> {
         tls::ROWS,
         general::ROWS,
         security::ROWS,
+        audit::ROWS,
         limits::ROWS,
         memory::ROWS,
         encoding::ROWS,

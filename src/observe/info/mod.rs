@@ -10,6 +10,7 @@ mod memory;
 mod node;
 mod replication;
 mod stats;
+mod tls;
 
 pub use memory::{Memory, ratio};
 pub use replication::{Link, Replica, Replication};
@@ -55,6 +56,7 @@ pub struct Facts<'a> {
     pub command_names: &'a [&'a str],
     /// Keys, and those with a deadline, of each database.
     pub databases: &'a [(usize, usize)],
+    pub tls: &'a crate::net::tls::facts::Facts,
     /// Rows of the FIPS report.
     pub fips: &'a [(&'static str, String)],
 }
@@ -83,6 +85,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "stats", title: "Stats", by_default: true, rows: stats::rows },
     Section { name: "replication", title: "Replication", by_default: true, rows: replication::rows },
     Section { name: "cpu", title: "CPU", by_default: true, rows: node::cpu },
+    Section { name: "tls", title: "TLS", by_default: true, rows: tls::rows },
     Section { name: "modules", title: "Modules", by_default: true, rows: |_, _| {} },
     Section { name: "commandstats", title: "Commandstats", by_default: false, rows: stats::commands },
     Section { name: "errorstats", title: "Errorstats", by_default: true, rows: stats::errors },
