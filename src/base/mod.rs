@@ -8,6 +8,7 @@ pub mod glob;
 pub mod hash;
 pub mod memory;
 pub mod names;
+pub mod notify;
 pub mod number;
 pub mod process;
 pub mod runtime_hint;

@@ -2,6 +2,8 @@
 
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
+use super::http::{self, Http};
+use super::service::Service;
 use super::tls;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, hash, memory, process};
@@ -73,6 +75,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let config = limit_clients(config);
     prepare_process(&config);
 
+    let service = Service::of(&config);
     let (runtime, signals) = control_runtime()?;
 
     // The gate comes before anything that could be reached from outside.
@@ -83,6 +86,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     } else {
         None
     };
+    let http_tls = http::prepare(&config, &dir)?;
     let approved =
         Booting::new().validate(tls.as_ref().map(|t| &*t.server.config), None).map_err(|r| BootError(r.to_string()))?;
     if let Some(t) = &tls {
@@ -128,7 +132,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         peak_memory: AtomicU64::new(0),
         fips: approved,
     });
-    load_snapshot(&node, &config)?;
+    let endpoint = Arc::new(http::start(&node, &config, http_tls.as_ref(), tls.as_ref())?);
+    service.while_loading(|| load_snapshot(&node, &config))?;
     apply_metrics(&node, &config);
     let weak = Arc::downgrade(&node);
     node.replicas
@@ -154,7 +159,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         accept_recorder.expect("one recorder per thread"),
     )
     .map_err(failed("the accepting thread"))?;
-    hooks(&node, &acceptor, logs, dir.clone());
+    hooks(&node, &acceptor, &endpoint, logs, dir.clone());
     let threads: Vec<_> = parts
         .into_iter()
         .map(|p| std::thread::Builder::new().name(format!("worker-{}", p.id)).spawn(move || work(p)).expect("a thread"))
@@ -173,8 +178,18 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     for name in &names {
         tracing::info!("Listening on {name}");
     }
+    endpoint.loaded();
     tracing::info!("Ready to accept connections");
-    control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")));
+    service.ready();
+    let reload = || {
+        tracing::info!("Received SIGHUP: reading certificates again");
+        if let Err(e) = reload_certificates(&node.config.current(), &dir, &acceptor, Some(&endpoint)) {
+            tracing::error!("The old certificates stay: {e}");
+        }
+    };
+    let cron = Cron::new(cron_recorder.expect("one recorder per thread"));
+    control(&node, runtime, signals, cron, &service, reload);
+    service.stopping();
 
     node.clients.ring_all();
     acceptor.wake();
@@ -237,20 +252,32 @@ fn load_snapshot(node: &Node, config: &Config) -> Result<(), BootError> {
 }
 
 /// Waits for signals and runs the periodic tasks until the server ends.
-fn control(node: &Arc<Node>, runtime: tokio::runtime::Runtime, mut signals: Signals, mut cron: Cron) {
+fn control(
+    node: &Arc<Node>,
+    runtime: tokio::runtime::Runtime,
+    mut signals: Signals,
+    mut cron: Cron,
+    service: &Service,
+    reload: impl Fn(),
+) {
     runtime.block_on(async {
         let mut next = tokio::time::Instant::now();
+        let mut sign_of_life = next;
         while !node.shutdown.load(Ordering::Acquire) {
             tokio::select! {
                 _ = tokio::time::sleep_until(next) => {
                     let period = cron.run(node);
                     next = tokio::time::Instant::now() + period;
+                    if let Some(period) = service.watchdog_period()
+                        && next > sign_of_life
+                    {
+                        service.alive();
+                        sign_of_life = next + period;
+                    }
                 }
                 _ = signals.term.recv() => end(node, "SIGTERM"),
                 _ = signals.int.recv() => end(node, "SIGINT"),
-                _ = signals.hup.recv() => {
-                    tracing::info!("Received SIGHUP: kept for reloading certificates and users, nothing to reload yet.");
-                }
+                _ = signals.hup.recv() => service.while_reloading(&reload),
             }
         }
     });
@@ -363,7 +390,7 @@ fn apply_metrics(node: &Node, config: &Config) {
 }
 
 /// What has to happen when a directive changes.
-fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
+fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs: Logs, dir: PathBuf) {
     let weak = Arc::downgrade(node);
     node.config.on_change(
         &[
@@ -404,7 +431,7 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             rebind(&node, &a, old, new)
         }),
     );
-    let a = Arc::clone(acceptor);
+    let (a, endpoint) = (Arc::clone(acceptor), Arc::downgrade(endpoint));
     node.config.on_change(
         &[
             "tls-cert-file",
@@ -420,16 +447,29 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             "tls-session-caching",
             "tls-session-cache-size",
         ],
-        Box::new(move |_, new| {
-            if new.tls.port == 0 {
-                return Ok(());
-            }
-            let t = tls::setup(new, &dir, clock::wall_ms() / 1000)
-                .map_err(|e| format!("Unable to update TLS configuration. {e}"))?;
-            *a.tls.write() = Some(t.server.config);
-            Ok(())
-        }),
+        Box::new(move |_, new| reload_certificates(new, &dir, &a, endpoint.upgrade().as_deref())),
     );
+}
+
+/// Reads the certificates again; who is connected stays as he is, who comes gets the new ones.
+fn reload_certificates(
+    config: &Config,
+    dir: &std::path::Path,
+    acceptor: &Acceptor,
+    endpoint: Option<&Http>,
+) -> Result<(), String> {
+    let failed = |e: &dyn std::fmt::Display| format!("Unable to update TLS configuration. {e}");
+    if let Some(endpoint) = endpoint {
+        endpoint.reload(config, dir).map_err(|e| failed(&e))?;
+    }
+    if config.tls.port != 0 {
+        let t = tls::setup(config, dir, clock::wall_ms() / 1000).map_err(|e| failed(&e))?;
+        if let Some(endpoint) = endpoint {
+            endpoint.set_certificate_expiry(t.server.identity.not_after_s);
+        }
+        *acceptor.tls.write() = Some(t.server.config);
+    }
+    Ok(())
 }
 
 /// Moves the listeners to where a changed configuration wants them; on failure the old ones stay.

@@ -2,4 +2,6 @@
 
 pub mod check_config;
 pub mod cli;
+pub mod container;
+pub mod doctor;
 pub mod fips;

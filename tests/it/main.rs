@@ -6,10 +6,13 @@
 mod support;
 
 mod clients;
+mod container;
 mod everyday;
 mod gate;
 mod hostile;
+mod http;
 mod limits;
 mod openssl;
 mod pubsub;
+mod service;
 mod signals;

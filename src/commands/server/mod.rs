@@ -5,7 +5,7 @@ mod command;
 mod config;
 mod debug;
 mod flush;
-mod info;
+pub mod info;
 mod latency;
 mod logs;
 mod lolwut;

@@ -10,7 +10,7 @@ mod memory;
 mod node;
 mod stats;
 
-pub use memory::{Memory, ratio};
+pub use memory::{Memory, ratio, system_memory};
 
 use crate::client::{Registry, WaitList};
 use crate::config::Config;

@@ -92,6 +92,9 @@ fn start(program: &str, mut options: Options) -> ExitCode {
     // FAKETTY lets a test see what a terminal would.
     let terminal = std::io::stdout().is_terminal() || std::env::var_os("FAKETTY").is_some();
     let found = discover::find(&options);
+    if found.password_discovered && options.user.is_none() {
+        options.user = discover::user_of_environment();
+    }
     let mut client = Client::new(options, found, terminal);
     match client.options.mode.clone() {
         Mode::Command if client.options.words.is_empty() => prompt::run(&mut client, program),
