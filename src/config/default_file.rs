@@ -55,6 +55,54 @@ pub fn text() -> String {
     out
 }
 
+/// `docs/configuration.md`: the same as tables, a section per topic.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         Made from the table of directives, as [conf/holdfast.conf](../conf/holdfast.conf) is. A directive stands in a file \
+         (`holdfast server /etc/holdfast/holdfast.conf`), on the command line (`--maxmemory 1gb`, which wins over the file), in the \
+         image as a variable (`HOLDFAST_MAXMEMORY=1gb`), or, where the last column says so, is changed while the server runs \
+         (`CONFIG SET maxmemory 1gb`; `CONFIG REWRITE` keeps it). Sizes take units: 1k is 1000 bytes, 1kb is 1024. `include FILE` \
+         reads another file in.\n\n\
+         `holdfast check-config FILE` finds what is wrong with a file, line by line, without starting: also with the \
+         configuration of a Valkey or a Redis. `holdfast doctor FILE` says what is unsafe or slow about it on this machine.\n",
+    );
+    let mut topic = "";
+    for row in directives().filter(|row| listed(row)) {
+        if row.topic != topic {
+            topic = row.topic;
+            out.push_str(&format!("\n## {topic}\n\n| directive | value | default | what it does | while running |\n|---|---|---|---|---|\n"));
+        }
+        let cell = |text: &str| text.replace('|', "\\|");
+        let names = row.names().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        let default = match row.name {
+            "io-threads" => "a worker for each core".to_owned(),
+            "dir" => "the folder it was started in".to_owned(),
+            name => {
+                let lines = (row.lines)(Config::defaults());
+                let words = |l: &Vec<Vec<u8>>| l.iter().map(|w| quote_if_needed(w)).collect::<Vec<_>>().join(" ");
+                let all = lines.iter().map(|l| format!("`{name} {}`", words(l))).collect::<Vec<_>>().join("<br>");
+                if all.is_empty() { "none".into() } else { all }
+            }
+        };
+        let mut paragraph = row.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        match row.standing {
+            Standing::Works => {}
+            Standing::Later(why) => paragraph.push_str(&format!(" *No effect yet: {why}.*")),
+            Standing::Missing(why) => paragraph.push_str(&format!(" *Refused: {why}.*")),
+            Standing::Inert(why) => paragraph.push_str(&format!(" *Kept without effect: {why}.*")),
+        }
+        let changes = if row.change == Change::Start { "no" } else { "yes" };
+        out.push_str(&format!(
+            "| {names} | {} | {} | {} | {changes} |\n",
+            cell(&(row.kind)().describe()),
+            cell(&default),
+            cell(&paragraph),
+        ));
+    }
+    out
+}
+
 /// Whether people are meant to find it: not what only tests use, nor names kept for old files.
 fn listed(row: &Directive) -> bool {
     let kept_for_old_files = row.sensitivity == Sensitivity::Unlisted && matches!(row.standing, Standing::Inert(_));
@@ -82,13 +130,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_in_conf_is_what_the_table_makes() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/holdfast.conf");
-        if std::env::var_os("HOLDFAST_UPDATE_CONF").is_some() {
-            std::fs::write(path, text()).unwrap();
+    fn the_files_in_conf_and_docs_are_what_the_table_makes() {
+        let root = env!("CARGO_MANIFEST_DIR");
+        for (path, text) in [("conf/holdfast.conf", text()), ("docs/configuration.md", markdown())] {
+            let path = format!("{root}/{path}");
+            if std::env::var_os("HOLDFAST_UPDATE_CONF").is_some() {
+                std::fs::write(&path, &text).unwrap();
+            }
+            let found = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(found == text, "run the tests once with HOLDFAST_UPDATE_CONF=1 to write {path} again");
         }
-        let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(found == text(), "run the tests once with HOLDFAST_UPDATE_CONF=1 to write {path} again");
     }
 
     #[test]

@@ -6,7 +6,9 @@
 mod support;
 
 mod clients;
+mod conf;
 mod container;
+mod docs;
 mod everyday;
 mod gate;
 mod hostile;
