@@ -5,6 +5,7 @@ use super::cron::Cron;
 use super::http::{self, Http};
 use super::service::Service;
 use super::tls;
+use crate::acl::{Acl, Policy};
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, hash, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
@@ -112,6 +113,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
         clients: Arc::new(Registry::default()),
+        acl: Arc::new(Acl::new(commands.catalog())),
         replicas: Arc::new(Replicas::default()),
         journal,
         started_ms: clock::wall_ms(),
@@ -133,6 +135,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         peak_memory: AtomicU64::new(0),
         fips: approved,
     });
+    crate::commands::acl::load_configured(&node.acl, &config)
+        .map_err(|e| BootError(format!("Aborting startup because of {e}")))?;
     let endpoint = Arc::new(http::start(&node, &config, http_tls.as_ref(), tls.as_ref())?);
     service.while_loading(|| load_snapshot(&node, &config))?;
     apply_metrics(&node, &config);
@@ -179,7 +183,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     tracing::info!("Ready to accept connections");
     service.ready();
     let reload = || {
-        tracing::info!("Received SIGHUP: reading certificates again");
+        tracing::info!("Received SIGHUP: reading certificates and users again");
+        if let Some(path) = &node.config.current().security.aclfile
+            && let Err(e) = crate::commands::acl::reload(&node, path, None)
+        {
+            tracing::error!("The old users stay: {e}");
+        }
         if let Err(e) = reload_certificates(&node.config.current(), &dir, &acceptor, Some(&endpoint)) {
             tracing::error!("The old certificates stay: {e}");
         }
@@ -404,6 +413,17 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
                 apply_metrics(&node, new);
             }
             Ok(())
+        }),
+    );
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &["requirepass"],
+        Box::new(move |_, new| match weak.upgrade() {
+            Some(node) => node
+                .acl
+                .set_default_password(new.security.requirepass.expose(), &Policy::of(new))
+                .map_err(|e| e.to_string()),
+            None => Ok(()),
         }),
     );
     node.config.on_change(
