@@ -93,10 +93,10 @@ pub fn write(space: &mut Space<'_>, out: &mut impl Write, options: &WriteOptions
             continue;
         }
         sink.buffer.push(opcode::SELECT);
-        values::put_len(&mut sink.buffer, db as usize);
+        values::put_len(&mut sink.buffer, db.into());
         sink.buffer.push(opcode::RESIZE);
-        values::put_len(&mut sink.buffer, size);
-        values::put_len(&mut sink.buffer, deadlines);
+        values::put_len(&mut sink.buffer, size as u64);
+        values::put_len(&mut sink.buffer, deadlines as u64);
         for n in 0..STRIPES as u16 {
             let mut result = Ok(());
             space.stripe(n).database(db).table.for_each(|record| {

@@ -1,6 +1,6 @@
 //! Values to bytes.
 
-use super::{NODE_PACKED, NODE_PLAIN, kind};
+use super::{NODE_PACKED, NODE_PLAIN, kind, stream};
 use crate::base::number::{IntText, parse_i64};
 use crate::value::hash::HashRef;
 use crate::value::list::List;
@@ -12,7 +12,7 @@ use crate::value::set::SetRef;
 /// No text of an integer that is written as one is longer: `-2147483648`.
 const INT_TEXT_MAX: usize = 11;
 
-pub(super) fn put_len(out: &mut Vec<u8>, n: usize) {
+pub(super) fn put_len(out: &mut Vec<u8>, n: u64) {
     if n < 1 << 6 {
         out.push(n as u8);
     } else if n < 1 << 14 {
@@ -22,7 +22,7 @@ pub(super) fn put_len(out: &mut Vec<u8>, n: usize) {
         out.extend_from_slice(&n.to_be_bytes());
     } else {
         out.push(0x81);
-        out.extend_from_slice(&(n as u64).to_be_bytes());
+        out.extend_from_slice(&n.to_be_bytes());
     }
 }
 
@@ -35,8 +35,8 @@ pub(super) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     put_blob(out, bytes);
 }
 
-fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_len(out, bytes.len());
+pub(super) fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_len(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
@@ -73,6 +73,7 @@ pub(super) fn kind_of(record: &Record) -> u8 {
             },
             Object::Zset(zset) if zset.as_listpack().is_some() => kind::ZSET_LISTPACK,
             Object::Zset(_) => kind::ZSET,
+            Object::Stream(_) => kind::STREAM_ACTIVE_TIMES,
         },
         _ => kind::STRING,
     }
@@ -94,17 +95,17 @@ fn put_object(out: &mut Vec<u8>, object: &Object) {
     match object {
         Object::List(List::Listpack(pack)) => {
             put_len(out, 1);
-            put_len(out, NODE_PACKED as usize);
+            put_len(out, NODE_PACKED);
             put_blob(out, pack.as_bytes());
         }
         Object::List(List::Quick(quick)) => {
-            put_len(out, quick.node_count());
+            put_len(out, quick.node_count() as u64);
             for node in quick.nodes() {
                 let (container, bytes) = match node {
                     NodeRef::Packed(pack) => (NODE_PACKED, pack.as_bytes()),
                     NodeRef::Plain(bytes) => (NODE_PLAIN, bytes),
                 };
-                put_len(out, container as usize);
+                put_len(out, container);
                 put_blob(out, bytes);
             }
         }
@@ -112,7 +113,7 @@ fn put_object(out: &mut Vec<u8>, object: &Object) {
             SetRef::Ints(ints) => put_blob(out, ints.as_bytes()),
             SetRef::Pack(pack) => put_blob(out, pack.as_bytes()),
             SetRef::Table(table) => {
-                put_len(out, table.len());
+                put_len(out, table.len() as u64);
                 table.for_each(|member| put_string(out, member.name()));
             }
         },
@@ -120,7 +121,7 @@ fn put_object(out: &mut Vec<u8>, object: &Object) {
             HashRef::Pack(pack) => put_blob(out, pack.as_bytes()),
             HashRef::Table(table) => {
                 let deadlines = table.deadlines() > 0;
-                put_len(out, table.len());
+                put_len(out, table.len() as u64);
                 hash.for_each_with_deadline(|field, value, deadline| {
                     field.with_bytes(|f| put_string(out, f));
                     value.with_bytes(|v| put_string(out, v));
@@ -130,10 +131,11 @@ fn put_object(out: &mut Vec<u8>, object: &Object) {
                 });
             }
         },
+        Object::Stream(stream) => stream::put(out, stream),
         Object::Zset(zset) => match zset.as_listpack() {
             Some(pack) => put_blob(out, pack.as_bytes()),
             None => {
-                put_len(out, zset.len());
+                put_len(out, zset.len() as u64);
                 // The last first: who loads it inserts at the front then, the cheapest place of a skiplist.
                 zset.each(0..zset.len(), true, |member, score| {
                     member.with_bytes(|m| put_string(out, m));
