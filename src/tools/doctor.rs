@@ -93,7 +93,8 @@ impl Machine {
             overcommit: text("/proc/sys/vm/overcommit_memory"),
             huge_pages: text("/sys/kernel/mm/transparent_hugepage/enabled"),
             clock_source: text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-            memory_limit: text("/sys/fs/cgroup/memory.max"),
+            memory_limit: [text("/sys/fs/cgroup/memory.max"), text("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
+                .join(""),
             cpu_limit: text("/sys/fs/cgroup/cpu.max"),
             total_memory: crate::observe::info::system_memory(),
             open_files: open_files_max(&text("/proc/self/limits")),
