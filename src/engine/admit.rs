@@ -17,6 +17,8 @@ pub struct Gates {
     /// CLIENT PAUSE: nobody, writers, or everybody.
     pub paused_writes: bool,
     pub paused_all: bool,
+    /// Somebody is sent every command.
+    pub monitored: bool,
     slower_than_ns: u64,
     request_larger_than: usize,
     reply_larger_than: usize,
@@ -39,6 +41,7 @@ impl Gates {
             maxmemory: config.memory.maxmemory,
             paused_writes,
             paused_all,
+            monitored: node.monitors.any(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
@@ -95,6 +98,9 @@ impl Turn<'_> {
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
         }
+        if client.monitor && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE)) {
+            return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
+        }
         if self.gates.paused_writes && self.is_paused(client, entry) {
             return Ok(Pass::Wait);
         }
@@ -127,7 +133,11 @@ impl Turn<'_> {
     /// Memory is over its limit: something goes, or what would need more is refused.
     #[cold]
     fn make_memory(&mut self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
-        if self.evict() {
+        let fits = self.evict();
+        if !self.notices.is_empty() {
+            self.write_notices_first(client);
+        }
+        if fits {
             return Ok(());
         }
         let denied = match entry.command.handler {

@@ -14,5 +14,6 @@ mod cron;
 mod http;
 mod service;
 mod tls;
+mod tuning;
 
 pub use boot::{BootError, run};
