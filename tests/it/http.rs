@@ -222,6 +222,7 @@ fn haproxy_finds_the_primary_by_the_endpoint_and_by_resp() {
         for line in text.lines() {
             let line = line
                 .replace("/etc/haproxy/holdfast-ca.crt", &server.ca().display().to_string())
+                .replace("maxconn 20000", "maxconn 100")
                 .replace("bind :6379", &format!("bind 127.0.0.1:{front}"))
                 .replace("bind :6380", &format!("bind 127.0.0.1:{second}"))
                 .replace("127.0.0.1:6379 backup", &format!("127.0.0.1:{front} backup"));
