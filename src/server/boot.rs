@@ -13,7 +13,7 @@ use crate::client::{Mailbox, Registry, WaitList};
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::{Config, ConfigHandle, Loaded};
 use crate::crypto;
-use crate::engine::access;
+use crate::engine::{Executor, access};
 use crate::fips::Booting;
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace, Plan};
@@ -22,7 +22,7 @@ use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
 use crate::persist::snapshot;
-use crate::replication::Replicas;
+use crate::replication::{Host, Replication};
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,8 +102,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 2);
-    let (accept_recorder, cron_recorder) = (recorders.pop(), recorders.pop());
+    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 3);
+    let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
     let node = Arc::new(Node {
@@ -111,12 +111,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
         clients: Arc::new(Registry::default()),
+        replication: Arc::new(Replication::new(id()?)),
+        executor: Mutex::new(None),
         acl: Arc::new(Acl::new(commands.catalog())),
-        replicas: Arc::new(Replicas::default()),
         journal,
         started_ms: clock::wall_ms(),
         run_id: id()?,
-        replication_id: Mutex::new(id()?),
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
         dirty: AtomicU64::new(0),
@@ -161,6 +161,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     )
     .map_err(failed("the accepting thread"))?;
     hooks(&node, &acceptor, &endpoint, logs, dir.clone());
+    let executor = Executor::new(Arc::clone(&node), apply_recorder.expect("one recorder per thread"));
+    *node.executor.lock() = Some(Box::new(executor));
     tuning::apply(&node, &config);
     let threads: Vec<_> = parts
         .into_iter()
@@ -179,6 +181,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     tracing::info!("Server initialized");
     for name in &names {
         tracing::info!("Listening on {name}");
+    }
+    if let Some((address, port)) = &config.replication.replicaof {
+        let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;
+        let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
+        Replication::follow(&host, &space, address, *port, false)
+            .map_err(failed("the thread of the primary's link"))?;
     }
     endpoint.loaded();
     tracing::info!("Ready to accept connections");
@@ -404,6 +412,18 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
         Box::new(move |_, new| {
             if let Some(node) = weak.upgrade() {
                 apply_metrics(&node, new);
+            }
+            Ok(())
+        }),
+    );
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &["repl-backlog-size"],
+        Box::new(move |_, new| {
+            if let Some(node) = weak.upgrade()
+                && node.journal.backlog().0.is_some()
+            {
+                node.journal.keep_backlog(Some(new.replication.repl_backlog_size));
             }
             Ok(())
         }),

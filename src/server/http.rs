@@ -30,12 +30,27 @@ struct Answers {
     certificate_expiry_s: AtomicI64,
 }
 
+impl Answers {
+    fn role(&self) -> Role {
+        let follower = &self.node.replication.follower;
+        let look = follower.look();
+        if !look.is_following() {
+            return Role::Primary;
+        }
+        let link_up = look.is_connected();
+        // Once it was synchronised it has data, if old ones, which `replica-serve-stale-data` may keep from clients.
+        let had = || follower.following().is_some_and(|f| f.down_since_ms.is_some());
+        let stale = || self.node.config.current().replication.replica_serve_stale_data && had();
+        Role::Replica { serves: !look.is_loading() && (link_up || stale()), link_up }
+    }
+}
+
 impl Source for Answers {
     fn state(&self) -> State {
         State {
             loading: self.loading.load(Ordering::Acquire),
             ending: self.node.shutdown.load(Ordering::Acquire),
-            role: Role::Primary,
+            role: self.role(),
         }
     }
 
@@ -44,7 +59,11 @@ impl Source for Answers {
         let config = self.node.config.current();
         let state = self.state();
         // Who loads holds every lock.
-        let databases = if state.loading { Vec::new() } else { self.node.keyspace.sizes() };
+        let databases = if state.loading || self.node.replication.follower.look().is_loading() {
+            Vec::new()
+        } else {
+            self.node.keyspace.sizes()
+        };
         let expiry = self.certificate_expiry_s.load(Ordering::Relaxed);
         let extra = Extra { certificate_expiry_s: (expiry != 0).then_some(expiry), ready: state.is_ready() };
         with_facts(&self.node, &config, used, &databases, |facts| openmetrics::print(facts, &extra, format))

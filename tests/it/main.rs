@@ -18,6 +18,7 @@ mod limits;
 mod monitor;
 mod openssl;
 mod pubsub;
+mod replication;
 mod service;
 mod signals;
 mod tracking;

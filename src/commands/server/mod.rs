@@ -39,9 +39,6 @@ pub static COMMANDS: &[&Command] = &[
     &monitor::MONITOR,
     &node::LASTSAVE,
     &node::SHUTDOWN,
-    &node::ROLE,
-    &node::REPLICAOF,
-    &node::SLAVEOF,
 ];
 
 #[cfg(test)]
