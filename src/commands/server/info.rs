@@ -48,6 +48,7 @@ pub fn with_facts<R>(
         metrics: &node.metrics,
         clients: &node.clients,
         waiting: &node.waiting,
+        scripts: &node.scripts,
         tracking: &node.tracking,
         subscribed: [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::Shard]
             .map(|kind| node.pubsub.len(kind)),

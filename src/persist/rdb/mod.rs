@@ -29,7 +29,7 @@ mod tests;
 mod write;
 
 pub use file::{LoadOptions, Loaded, WriteOptions, Written, load, write};
-pub use payload::{PayloadError, dump_value, restore_value};
+pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};
 
