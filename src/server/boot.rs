@@ -556,7 +556,10 @@ fn write_hint(config: &Config, dir: &std::path::Path, tls: Option<&tls::Tls>) ->
         tls_port: config.tls.port,
         port: config.network.port,
         unixsocket: config.network.unixsocket.clone(),
-        ca: tls.and_then(|t| t.ca_file.clone()).map(|p| dir.join(p)),
+        // Who issued our own certificate, where that is another than who issues those of our peers.
+        ca: tls
+            .and_then(|t| t.generated.as_ref().map(|g| g.paths.ca_certificate.clone()).or_else(|| t.ca_file.clone()))
+            .map(|p| dir.join(p)),
         pid: std::process::id(),
     };
     runtime_hint::write(dir, &hint).unwrap_or_else(|e| {

@@ -4,7 +4,8 @@ use crate::support::process::{eventually, find, run};
 use crate::support::server::free_port;
 use crate::support::{Connection, Server, check};
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A server with the endpoint at a port of its own.
@@ -210,33 +211,44 @@ fn redis_exporter_reads_this_server_and_sees_the_same() {
     }
 }
 
-#[test]
-fn haproxy_finds_the_primary_by_the_endpoint_and_by_resp() {
-    let Some(haproxy) = find("haproxy") else { return };
-    let (server, port) = server(&["--requirepass", "pw"]);
-    let folder = tempfile::tempdir().unwrap();
-    for (name, extra) in [("haproxy", format!("check check-ssl port {port}")), ("without-http", "check".to_owned())] {
+/// HAProxy with a file of conf/haproxy, its nodes replaced by these servers and its ports by free ones.
+struct Proxy {
+    child: Child,
+    /// Where the primary is, and where replicas are.
+    ports: [u16; 2],
+    ca: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Proxy {
+    fn start(haproxy: &Path, name: &str, nodes: &[(&Server, u16)]) -> Proxy {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.crt");
+        let authorities: Vec<String> = nodes.iter().map(|(s, _)| std::fs::read_to_string(s.ca()).unwrap()).collect();
+        std::fs::write(&ca, authorities.concat()).unwrap();
         let text = std::fs::read_to_string(format!("{}/conf/haproxy/{name}.cfg", env!("CARGO_MANIFEST_DIR"))).unwrap();
-        let (front, second) = (free_port(), free_port());
+        let ports = [free_port(), free_port()];
         let mut lines = Vec::new();
         for line in text.lines() {
             let line = line
-                .replace("/etc/haproxy/holdfast-ca.crt", &server.ca().display().to_string())
+                .replace("/etc/haproxy/holdfast-ca.crt", &ca.display().to_string())
                 .replace("maxconn 20000", "maxconn 100")
-                .replace("bind :6379", &format!("bind 127.0.0.1:{front}"))
-                .replace("bind :6380", &format!("bind 127.0.0.1:{second}"))
-                .replace("127.0.0.1:6379 backup", &format!("127.0.0.1:{front} backup"));
-            // One server is the node here; the others are nowhere.
-            if line.contains("node-1.") {
-                let ca = server.ca().display().to_string();
-                lines.push(format!("    server one 127.0.0.1:{} {extra} verify required ca-file {ca}", server.port));
-            } else if !line.contains("node-2.") && !line.contains("node-3.") {
-                lines.push(line);
+                .replace("bind :6379", &format!("bind 127.0.0.1:{}", ports[0]))
+                .replace("bind :6380", &format!("bind 127.0.0.1:{}", ports[1]))
+                .replace("127.0.0.1:6379 backup", &format!("127.0.0.1:{} backup", ports[0]));
+            let node = (1..=3).find(|n| line.contains(&format!("node-{n}.")));
+            match node.map(|n| nodes.get(n - 1).map(|at| (n, at))) {
+                None => lines.push(line),
+                Some(None) => {}
+                Some(Some((n, (server, http)))) => lines.push(
+                    line.replace(&format!("node-{n}.example.org:6379"), &format!("127.0.0.1:{}", server.port))
+                        .replace("port 9121", &format!("port {http}")),
+                ),
             }
         }
-        let path = folder.path().join(format!("{name}.cfg"));
+        let path = folder.path().join("haproxy.cfg");
         std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-        let mut command = Command::new(&haproxy);
+        let mut command = Command::new(haproxy);
         command.arg("-c").arg("-f").arg(&path).env("HOLDFAST_PASSWORD", "pw");
         let out = run(&mut command, b"", Duration::from_secs(20));
         assert!(
@@ -245,25 +257,78 @@ fn haproxy_finds_the_primary_by_the_endpoint_and_by_resp() {
             String::from_utf8_lossy(&out.stdout),
             String::from_utf8_lossy(&out.stderr)
         );
-        let mut child = Command::new(&haproxy)
-            .arg("-f")
-            .arg(&path)
-            .env("HOLDFAST_PASSWORD", "pw")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let ports = if name == "haproxy" { vec![front, second] } else { vec![front] };
-        for at in ports {
-            eventually(&format!("{name} leads to the primary"), Duration::from_secs(20), || {
-                let Ok(mut c) = Connection::tls(at, &server.ca()) else { return false };
-                c.command(&[b"AUTH", b"pw"]).is_ok_and(|v| v.to_string() == "+OK")
-                    && c.command(&[b"PING"]).is_ok_and(|v| v.to_string() == "+PONG")
-            });
-        }
-        let _ = child.kill();
-        let _ = child.wait();
+        let mut command = Command::new(haproxy);
+        command.arg("-f").arg(&path).env("HOLDFAST_PASSWORD", "pw").stdout(Stdio::null()).stderr(Stdio::null());
+        Proxy { child: command.spawn().unwrap(), ports, ca, _folder: folder }
     }
+
+    /// Waits until a command sent there is answered so.
+    #[track_caller]
+    fn answers(&self, port: u16, line: &str, want: &str) {
+        eventually(&format!("{line} is answered by {want} through HAProxy"), Duration::from_secs(30), || {
+            let Ok(mut c) = Connection::tls(port, &self.ca) else { return false };
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            c.command(&[b"AUTH", b"pw"]).is_ok_and(|v| v.to_string() == "+OK")
+                && c.command(&words).is_ok_and(|v| v.to_string() == want)
+        });
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn haproxy_finds_the_primary_by_the_endpoint_and_by_resp() {
+    let Some(haproxy) = find("haproxy") else { return };
+    let (server, port) = server(&["--requirepass", "pw"]);
+    for name in ["haproxy", "without-http"] {
+        let proxy = Proxy::start(&haproxy, name, &[(&server, port)]);
+        proxy.answers(proxy.ports[0], "PING", "+PONG");
+        if name == "haproxy" {
+            // No replica is there: the primary answers reads too.
+            proxy.answers(proxy.ports[1], "PING", "+PONG");
+        }
+    }
+}
+
+#[test]
+fn haproxy_follows_a_failover() {
+    let Some(haproxy) = find("haproxy") else { return };
+    let (mut primary, first) = server(&["--requirepass", "pw", "--primaryauth", "pw"]);
+    let ca = primary.ca().display().to_string();
+    let at = primary.port.to_string();
+    let (replica, second) = server(&[
+        "--requirepass",
+        "pw",
+        "--primaryauth",
+        "pw",
+        "--tls-ca-cert-file",
+        &ca,
+        "--replicaof",
+        "127.0.0.1",
+        &at,
+    ]);
+    let proxy = Proxy::start(&haproxy, "haproxy", &[(&primary, first), (&replica, second)]);
+    proxy.answers(proxy.ports[0], "SET k v", "+OK");
+    proxy.answers(proxy.ports[1], "GET k", "\"v\"");
+    for (server, port, want) in [(&primary, first, ["200", "503"]), (&replica, second, ["503", "200"])] {
+        let got = ["/primary", "/replica"].map(|p| status(&get(server, port, p, "")).to_owned());
+        assert_eq!(got, want);
+    }
+    primary.signal("TERM");
+    primary.wait(Duration::from_secs(20));
+    eventually("the replica tells that its link is down", Duration::from_secs(20), || {
+        status(&get(&replica, second, "/replica", "")) == "503"
+            && status(&get(&replica, second, "/readyz", "")) == "200"
+    });
+    let mut c = replica.connect();
+    check(&mut c, &[("AUTH pw", "+OK"), ("REPLICAOF NO ONE", "+OK")]);
+    proxy.answers(proxy.ports[0], "GET k", "\"v\"");
+    proxy.answers(proxy.ports[0], "SET k after", "+OK");
 }
 
 #[test]
