@@ -10,6 +10,7 @@ pub mod hash;
 pub mod lock;
 pub mod memory;
 pub mod names;
+pub mod notify;
 pub mod number;
 pub mod process;
 pub mod runtime_hint;

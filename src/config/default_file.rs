@@ -57,7 +57,7 @@ pub fn text() -> String {
 }
 
 /// Whether people are meant to find it: not what only tests use, nor names kept for old files.
-fn listed(row: &Directive) -> bool {
+pub(super) fn listed(row: &Directive) -> bool {
     let kept_for_old_files = row.sensitivity == Sensitivity::Unlisted && matches!(row.standing, Standing::Inert(_));
     row.sensitivity != Sensitivity::Hidden && !kept_for_old_files
 }

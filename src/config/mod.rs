@@ -25,7 +25,7 @@ mod special;
 pub mod types;
 pub mod words;
 
-pub use directives::{Config, directives, find, nearest};
+pub use directives::{Config, directives, find, nearest, nearest_of};
 pub use handle::{ConfigHandle, SetContext, SetError};
 pub use load::{LoadError, Loaded, Origin, Problem, load};
 pub use row::{Change, Directive, Kind, Sensitivity, Source, Standing};

@@ -2,7 +2,9 @@
 
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
+use super::http::{self, Http};
 use super::reload::{self, Reloader};
+use super::service::Service;
 use super::tls;
 use super::tuning;
 use crate::acl::{Acl, Policy};
@@ -79,6 +81,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let config = limit_clients(config);
     prepare_process(&config);
 
+    let service = Service::of(&config);
     let (runtime, signals) = control_runtime()?;
 
     // The gate comes before anything that could be reached from outside.
@@ -89,6 +92,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     } else {
         None
     };
+    let http_tls = http::prepare(&config, &dir)?;
     let approved =
         Booting::new().validate(tls.as_ref().map(|t| &*t.server.config), None).map_err(|r| BootError(r.to_string()))?;
     if let Some(t) = &tls {
@@ -144,7 +148,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     });
     crate::commands::acl::load_configured(&node.acl, &config)
         .map_err(|e| BootError(format!("Aborting startup because of {e}")))?;
-    load_snapshot(&node, &config)?;
+    let endpoint = Arc::new(http::start(&node, &config, http_tls.as_ref(), tls.as_ref())?);
+    service.while_loading(|| load_snapshot(&node, &config))?;
     apply_metrics(&node, &config);
 
     let mut parts = Vec::new();
@@ -166,7 +171,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         accept_recorder.expect("one recorder per thread"),
     )
     .map_err(failed("the accepting thread"))?;
-    hooks(&node, &acceptor, logs, dir.clone());
+    hooks(&node, &acceptor, &endpoint, logs, dir.clone());
     let executor = Executor::new(Arc::clone(&node), apply_recorder.expect("one recorder per thread"));
     *node.executor.lock() = Some(Box::new(executor));
     tuning::apply(&node, &config);
@@ -194,9 +199,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         Replication::follow(&host, &space, address, *port, false)
             .map_err(failed("the thread of the primary's link"))?;
     }
+    endpoint.loaded();
     tracing::info!("Ready to accept connections");
-    let reloader = Reloader::new(Arc::clone(&node), Arc::clone(&acceptor), dir.clone());
-    control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")), reloader);
+    service.ready();
+    let reloader = Reloader::new(Arc::clone(&node), Arc::clone(&acceptor), Arc::clone(&endpoint), dir.clone());
+    control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")), &service, reloader);
+    service.stopping();
 
     node.clients.ring_all();
     acceptor.wake();
@@ -297,20 +305,28 @@ fn control(
     runtime: tokio::runtime::Runtime,
     mut signals: Signals,
     mut cron: Cron,
+    service: &Service,
     mut reloader: Reloader,
 ) {
     runtime.block_on(async {
         let mut next = tokio::time::Instant::now();
+        let mut sign_of_life = next;
         while !node.shutdown.load(Ordering::Acquire) {
             tokio::select! {
                 _ = tokio::time::sleep_until(next) => {
                     let period = cron.run(node);
                     reloader.look();
                     next = tokio::time::Instant::now() + period;
+                    if let Some(period) = service.watchdog_period()
+                        && next > sign_of_life
+                    {
+                        service.alive();
+                        sign_of_life = next + period;
+                    }
                 }
                 _ = signals.term.recv() => end(node, "SIGTERM"),
                 _ = signals.int.recv() => end(node, "SIGINT"),
-                _ = signals.hup.recv() => reloader.hang_up(),
+                _ = signals.hup.recv() => service.while_reloading(|| reloader.hang_up()),
             }
         }
     });
@@ -413,7 +429,7 @@ fn apply_metrics(node: &Node, config: &Config) {
 }
 
 /// What has to happen when a directive changes.
-fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
+fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs: Logs, dir: PathBuf) {
     let weak = Arc::downgrade(node);
     node.config.on_change(
         &[
@@ -477,7 +493,7 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             rebind(&node, &a, old, new)
         }),
     );
-    let (weak, a) = (Arc::downgrade(node), Arc::clone(acceptor));
+    let (weak, a, endpoint) = (Arc::downgrade(node), Arc::clone(acceptor), Arc::downgrade(endpoint));
     node.config.on_change(
         &[
             "tls-port",
@@ -497,8 +513,9 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             "tls-session-cache-size",
         ],
         Box::new(move |_, new| {
-            let Some(node) = weak.upgrade() else { return Ok(()) };
-            reload::apply(&node, &a, new, &dir).map_err(|e| format!("Unable to update TLS configuration. {e}"))
+            let (Some(node), Some(endpoint)) = (weak.upgrade(), endpoint.upgrade()) else { return Ok(()) };
+            reload::apply(&node, &a, &endpoint, new, &dir)
+                .map_err(|e| format!("Unable to update TLS configuration. {e}"))
         }),
     );
 }
@@ -555,7 +572,10 @@ fn write_hint(config: &Config, dir: &std::path::Path, tls: Option<&tls::Tls>) ->
         tls_port: config.tls.port,
         port: config.network.port,
         unixsocket: config.network.unixsocket.clone(),
-        ca: tls.and_then(|t| t.ca_file.clone()).map(|p| dir.join(p)),
+        // Who issued our own certificate, where that is another than who issues those of our peers.
+        ca: tls
+            .and_then(|t| t.generated.as_ref().map(|g| g.paths.ca_certificate.clone()).or_else(|| t.ca_file.clone()))
+            .map(|p| dir.join(p)),
         pid: std::process::id(),
     };
     runtime_hint::write(dir, &hint).unwrap_or_else(|e| {

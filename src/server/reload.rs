@@ -6,6 +6,7 @@
 //! * Connections keep the material they began with.
 
 use super::accept::Acceptor;
+use super::http::{self, Http};
 use super::tls;
 use crate::audit::{Event, Outcome, Record};
 use crate::base::clock;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub struct Reloader {
     pub node: Arc<Node>,
     pub acceptor: Arc<Acceptor>,
+    pub endpoint: Arc<Http>,
     /// Where generated material is.
     pub dir: PathBuf,
     next_look_ms: u64,
@@ -28,8 +30,10 @@ pub struct Reloader {
 ///
 /// # Errors
 /// What is wrong with it; nothing has changed but the note of it in INFO.
-pub fn apply(node: &Node, acceptor: &Acceptor, config: &Config, dir: &Path) -> Result<(), String> {
+pub fn apply(node: &Node, acceptor: &Acceptor, endpoint: &Http, config: &Config, dir: &Path) -> Result<(), String> {
+    let own = http::prepare(config, dir).map_err(|e| e.to_string())?;
     if config.tls.port == 0 {
+        endpoint.take(own);
         *node.tls.write() = Default::default();
         return Ok(());
     }
@@ -44,6 +48,8 @@ pub fn apply(node: &Node, acceptor: &Acceptor, config: &Config, dir: &Path) -> R
             let mut facts = tls::facts(config, dir, &t);
             let mut current = node.tls.write();
             (facts.reloads, facts.failed_reloads) = (current.reloads + 1, current.failed_reloads);
+            endpoint.take(own);
+            endpoint.set_certificate_expiry(t.server.identity.not_after_s);
             *acceptor.tls.write() = Some(t.server.config);
             audited(Outcome::Done, &t.server.identity.fingerprint);
             *current = facts;
@@ -60,8 +66,8 @@ pub fn apply(node: &Node, acceptor: &Acceptor, config: &Config, dir: &Path) -> R
 }
 
 impl Reloader {
-    pub fn new(node: Arc<Node>, acceptor: Arc<Acceptor>, dir: PathBuf) -> Reloader {
-        Reloader { node, acceptor, dir, next_look_ms: 0 }
+    pub fn new(node: Arc<Node>, acceptor: Arc<Acceptor>, endpoint: Arc<Http>, dir: PathBuf) -> Reloader {
+        Reloader { node, acceptor, endpoint, dir, next_look_ms: 0 }
     }
 
     /// Looks at the files if it is time to, and loads them again if they have changed.
@@ -87,7 +93,7 @@ impl Reloader {
 
     /// Loads the files again, whatever they are.
     pub fn reload(&self, config: &Config, why: &str) {
-        match apply(&self.node, &self.acceptor, config, &self.dir) {
+        match apply(&self.node, &self.acceptor, &self.endpoint, config, &self.dir) {
             Ok(()) if config.tls.port != 0 => tracing::info!("TLS materials reloaded successfully: {why}"),
             Ok(()) => {}
             Err(e) => {

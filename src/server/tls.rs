@@ -43,6 +43,15 @@ pub struct Tls {
 
 /// Makes the configuration of the TLS listeners.
 pub fn setup(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
+    with_clients(config, config.tls.auth_clients, dir, now_s)
+}
+
+/// Makes the configuration of the HTTP endpoint: the same certificate, its own rule for clients.
+pub fn http(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
+    with_clients(config, config.monitoring.auth_clients, dir, now_s)
+}
+
+fn with_clients(config: &Config, auth_clients: TlsAuthClients, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
     let t = &config.tls;
     let mut generated = None;
     let (certificate, key) = match (&t.cert_file, &t.key_file) {
@@ -66,7 +75,7 @@ pub fn setup(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupErr
         ca_file: ca_file.clone(),
         ca_folder: t.ca_cert_dir.clone(),
         crl_file: t.crl_file.clone(),
-        auth_clients: match t.auth_clients {
+        auth_clients: match auth_clients {
             TlsAuthClients::No => AuthClients::No,
             TlsAuthClients::Optional => AuthClients::Optional,
             TlsAuthClients::Yes => AuthClients::Yes,

@@ -4,6 +4,7 @@ use super::flush::sizes;
 use crate::base::{clock, memory};
 use crate::client::SubscriptionKind;
 use crate::commands::{Command, CommandError, Node, NodeContext, Outcome};
+use crate::config::Config;
 use crate::observe::info::{self, Choice, Facts};
 use crate::replication::LinkState;
 use crate::replication::failover::address_of;
@@ -23,15 +24,27 @@ pub static INFO: Command = Command::span(INFO_SPEC, run);
 fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let used_memory = memory::used();
     let choice = Choice::of(cx.args.from(1).iter());
-    let node = cx.node;
     let databases = if choice.wants("keyspace") { sizes(cx.space) } else { Vec::new() };
+    let text = with_facts(cx.node, cx.config, used_memory, &databases, |facts| info::print(facts, choice));
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// Gathers what INFO and the metrics say, for one reading. It takes no stripe's lock: the caller has counted `databases`.
+pub fn with_facts<R>(
+    node: &Node,
+    config: &Config,
+    used_memory: u64,
+    databases: &[(usize, usize)],
+    read: impl FnOnce(&Facts<'_>) -> R,
+) -> R {
     let names: Vec<&str> = node.commands.all().iter().map(|e| e.name.as_str()).collect();
-    let fips = if choice.wants("fips") { fips_rows(node) } else { Vec::new() };
+    let fips = fips_rows(node);
     let tls = node.tls.read().clone();
     let pause = *node.pause.lock();
     let replication = replication(node);
     let facts = Facts {
-        config: cx.config,
+        config,
         config_file: node.config.file(),
         metrics: &node.metrics,
         clients: &node.clients,
@@ -53,13 +66,11 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
         output_memory: node.output_memory.load(Relaxed),
         peak_memory: node.peak_memory.load(Relaxed),
         command_names: &names,
-        databases: &databases,
         tls: &tls,
+        databases,
         fips: &fips,
     };
-    let text = info::print(&facts, choice);
-    cx.reply.verbatim("txt", text.as_bytes());
-    Ok(())
+    read(&facts)
 }
 
 /// What INFO says of replication, at this instant.

@@ -4,7 +4,7 @@ mod command;
 mod config;
 mod debug;
 mod flush;
-mod info;
+pub mod info;
 mod latency;
 mod logs;
 mod lolwut;

@@ -54,7 +54,7 @@ topic! {
     /// Run in the background.
     "daemonize" => daemonize: bool = false, YesNo, Start, Open, Standing::Missing("going to the background: let the service manager start it");
     /// Who supervises the process, and is told that it is ready.
-    "supervised" => supervised: Supervised = Supervised::No, OneOf, Start, Open, Standing::Later("no readiness message is sent yet");
+    "supervised" => supervised: Supervised = Supervised::No, OneOf, Start, Open, Standing::Works;
     /// File the process id is written to.
     "pidfile" => pidfile: Option<PathBuf> = None, File, Start, Open, Standing::Works;
     /// Wait this many seconds for replicas to catch up when ending.

@@ -12,7 +12,7 @@ mod replication;
 mod stats;
 mod tls;
 
-pub use memory::{Memory, ratio};
+pub use memory::{Memory, ratio, system_memory};
 pub use replication::{Link, Replica, Replication};
 
 use crate::client::{Registry, Tracking, WaitList};
