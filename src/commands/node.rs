@@ -8,12 +8,13 @@ use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{Event, Kind};
+use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
 use crate::replication::Replicas;
 use crate::resp::args::Args;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// What CLIENT PAUSE asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,10 +42,8 @@ pub struct Node {
     pub pause: Mutex<Pause>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,
-    /// Changes of the key space since the start (or the last save).
-    pub dirty: AtomicU64,
-    /// ms since the epoch of the last save that succeeded.
-    pub last_save_ms: AtomicI64,
+    /// Saving, and what has changed since.
+    pub saver: Saver,
     /// Set by SHUTDOWN and by signals; workers finish their turn and end.
     pub shutdown: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
@@ -63,6 +62,20 @@ pub struct Node {
     pub peak_memory: AtomicU64,
     /// What the start-up gate found.
     pub fips: crate::fips::Approved,
+}
+
+impl Owner for Node {
+    fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
+    fn configuration(&self) -> Arc<Config> {
+        self.config.current()
+    }
+
+    fn saver(&self) -> &Saver {
+        &self.saver
+    }
 }
 
 impl Node {

@@ -17,6 +17,8 @@ pub struct Gates {
     /// CLIENT PAUSE: nobody, writers, or everybody.
     pub paused_writes: bool,
     pub paused_all: bool,
+    /// Saving fails, and nobody may change what would be lost.
+    pub disk_fails: bool,
     slower_than_ns: u64,
     request_larger_than: usize,
     reply_larger_than: usize,
@@ -39,6 +41,9 @@ impl Gates {
             maxmemory: config.memory.maxmemory,
             paused_writes,
             paused_all,
+            disk_fails: node.saver.has_failed()
+                && config.persistence.stop_writes_on_bgsave_error
+                && !config.persistence.save.is_empty(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
@@ -77,6 +82,10 @@ fn listens_only(entry: &Entry) -> Result<(), CommandError> {
     ).into_bytes()))
 }
 
+const MISCONF: &str = "MISCONF Holdfast is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands \
+     that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+     snapshotting fails (stop-writes-on-bgsave-error option). Please check the logs for details about the RDB error.";
+
 impl Turn<'_> {
     #[inline]
     pub(super) fn admit(
@@ -100,6 +109,9 @@ impl Turn<'_> {
         }
         if self.gates.maxmemory != 0 {
             self.make_memory(client, entry)?;
+        }
+        if self.gates.disk_fails && (entry.is(CommandFlags::WRITE) || entry.spec().name == "ping") {
+            return Err(CommandError::fixed(MISCONF));
         }
         if client.in_multi() {
             return self.queue(client, entry, args);

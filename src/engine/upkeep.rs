@@ -88,7 +88,7 @@ impl Expiry {
         }
         recorder.counters.add(Counter::ExpiredFields, space.changes.expired_fields);
         recorder.counters.add(Counter::ExpiredKeys, space.changes.expired);
-        node.dirty.fetch_add(space.changes.expired, Ordering::Relaxed);
+        node.saver.changes.fetch_add(space.changes.expired, Ordering::Relaxed);
         whole
     }
 }

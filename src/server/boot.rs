@@ -6,6 +6,7 @@ use super::tls;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, hash, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
+use crate::commands::server::shutdown;
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::{Config, ConfigHandle, Loaded};
 use crate::crypto;
@@ -17,14 +18,14 @@ use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
-use crate::persist::snapshot;
+use crate::persist::{Saver, snapshot};
 use crate::replication::Replicas;
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Why the server did not start. The text names the remedy.
@@ -114,8 +115,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         replication_id: Mutex::new(id()?),
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
-        dirty: AtomicU64::new(0),
-        last_save_ms: AtomicI64::new(clock::wall_ms()),
+        saver: Saver::new(clock::wall_ms()),
         shutdown: AtomicBool::new(false),
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
@@ -175,6 +175,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     }
     tracing::info!("Ready to accept connections");
     control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")));
+    // Whoever decided on the end has saved what was to be saved; what still runs would not be ended by anybody.
+    node.saver.stop();
 
     node.clients.ring_all();
     acceptor.wake();
@@ -220,6 +222,7 @@ fn load_snapshot(node: &Node, config: &Config) -> Result<(), BootError> {
     match snapshot::load(&mut space, config, false) {
         Ok(None) => Ok(()),
         Ok(Some(loaded)) => {
+            node.saver.loaded(loaded.keys, loaded.expired);
             tracing::info!(
                 "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
                 loaded.keys,
@@ -259,7 +262,13 @@ fn control(node: &Arc<Node>, runtime: tokio::runtime::Runtime, mut signals: Sign
 fn end(node: &Node, signal: &str) {
     tracing::warn!("Received {signal} scheduling shutdown...");
     tracing::warn!("User requested shutdown...");
-    node.shutdown.store(true, Ordering::Release);
+    let config = node.config.current();
+    let options =
+        if signal == "SIGINT" { config.general.shutdown_on_sigint } else { config.general.shutdown_on_sigterm };
+    let mut space = node.keyspace.space(access(&config, clock::wall_ms()));
+    if shutdown::end(node, &config, &mut space, options).is_err() {
+        tracing::warn!("{signal} received but errors trying to shut down the server, check the logs for more information");
+    }
 }
 
 /// A worker's thread: what panics in it ends the process, because half a server is worse than none.

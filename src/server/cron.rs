@@ -1,8 +1,11 @@
-//! Periodic tasks, `hz` times a second, on the main thread: expiry, samples, peaks.
+//! Periodic tasks, `hz` times a second, on the main thread: expiry, samples, peaks, saves that are due.
 
 use crate::base::{clock, memory};
 use crate::commands::Node;
+use crate::config::Config;
+use crate::engine::access;
 use crate::engine::upkeep::Expiry;
+use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use std::sync::Arc;
@@ -47,7 +50,18 @@ impl Cron {
             m.net_input.sample(now, m.counters.get(Counter::NetInputBytes));
             m.net_output.sample(now, m.counters.get(Counter::NetOutputBytes));
         }
+        self.save(node, &config);
         node.peak_memory.fetch_max(memory::used(), Ordering::Relaxed);
         period
+    }
+
+    /// Begins a save that is due.
+    fn save(&self, node: &Arc<Node>, config: &Config) {
+        let now_ms = clock::wall_ms();
+        let Some(why) = node.saver.due(config, now_ms) else { return };
+        tracing::info!("{why}");
+        let mut space = node.keyspace.lock(&Plan::All, access(config, now_ms));
+        // Something else may just have begun: then it stays due.
+        let _ = node.saver.begin(node, &mut space);
     }
 }

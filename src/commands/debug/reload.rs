@@ -47,7 +47,7 @@ fn run(cx: &mut NodeContext<'_, '_>, save: bool, flush: bool, merge: bool) -> Ou
     let why = match snapshot::load(cx.space, cx.config, merge) {
         Ok(Some(loaded)) => {
             tracing::info!("DB reloaded by DEBUG RELOAD: {} keys", loaded.keys);
-            cx.node.dirty.store(0, Ordering::Relaxed);
+            cx.node.saver.changes.store(0, Ordering::Relaxed);
             cx.reply.ok();
             return Ok(());
         }

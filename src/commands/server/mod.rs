@@ -12,6 +12,7 @@ mod lolwut;
 mod memory;
 mod node;
 pub mod save;
+pub mod shutdown;
 
 use super::Command;
 pub use debug::permit as permit_debug;
@@ -37,8 +38,8 @@ pub static COMMANDS: &[&Command] = &[
     &node::TIME,
     &save::SAVE,
     &save::BGSAVE,
+    &shutdown::SHUTDOWN,
     &node::LASTSAVE,
-    &node::SHUTDOWN,
     &node::ROLE,
     &node::REPLICAOF,
     &node::SLAVEOF,

@@ -60,9 +60,9 @@ topic! {
     /// Wait this many seconds for replicas to catch up when ending.
     "shutdown-timeout" => shutdown_timeout_secs: u32 = 10, INT, Runtime, Open, Standing::Later("there are no replicas to wait for yet");
     /// What SIGINT does.
-    "shutdown-on-sigint" => shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "shutdown-on-sigint" => shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Works;
     /// What SIGTERM does.
-    "shutdown-on-sigterm" => shutdown_on_sigterm: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "shutdown-on-sigterm" => shutdown_on_sigterm: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Works;
     /// Which key space events are published: K key space, E key event, g generic, $ strings, l lists, s sets, h hashes,
     /// z sorted sets, x expired, e evicted, t streams, d modules, m misses, n new keys, A all but m and n.
     "notify-keyspace-events" => notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default(), Events, Runtime, Open, Standing::Works;
@@ -75,9 +75,9 @@ topic! {
     /// Locale for sorting text.
     "locale-collate" => locale_collate: String = String::new(), TEXT, Runtime, Open, Standing::Missing("sorting by locale");
     /// Tune how likely the kernel is to end this process when memory runs out.
-    "oom-score-adj" => oom_score_adj: OomScoreAdj = OomScoreAdj::No, OneOf, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "oom-score-adj" => oom_score_adj: OomScoreAdj = OomScoreAdj::No, OneOf, Runtime, Open, Standing::Works;
     /// Its values for a primary, a replica, and background work.
-    "oom-score-adj-values" => oom_score_adj_values: [i32; 3] = [0, 200, 800], OomValues, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "oom-score-adj-values" => oom_score_adj_values: [i32; 3] = [0, 200, 800], OomValues, Runtime, Open, Standing::Works;
     /// Keep the kernel from giving this process huge pages.
     "disable-thp" => disable_thp: bool = true, YesNo, Start, Open, Standing::Works;
     /// Availability zone of this machine, shown in INFO and HELLO.
@@ -87,7 +87,7 @@ topic! {
     /// Answer as the older server where names differ.
     "extended-redis-compatibility" => extended_redis_compatibility: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Seed of the key space's hash; the same on several servers makes SCAN go the same way. Empty draws one at random.
-    "hash-seed" => hash_seed: String = String::new(), TEXT, Start, Secret, Standing::Later("the server does not act on it yet");
+    "hash-seed" => hash_seed: String = String::new(), TEXT, Start, Secret, Standing::Works;
     /// Processors for the workers.
     "server-cpulist" | "server_cpulist" => server_cpulist: String = String::new(), TEXT, Start, Open, Standing::Missing(CPUS);
     /// Processors for background work.
@@ -107,7 +107,7 @@ topic! {
     /// Milliseconds a script may run before other clients are told that the server is busy.
     "busy-reply-threshold" | "lua-time-limit" => busy_reply_threshold_ms: u64 = 5000, LONG, Runtime, Open, Standing::Later("scripts are not there yet");
     /// Log a report when the process crashes.
-    "crash-log-enabled" => crash_log_enabled: bool = true, YesNo, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "crash-log-enabled" => crash_log_enabled: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Test memory when the process crashes.
     "crash-memcheck-enabled" => crash_memcheck_enabled: bool = true, YesNo, Runtime, Open, Standing::Inert("a crash ends the process at once");
     /// Rehash in the background.

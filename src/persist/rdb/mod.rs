@@ -27,13 +27,15 @@ mod source;
 mod tests;
 mod write;
 
-pub use file::{LoadOptions, Loaded, WriteOptions, Written, load, write};
+pub use file::{Format, LoadOptions, Loaded, Summed, Written, load, write};
 pub use payload::{PayloadError, dump_value, restore_value};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};
 
 /// The version this writes.
 pub const VERSION: u16 = 80;
+/// The version Valkey 8.1 loads.
+const VERSION_8_1: u16 = 11;
 /// Versions from here to the one below [`VERSION`] belong to others, who gave the same numbers other meanings.
 const FOREIGN_FROM: u16 = 12;
 

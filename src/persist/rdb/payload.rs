@@ -31,8 +31,8 @@ impl std::error::Error for PayloadError {}
 
 /// The value of a key as DUMP answers it. Deadline and access are not in it.
 pub fn dump_value(record: &Record) -> Vec<u8> {
-    let mut out = vec![write::kind_of(record)];
-    write::put_value(&mut out, record);
+    let mut out = vec![write::kind_of(record, true)];
+    write::put_value(&mut out, record, write::Style { pack: false, field_deadlines: true });
     out.extend_from_slice(&VERSION.to_le_bytes());
     let crc = crc64(0, &out);
     out.extend_from_slice(&crc.to_le_bytes());

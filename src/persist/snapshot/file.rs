@@ -1,10 +1,10 @@
 //! The snapshot file: `dbfilename` in the working directory, which is `dir`.
 
-use super::rdb::{self, Limits, LoadOptions, Loaded, RdbError, WriteOptions, Written};
-use crate::base::memory;
+use super::format;
 use crate::config::Config;
 use crate::config::types::RdbVersionCheck;
 use crate::keyspace::Space;
+use crate::persist::rdb::{self, Limits, LoadOptions, Loaded, RdbError, Written};
 use crate::storage;
 use std::io;
 use std::path::Path;
@@ -27,11 +27,6 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// How this server writes snapshots.
-pub fn write_options(config: &Config) -> WriteOptions {
-    WriteOptions { checksum: config.persistence.rdbchecksum, used_memory: memory::used() }
-}
-
 /// How this server, a primary, loads them.
 pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
     LoadOptions {
@@ -43,13 +38,15 @@ pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
     }
 }
 
-/// Writes all databases into the file; every stripe is held. The file that was there goes only when the new one is whole on disk.
+/// Writes all databases into the file; every stripe is held, and everybody waits. The file that was there goes only when the new one is
+/// whole on disk.
 ///
 /// # Errors
 /// Those of the disk.
 pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
-    let options = write_options(config);
-    storage::replace(Path::new(&config.persistence.dbfilename), |mut out| rdb::write(space, &mut out, &options))
+    let format = format(config, space.access);
+    let incremental = config.persistence.rdb_save_incremental_fsync;
+    storage::replace(Path::new(&config.persistence.dbfilename), incremental, |out| rdb::write(space, out, &format))
 }
 
 /// Loads the file, if it is there; every stripe is held. Nobody is told of the keys.
