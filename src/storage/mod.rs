@@ -3,6 +3,12 @@
 //! # Invariant
 //! A file that is replaced is there whole at any instant, the old one or the new one, also after a crash.
 
+mod disk;
+mod fault;
+
+pub use disk::{Disk, GrowingFile, Local};
+pub use fault::FaultyDisk;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -95,6 +101,29 @@ fn start_writing(file: &File, from: u64, len: u64) {
     }
 }
 
+/// Makes a file at `path` and forces it to disk, not its name. `incremental`: it is forced in steps while it is written.
+///
+/// # Errors
+/// Those of the disk and of `write`; nothing is left then.
+pub fn create<T, E: From<io::Error>>(
+    path: &Path,
+    incremental: bool,
+    write: impl FnOnce(&mut Writer) -> Result<T, E>,
+) -> Result<T, E> {
+    let result = (|| {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+        let mut out = Writer::new(file, incremental);
+        let value = write(&mut out)?;
+        out.finish()?;
+        Ok(value)
+    })();
+    if result.is_err() {
+        // What is left of the attempt is worth nothing; that it cannot be removed changes nothing either.
+        let _ = fs::remove_file(path);
+    }
+    result
+}
+
 /// Writes a file beside `path`, forces it to disk and gives it the name, and forces the folder to disk too. `incremental`: it is forced in
 /// steps while it is written.
 ///
@@ -106,25 +135,13 @@ pub fn replace<T, E: From<io::Error>>(
     write: impl FnOnce(&mut Writer) -> Result<T, E>,
 ) -> Result<T, E> {
     let temporary = beside(path);
-    let result = (|| {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&temporary)?;
-        let mut out = Writer::new(file, incremental);
-        let value = write(&mut out)?;
-        out.finish()?;
-        fs::rename(&temporary, path)?;
-        Ok(value)
-    })();
-    match result {
-        Ok(value) => {
-            File::open(folder(path))?.sync_all()?;
-            Ok(value)
-        }
-        Err(e) => {
-            // What is left of the attempt is worth nothing; that it cannot be removed changes nothing either.
-            let _ = fs::remove_file(&temporary);
-            Err(e)
-        }
+    let value = create(&temporary, incremental, write)?;
+    if let Err(e) = fs::rename(&temporary, path) {
+        let _ = fs::remove_file(&temporary);
+        return Err(e.into());
     }
+    File::open(folder(path))?.sync_all()?;
+    Ok(value)
 }
 
 /// Opens a file for reading; `None` if there is none.

@@ -13,7 +13,7 @@ use holdfast::resp::args::Args;
 use holdfast::resp::parser::{Limits, Parsed, Partial, Span, parse};
 use holdfast::resp::reply::Reply;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// The node, and what a worker keeps from turn to turn.
 pub struct Lab {

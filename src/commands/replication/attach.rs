@@ -2,7 +2,6 @@
 //!
 //! Every synchronisation is a full one: the data set as an RDB, then the stream. PSYNC's offer to continue is declined by FULLRESYNC.
 
-use crate::base::memory;
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::keyspace::Plan;
@@ -48,9 +47,9 @@ fn attach(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
     }
     cx.space.lock(&Plan::All);
     let mut data = Vec::new();
-    let options = rdb::WriteOptions { checksum: cx.config.persistence.rdbchecksum, used_memory: memory::used() };
+    let format = crate::persist::snapshot::format(cx.config, cx.space.access);
     // Into memory: there is no output that could fail.
-    let written = rdb::write(cx.space, &mut data, &options);
+    let written = rdb::write(cx.space, &mut data, &format);
     if let Err(e) = written {
         cx.space.unlock();
         return Err(CommandError::err(format_args!("the data set could not be written: {e}")));

@@ -91,8 +91,8 @@ fn options() -> LoadOptions {
 
 fn saved(keyspace: &Keyspace) -> Vec<u8> {
     let mut out = Vec::new();
-    let options = WriteOptions { checksum: true, used_memory: 1 };
-    let written = write(&mut keyspace.lock(&Plan::All, AT), &mut out, &options).unwrap();
+    let format = crate::persist::snapshot::format(&Config::default(), AT);
+    let written = write(&mut keyspace.lock(&Plan::All, AT), &mut out, &format).unwrap();
     assert_eq!(written.bytes, out.len() as u64);
     out
 }
