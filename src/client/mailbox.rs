@@ -17,6 +17,8 @@ pub enum Message {
     Unblock { client: u64, error: bool },
     /// Bytes between replies: a push, a published message, a monitored command.
     Push { client: u64, reply: std::sync::Arc<Vec<u8>> },
+    /// The journal has something for a replica.
+    Feed { client: u64 },
     /// A message of a channel.
     Published { to: std::sync::Arc<Subscription>, message: std::sync::Arc<Published> },
     /// Something changed that every worker looks at in its turn (configuration, pause, shutdown).

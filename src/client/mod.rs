@@ -4,6 +4,7 @@
 //! [`Shared`] half. Whoever wants something of another worker's client writes to that worker's [`Mailbox`].
 
 mod blocked;
+mod execute;
 mod mailbox;
 mod output;
 mod registry;
@@ -13,10 +14,11 @@ mod transaction;
 mod waitlist;
 
 pub use blocked::{BlockRequest, Blocked, TimeoutReply};
+pub use execute::{Execute, Failure, Forward, Request};
 pub use mailbox::{Mailbox, Message};
 pub use output::Output;
 pub use registry::{Registry, Shared, SharedText};
-pub use state::{Client, ReplyMode};
+pub use state::{Client, ReplyMode, Source};
 pub use subscription::{Published, Subscription, SubscriptionKind, Subscriptions};
 pub use transaction::{Queued, Transaction};
 pub use waitlist::{WaitList, Waiter};

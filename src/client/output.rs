@@ -4,6 +4,7 @@
 //! Bounded by `client-output-buffer-limit`: the engine closes a client that passes it.
 
 use crate::resp::reply::Reply;
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 enum Chunk {
     Own(Vec<u8>),
     Shared(Arc<Vec<u8>>),
+    Journal(Bytes),
 }
 
 impl Chunk {
@@ -19,6 +21,7 @@ impl Chunk {
         match self {
             Chunk::Own(v) => v,
             Chunk::Shared(v) => v,
+            Chunk::Journal(v) => v,
         }
     }
 }
@@ -69,6 +72,15 @@ impl Output {
         }
         self.bytes += value.len();
         self.chunks.push_back(Chunk::Shared(value));
+    }
+
+    /// A part of the journal, which stays where it is.
+    pub fn push_journal(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.bytes += bytes.len();
+        self.chunks.push_back(Chunk::Journal(bytes));
     }
 
     /// Appends a part of a reply: the bytes from `from` to `to` with the shared values between them, of which those before

@@ -105,10 +105,7 @@ impl<'a> NodeContext<'a, '_> {
         self.space.lock(&Plan::One(stripe));
         let r = f(self.space, self.reply);
         // What was deleted on the way (keys past their deadline) goes into the journal before the lock goes.
-        if !self.space.changes.effects.is_empty() {
-            let effects = std::mem::take(&mut self.space.changes.effects);
-            self.node.journal.append(effects);
-        }
+        self.node.journal.append(&mut self.space.changes.effects);
         self.space.unlock();
         r
     }

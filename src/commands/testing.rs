@@ -102,8 +102,8 @@ impl Bench {
         }
         let changes = std::mem::take(&mut space.changes);
         self.events.extend(changes.events.iter().map(|e| format!("{} {}", e.name, String::from_utf8_lossy(&e.key))));
-        let line = |args: &[Vec<u8>]| args.iter().map(|a| String::from_utf8_lossy(a)).collect::<Vec<_>>().join(" ");
-        self.effects.extend(changes.effects.iter().map(|e| line(&e.args)));
+        let line = |args: &Vec<Vec<u8>>| args.iter().map(|a| String::from_utf8_lossy(a)).collect::<Vec<_>>().join(" ");
+        self.effects.extend(changes.effects.words().iter().map(line));
         if changes.dirty > 0 && !changes.replaced {
             self.effects.push(line(&words.iter().map(|w| w.to_vec()).collect::<Vec<_>>()));
         }
@@ -138,13 +138,14 @@ impl NodeBench {
         let commands: &'static CommandTable =
             Box::leak(Box::new(CommandTable::new(families, &[]).expect("no renames")));
         let (metrics, mut recorders) = Metrics::new(commands.len(), 1);
+        let journal = Arc::new(Journal::default());
         let node = Arc::new(Node {
-            keyspace: Keyspace::new(16),
+            keyspace: Keyspace::with_journal(16, Arc::clone(&journal)),
             config: ConfigHandle::with_defaults(),
             commands,
             clients: Arc::new(Registry::default()),
             replicas: Arc::default(),
-            journal: Arc::new(Journal::default()),
+            journal,
             started_ms: 0,
             run_id: String::new(),
             replication_id: Default::default(),

@@ -1,7 +1,7 @@
 //! The gates before a command, in order. The first that refuses is the reply.
 
 use super::Turn;
-use crate::client::{Client, Queued};
+use crate::client::{Client, Queued, Source};
 use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, Entry, Node};
 use crate::config::Config;
@@ -94,6 +94,10 @@ impl Turn<'_> {
         entry: &'static Entry,
         args: Args<'_>,
     ) -> Result<Pass, CommandError> {
+        if client.source != Source::Connection {
+            // What was admitted once, where it happened first, is not judged again.
+            return if client.in_multi() { self.queue(client, entry, args) } else { Ok(Pass::Run) };
+        }
         if !client.authenticated && self.config.security.requirepass.is_empty() {
             // The password it would have needed is gone.
             client.authenticated = true;
@@ -172,7 +176,11 @@ impl Turn<'_> {
             // What would be refused anyway breaks the transaction while it is being queued.
             crate::commands::server::permit_debug(client, &self.config)?;
         }
-        let limit = self.config.limits.client_query_buffer_limit as usize;
+        let limit = match client.source {
+            Source::Connection => self.config.limits.client_query_buffer_limit as usize,
+            // It was within the limit where it came from.
+            Source::Log | Source::Primary => usize::MAX,
+        };
         let t = &mut client.transaction;
         let own = args.to_owned();
         t.queued_bytes += own.memory_bytes();

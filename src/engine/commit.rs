@@ -1,7 +1,6 @@
 //! What a command leaves behind: effects into the journal, waiters served, values freed.
 
 use super::Turn;
-use crate::journal::Effect;
 use crate::keyspace::Garbage;
 use crate::resp::args::Args;
 
@@ -13,9 +12,18 @@ impl Turn<'_> {
         if !self.space.changes.ready.is_empty() {
             self.serve_waiters();
         }
-        if self.space.journaled && !self.space.changes.effects.is_empty() {
-            let effects = std::mem::take(&mut self.space.changes.effects);
-            self.node.journal.append(effects);
+        self.append();
+    }
+
+    /// Gives the effects of a step to the journal; the locks of what they changed are held.
+    #[inline]
+    pub(super) fn append(&mut self) {
+        if let Some(step) = self.forward.take() {
+            // What a primary sent is what the stream says, not what its commands would say again here.
+            self.space.changes.effects.clear();
+            self.offset = self.node.journal.append_raw(step.bytes, step.kind, step.selected, step.epoch);
+        } else if !self.space.changes.effects.is_empty() {
+            self.offset = self.node.journal.append(&mut self.space.changes.effects);
         }
     }
 
@@ -26,7 +34,7 @@ impl Turn<'_> {
         if changes.dirty > 0 {
             self.dirty += changes.dirty;
             if self.space.journaled && !changes.replaced {
-                changes.effects.push(Effect { db, args: args.iter().map(<[u8]>::to_vec).collect() });
+                changes.effects.push_args(db, args);
             }
             changes.dirty = 0;
         }

@@ -57,10 +57,7 @@ impl Turn<'_> {
             let key = Key::new(c.db, &c.name);
             self.space.lock_stripe(key.hash.stripe);
             let gone = self.space.evict(&c, policy);
-            if self.space.journaled && !self.space.changes.effects.is_empty() {
-                let effects = std::mem::take(&mut self.space.changes.effects);
-                self.node.journal.append(effects);
-            }
+            self.node.journal.append(&mut self.space.changes.effects);
             self.space.unlock();
             if gone {
                 self.recorder.counters.add(crate::metrics::counters::Counter::EvictedKeys, 1);

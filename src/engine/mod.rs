@@ -4,21 +4,24 @@
 //! * The first gate of [`admit`](self::admit) that refuses is the reply; nothing has happened then.
 //! * A handler runs under all locks its command needs, taken at once in ascending order. Whoever is waiting for one of its keys is
 //!   found before, and the keys *his* command needs are locked too: so a write and the waiters it serves are one step.
-//! * [`commit`](self::commit) runs before the locks go, and is the only caller of the journal's `append`.
+//! * [`commit`](self::commit) runs before the locks go, and gives the journal what a command changed. (Upkeep, eviction and the few
+//!   commands that delete what they meet past its deadline do the same for themselves.)
 
 mod admit;
 mod block;
 mod commit;
 mod events;
 mod evict;
+mod execute;
 mod transaction;
 pub mod upkeep;
 
 pub use admit::Gates;
 pub use evict::Evictor;
+pub use execute::Executor;
 
 use crate::base::clock::Tick;
-use crate::client::{Client, ReplyMode};
+use crate::client::{Client, Forward, ReplyMode, Source};
 use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
 use crate::config::Config;
@@ -56,6 +59,14 @@ pub struct Turn<'k> {
     pub last_tick: Tick,
     /// The command that runs has answered with an error.
     failed: bool,
+    /// The step of a primary's stream that runs: it goes into the journal as it is.
+    forward: Option<Forward<'k>>,
+    /// The journal's offset behind the last step of this turn; 0 before the first.
+    offset: u64,
+    /// Why the last command that failed did.
+    error: Option<Vec<u8>>,
+    /// Errors are wanted: there is nobody who reads the reply.
+    keeps_error: bool,
 }
 
 impl<'k> Turn<'k> {
@@ -70,7 +81,6 @@ impl<'k> Turn<'k> {
         recorder: &'k mut Recorder,
     ) -> Turn<'k> {
         let mut space = node.keyspace.space(access(&config, now_ms));
-        space.journaled = node.journal.is_read();
         space.events_wanted = events::wanted(node, &config);
         let gates = Gates::of(node, &config, now_ms);
         Turn {
@@ -85,6 +95,10 @@ impl<'k> Turn<'k> {
             recorder,
             last_tick: Tick::now(),
             failed: false,
+            forward: None,
+            offset: 0,
+            error: None,
+            keeps_error: false,
         }
     }
 
@@ -101,6 +115,7 @@ impl<'k> Turn<'k> {
                 self.recorder.counters.add(counter, n);
             }
         }
+        self.node.journal.ring();
         self.reply
     }
 
@@ -136,6 +151,9 @@ impl<'k> Turn<'k> {
                 Flow::Next
             }
         };
+        if self.offset > 0 {
+            client.written = std::mem::take(&mut self.offset);
+        }
         if client.reply_mode != ReplyMode::On {
             // Confirmations of subscriptions are no replies: they come whatever CLIENT REPLY says.
             if subscription && matches!(self.reply.bytes_since(mark).first(), Some(b'*' | b'>')) {
@@ -156,7 +174,7 @@ impl<'k> Turn<'k> {
         }
         let text = error.text();
         self.reply.error(&text);
-        self.node.metrics.error(self.recorder, &text);
+        self.note_error(&text);
         if let Some(entry) = entry {
             self.recorder.commands.rejected(entry.id as usize);
         }
@@ -204,7 +222,9 @@ impl<'k> Turn<'k> {
                         }
                     },
                 }
-                let flow = self.run_data(client, entry, f, args, single, true, mark);
+                // What comes from a log or a primary never waits: its waiting was over where it happened first.
+                let may_block = client.source == Source::Connection;
+                let flow = self.run_data(client, entry, f, args, single, may_block, mark);
                 self.commit(client.db, args);
                 self.space.unlock();
                 flow
@@ -218,6 +238,8 @@ impl<'k> Turn<'k> {
             }
             Handler::Node(f) | Handler::Span(f) => {
                 self.run_node(client, entry, f, args, false, mark);
+                // A message that goes to the replicas too: nothing a lock would guard.
+                self.append();
                 Flow::Next
             }
             Handler::Transaction(which) => {
@@ -325,7 +347,6 @@ impl<'k> Turn<'k> {
             self.space.access = access(&self.config, self.space.now_ms());
         }
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
-        self.space.journaled = self.node.journal.is_read();
         self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
     }
@@ -333,7 +354,14 @@ impl<'k> Turn<'k> {
     fn failed(&mut self, entry: &'static Entry, _args: Args<'_>, error: &CommandError) {
         self.failed = true;
         let _ = entry;
-        self.node.metrics.error(self.recorder, &error.text());
+        self.note_error(&error.text());
+    }
+
+    fn note_error(&mut self, text: &[u8]) {
+        self.node.metrics.error(self.recorder, text);
+        if self.keeps_error {
+            self.error.get_or_insert_with(|| text.to_vec());
+        }
     }
 
     /// Statistics of a command that ran.

@@ -131,7 +131,6 @@ impl Turn<'_> {
         // From here on the watched keys are ours to change.
         let open = std::mem::take(&mut client.transaction.open);
         debug_assert!(open);
-        let before = self.space.changes.effects.len();
         self.reply.array(queue.len());
         for (q, entry) in queue.iter().zip(entries) {
             self.run_queued(client, entry, q.args.args());
@@ -139,10 +138,7 @@ impl Turn<'_> {
         if !self.space.changes.ready.is_empty() {
             self.serve_waiters();
         }
-        if self.space.journaled && self.space.changes.effects.len() > before {
-            let effects = std::mem::take(&mut self.space.changes.effects);
-            self.node.journal.append(effects);
-        }
+        self.append();
         self.space.unlock();
         self.close(client);
         Ok(())

@@ -3,6 +3,7 @@
 use crate::base::clock;
 use crate::commands::Node;
 use crate::config::Config;
+use crate::journal::State;
 use crate::keyspace::{Garbage, STRIPES};
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
@@ -37,9 +38,12 @@ impl Expiry {
             // Nothing changes while clients are paused: whoever paused them counts on it.
             return true;
         }
+        if node.journal.state() == State::Following {
+            // What is past its deadline goes when the primary says so.
+            return true;
+        }
         let begin = clock::monotonic_ns();
         let mut space = node.keyspace.space(super::access(config, now_ms));
-        space.journaled = node.journal.is_read();
         space.events_wanted = super::events::wanted(node, config);
         let databases = node.keyspace.databases();
         let mut whole = true;
@@ -58,9 +62,7 @@ impl Expiry {
                 if !more {
                     more = space.expire_fields_due(self.stripe as u16, EXPIRE_PER_VISIT).1;
                 }
-                if space.journaled && !space.changes.effects.is_empty() {
-                    node.journal.append(std::mem::take(&mut space.changes.effects));
-                }
+                node.journal.append(&mut space.changes.effects);
                 space.unlock();
                 let unlinked = std::mem::take(&mut space.changes.unlinked);
                 if !unlinked.is_empty() {
@@ -86,6 +88,7 @@ impl Expiry {
                 break;
             }
         }
+        node.journal.ring();
         recorder.counters.add(Counter::ExpiredFields, space.changes.expired_fields);
         recorder.counters.add(Counter::ExpiredKeys, space.changes.expired);
         node.saver.changes.fetch_add(space.changes.expired, Ordering::Relaxed);

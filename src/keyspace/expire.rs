@@ -5,7 +5,6 @@
 
 use super::key::Key;
 use super::space::{EventClass, Space};
-use crate::journal::Effect;
 use crate::value::object::Object;
 
 impl Space<'_> {
@@ -63,9 +62,9 @@ impl Space<'_> {
             gone += due.len();
             self.changes.expired_fields += due.len() as u64;
             if self.journaled {
-                let mut args = vec![b"HDEL".to_vec(), name.to_vec()];
-                args.append(&mut due);
-                self.changes.effects.push(Effect { db, args });
+                let mut args: Vec<&[u8]> = vec![b"HDEL", &name];
+                args.extend(due.iter().map(Vec::as_slice));
+                self.changes.effects.push(db, &args);
             }
             self.mark(key);
             self.event(EventClass::HASH, "hexpired", key);

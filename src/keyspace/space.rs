@@ -4,7 +4,7 @@ use super::access::Access;
 use super::key::Key;
 use super::stripe::{Held, Keyspace, Plan, Stripe};
 use crate::base::hash::Random;
-use crate::journal::Effect;
+use crate::journal::{Effects, State};
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut};
 use std::cell::Cell;
@@ -60,7 +60,7 @@ pub struct Changes {
     pub dirty: u64,
     pub events: Vec<Event>,
     /// Effects that stand beside or instead of the command's own arguments.
-    pub effects: Vec<Effect>,
+    pub effects: Effects,
     /// The command's own arguments are not its effect: `effects` says it all.
     pub replaced: bool,
     /// Two databases have changed places: commands that wait in either look again.
@@ -114,20 +114,24 @@ pub struct Space<'k> {
     pub changes: Changes,
     /// Events that anybody wants; others are not even built.
     pub events_wanted: EventClass,
-    /// Effects are built only while the journal is read.
+    /// Effects are built only while the journal is read; looked up whenever locks are taken.
     pub journaled: bool,
     /// Reads leave the access word alone (CLIENT NO-TOUCH).
     pub no_touch: bool,
-    /// Keys past their deadline are deleted by whoever meets them. When false (a replica, or while imports run) they are still
-    /// treated as absent, but stay.
+    /// Keys past their deadline are deleted by whoever meets them. When false (a replica) they are still treated as absent, but stay.
+    /// Looked up whenever locks are taken.
     pub deletes_expired: bool,
+    /// What runs are effects of the past, from a primary or a log: no deadline has come for them, and what has to go they say themselves.
+    pub replays: bool,
+    /// The journal's epoch, looked up whenever locks are taken.
+    pub epoch: u64,
     rng: Random,
 }
 
 impl<'k> Space<'k> {
     #[inline]
     pub(super) fn new(keyspace: &'k Keyspace, held: Held<'k>, access: Access) -> Space<'k> {
-        Space {
+        let mut space = Space {
             keyspace,
             held,
             access,
@@ -136,8 +140,21 @@ impl<'k> Space<'k> {
             journaled: false,
             no_touch: false,
             deletes_expired: true,
+            replays: false,
+            epoch: 0,
             rng: Random::new(seed(access.now_ms)),
-        }
+        };
+        space.ask_journal();
+        space
+    }
+
+    /// Under a lock, because the answer changes only while all are held.
+    #[inline(always)]
+    fn ask_journal(&mut self) {
+        let standing = self.keyspace.journal().standing();
+        self.journaled = standing.state() == State::Read;
+        self.deletes_expired = standing.state() != State::Following;
+        self.epoch = standing.epoch();
     }
 
     /// Takes the locks of `plan`, in ascending order; none may be held.
@@ -145,6 +162,7 @@ impl<'k> Space<'k> {
     pub fn lock(&mut self, plan: &Plan) {
         debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
         self.held = self.keyspace.hold(plan);
+        self.ask_journal();
     }
 
     /// Takes the lock of one stripe; none may be held.
@@ -152,6 +170,7 @@ impl<'k> Space<'k> {
     pub fn lock_stripe(&mut self, stripe: u16) {
         debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
         self.held = self.keyspace.hold_one(stripe);
+        self.ask_journal();
     }
 
     /// Lets go of all locks.
@@ -164,10 +183,10 @@ impl<'k> Space<'k> {
         self.keyspace
     }
 
-    /// The instant of this command, ms since the epoch.
+    /// The instant of this command, ms since the epoch, as deadlines are held against it.
     #[inline(always)]
     pub fn now_ms(&self) -> i64 {
-        self.access.now_ms
+        if self.replays { 0 } else { self.access.now_ms }
     }
 
     pub fn databases(&self) -> u32 {
@@ -211,7 +230,7 @@ impl<'k> Space<'k> {
     /// The place and access word of a living key; a key past its deadline goes.
     #[inline]
     fn locate(&mut self, key: Key<'_>) -> Option<(Place, u32)> {
-        let now = self.access.now_ms;
+        let now = self.now_ms();
         let table = &self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let place = table.locate(key.hash.path, key.name)?;
         let record = table.record_at(place)?;
@@ -232,7 +251,7 @@ impl<'k> Space<'k> {
 
     /// The key's record for a command that looks at several keys at once, after [`Space::find`] or [`Space::peek`] let expired ones go.
     pub fn look(&self, key: Key<'_>) -> Option<Borrowed<'_>> {
-        let now = self.access.now_ms;
+        let now = self.now_ms();
         let table = &self.held.stripe_ref(key.hash.stripe).database(key.db).table;
         table.get_at(key.hash.path, key.name).filter(|r| r.deadline().is_none_or(|d| d > now))
     }
@@ -276,7 +295,7 @@ impl<'k> Space<'k> {
     /// Notes that the server itself deleted a key: replicas and the log see an UNLINK.
     pub(super) fn deleted_by_itself(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
         if self.journaled {
-            self.changes.effects.push(Effect { db: key.db, args: vec![b"UNLINK".to_vec(), key.name.to_vec()] });
+            self.changes.effects.push(key.db, &[b"UNLINK", key.name]);
         }
         self.mark(key);
         self.event(class, event, key);
@@ -312,7 +331,7 @@ impl<'k> Space<'k> {
     #[inline]
     pub fn set(&mut self, key: Key<'_>, content: Content<'_>, deadline: Option<Option<i64>>) {
         self.preserve(key);
-        let now = self.access.now_ms;
+        let now = self.now_ms();
         let fresh = self.access.fresh();
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let (mut unlinked, mut expired) = (None, false);
@@ -428,7 +447,7 @@ impl<'k> Space<'k> {
     pub fn replace_effect(&mut self, db: u32, args: &[&[u8]]) {
         self.changes.replaced = true;
         if self.journaled {
-            self.changes.effects.push(Effect { db, args: args.iter().map(|a| a.to_vec()).collect() });
+            self.changes.effects.push(db, args);
         }
     }
 
@@ -600,7 +619,7 @@ mod tests {
         s.journaled = true;
         assert!(s.find(key).is_none());
         assert_eq!(s.changes.expired, 1);
-        assert_eq!(s.changes.effects[0].args[0], b"UNLINK");
+        assert_eq!(s.changes.effects.words(), [[b"UNLINK".to_vec(), b"k".to_vec()]]);
         drop(s);
         assert_eq!(ks.size(0), (0, 0));
     }

@@ -5,6 +5,7 @@ use super::snapshot::{Pending, Walks};
 use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
+use crate::journal::Journal;
 use crate::value::table::Table;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
@@ -54,6 +55,8 @@ pub struct Keyspace {
     /// How many commands wait for keys of each of these buckets of the hash: while 0, a writer need not look for waiters.
     waiting: Box<[AtomicU32]>,
     pub(super) walks: Mutex<Walks>,
+    /// Asked, under the locks, whether anybody reads what changes.
+    journal: Arc<Journal>,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -155,18 +158,28 @@ fn outside(n: u16) -> ! {
 }
 
 impl Keyspace {
-    /// An empty key space of `databases` databases.
+    /// An empty key space of `databases` databases, with a journal of its own that nobody reads.
     pub fn new(databases: u32) -> Keyspace {
+        Keyspace::with_journal(databases, Arc::default())
+    }
+
+    /// An empty key space whose changes become effects while `journal` is read.
+    pub fn with_journal(databases: u32, journal: Arc<Journal>) -> Keyspace {
         let stripe = || {
             let databases = (0..databases).map(|_| Database::default()).collect();
             Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), volatile: HashSet::new(), pending: None }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
-        Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting, walks: Mutex::default() }
+        Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting, journal, walks: Mutex::default() }
     }
 
     pub fn databases(&self) -> u32 {
         self.databases
+    }
+
+    #[inline(always)]
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// The key space without any lock, for a worker's turn: it takes and gives back locks command by command.

@@ -103,13 +103,14 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 2);
     let (accept_recorder, cron_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
+    let journal = Arc::new(Journal::default());
     let node = Arc::new(Node {
-        keyspace: Keyspace::new(config.general.databases),
+        keyspace: Keyspace::with_journal(config.general.databases, Arc::clone(&journal)),
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
         clients: Arc::new(Registry::default()),
         replicas: Arc::new(Replicas::default()),
-        journal: Arc::new(Journal::default()),
+        journal,
         started_ms: clock::wall_ms(),
         run_id: id()?,
         replication_id: Mutex::new(id()?),
@@ -130,10 +131,6 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     });
     load_snapshot(&node, &config)?;
     apply_metrics(&node, &config);
-    let weak = Arc::downgrade(&node);
-    node.replicas
-        .start(Arc::clone(&node.journal), move || weak.upgrade().map(|n| Arc::clone(&n.clients)))
-        .map_err(failed("the replication thread"))?;
 
     let mut parts = Vec::new();
     let mut mailboxes: Vec<Arc<Mailbox>> = Vec::new();

@@ -32,6 +32,8 @@ const HANDSHAKES_PER_TURN: usize = 2;
 const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// Between looks at timeouts, limits and statistics.
 const TICK_MS: u64 = 100;
+/// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
+const FEED_BYTES: usize = 1 << 20;
 /// Published messages up to this size are copied into a subscriber's output: small ones are joined that way.
 const PUBLISHED_COPY_MAX: usize = 1024;
 /// Receive and reply buffers are given back above this size.
@@ -536,7 +538,50 @@ impl Worker {
         }
     }
 
+    /// Gives a replica what the journal has for it, as much as its socket takes, and sends it.
+    fn feed(&mut self, i: usize) {
+        loop {
+            let Some(c) = self.connections[i].as_mut() else { return };
+            let Some(cursor) = &mut c.client.feed else { return };
+            if c.client.dead || c.client.closing {
+                return;
+            }
+            let mut ended = false;
+            while c.client.output.len() < FEED_BYTES {
+                match cursor.read() {
+                    Ok(Some(chunk)) => c.client.output.push_journal(chunk.bytes),
+                    Ok(None) => {
+                        ended = true;
+                        break;
+                    }
+                    Err(lost) => {
+                        tracing::warn!(
+                            "Replica {} is disconnected, it has to resynchronise: {lost}",
+                            c.client.shared.addr
+                        );
+                        c.client.dead = true;
+                        break;
+                    }
+                }
+            }
+            let full = c.client.output.len();
+            self.drain_once(i);
+            let Some(c) = self.connections[i].as_ref() else { return };
+            // What the socket does not take now it will ask for by becoming writable.
+            if ended || c.client.output.len() == full || !c.client.output.is_empty() {
+                return;
+            }
+        }
+    }
+
     fn drain(&mut self, i: usize) {
+        self.drain_once(i);
+        if self.connections[i].as_ref().is_some_and(|c| c.client.feed.is_some() && c.client.output.is_empty()) {
+            self.feed(i);
+        }
+    }
+
+    fn drain_once(&mut self, i: usize) {
         let Some(c) = self.connections[i].as_mut() else { return };
         match c.drain(&mut self.scratch) {
             Ok(n) => {
@@ -608,6 +653,9 @@ impl Worker {
         let _ = self.poll.registry().deregister(&mut c.stream);
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
         c.client.forget_watched(&self.node.keyspace);
+        if c.client.feed.take().is_some() {
+            self.node.replicas.remove(c.client.id);
+        }
         self.node.pubsub.forget(&mut c.client);
         self.by_id.remove(&c.client.id);
         self.node.clients.remove(c.client.id);
@@ -641,6 +689,11 @@ impl Worker {
                     if let Some(c) = self.connections[i].as_mut() {
                         c.client.output.push_shared(reply);
                         self.drain(i);
+                    }
+                }
+                Message::Feed { client } => {
+                    if let Some(&i) = self.by_id.get(&client) {
+                        self.feed(i);
                     }
                 }
                 Message::Published { to, message } => {
@@ -754,7 +807,7 @@ impl Worker {
                 tracing::debug!("Closing idle client addr={}", s.addr);
                 c.client.dead = true;
             }
-            if c.client.dead || c.client.closing || waiting > 0 {
+            if c.client.dead || c.client.closing || waiting > 0 || c.client.feed.is_some() {
                 self.finish(i);
             }
         }
@@ -838,7 +891,7 @@ fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> boo
     } else {
         &limits.normal
     };
-    let waiting = client.output.len() as u64;
+    let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
     if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
         return true;
     }

@@ -35,12 +35,13 @@ impl Lab {
         config.latency.commandlog_execution_slower_than_us = -1;
         let commands: &'static CommandTable = Box::leak(Box::new(CommandTable::new(FAMILIES, &[]).unwrap()));
         let (metrics, mut recorders) = Metrics::new(commands.len(), 1);
+        let journal = Arc::new(Journal::default());
         let node = Arc::new(Node {
-            keyspace: Keyspace::new(16),
+            keyspace: Keyspace::with_journal(16, Arc::clone(&journal)),
             config: ConfigHandle::new(Loaded { config: config.clone(), file: None, notices: Vec::new() }),
             commands,
             clients: Default::default(),
-            journal: Arc::new(Journal::default()),
+            journal,
             started_ms: clock::wall_ms(),
             run_id: Default::default(),
             replication_id: Default::default(),

@@ -7,7 +7,6 @@ use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::keyspace::Plan;
 use crate::persist::rdb;
 use crate::spec::{CommandSpec, Group};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub static SYNC: Command = Command::node(
@@ -55,8 +54,9 @@ fn attach(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
         return Err(CommandError::err(format_args!("the data set could not be written: {e}")));
     }
     // Under the same locks as the copy: the first change after it is the first of the stream.
-    cx.node.replicas.add(Arc::clone(&cx.client.shared), &cx.node.journal);
-    let offset = cx.node.replicas.offset();
+    let bytes_max = cx.config.limits.client_output_buffer_limit.replica.hard_bytes;
+    cx.node.replicas.add(cx.client, &cx.node.journal, &cx.node.clients, bytes_max);
+    let offset = cx.node.journal.end();
     cx.space.unlock();
     tracing::info!("Replica {} asks for synchronization: {} bytes of data", cx.client.shared.addr, data.len());
     if announce {

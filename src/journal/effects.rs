@@ -1,0 +1,102 @@
+//! The effects of one step, encoded as they arise: requests in RESP, back to back, in memory that is used again.
+//!
+//! Encoding happens under the stripes' locks but outside the journal's: what the journal does for a step is a copy.
+
+use crate::resp::args::Args;
+use std::io::Write;
+
+/// Requests of one step in order, with the SELECTs between them but not the first.
+#[derive(Debug, Default)]
+pub struct Effects {
+    bytes: Vec<u8>,
+    count: usize,
+    /// Databases of the first and of the last.
+    first: u32,
+    last: u32,
+}
+
+/// Memory that is kept for the next step.
+const KEEP_BYTES: usize = 64 * 1024;
+
+impl Effects {
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many effects there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn push(&mut self, db: u32, args: &[&[u8]]) {
+        self.select(db);
+        put_command(&mut self.bytes, args);
+    }
+
+    /// A command as it was called.
+    pub fn push_args(&mut self, db: u32, args: Args<'_>) {
+        self.select(db);
+        put_count(&mut self.bytes, b'*', args.len());
+        for a in args.iter() {
+            put_bulk(&mut self.bytes, a);
+        }
+    }
+
+    fn select(&mut self, db: u32) {
+        if self.count == 0 {
+            self.first = db;
+        } else if self.last != db {
+            put_select(&mut self.bytes, db);
+        }
+        self.last = db;
+        self.count += 1;
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEEP_BYTES);
+        self.count = 0;
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The databases of the first and of the last effect.
+    pub(super) fn databases(&self) -> (u32, u32) {
+        (self.first, self.last)
+    }
+
+    /// The requests as words, for tests.
+    pub fn words(&self) -> Vec<Vec<Vec<u8>>> {
+        super::stream::requests(&self.bytes)
+    }
+}
+
+pub(super) fn put_count(out: &mut Vec<u8>, kind: u8, n: usize) {
+    out.push(kind);
+    // Nearly every count and length has one digit or two.
+    if n < 10 {
+        out.push(b'0' + n as u8);
+    } else {
+        let _ = write!(out, "{n}");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+pub(super) fn put_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_count(out, b'$', bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+pub(super) fn put_command(out: &mut Vec<u8>, args: &[&[u8]]) {
+    put_count(out, b'*', args.len());
+    for a in args {
+        put_bulk(out, a);
+    }
+}
+
+pub(super) fn put_select(out: &mut Vec<u8>, db: u32) {
+    put_command(out, &[b"SELECT", db.to_string().as_bytes()]);
+}

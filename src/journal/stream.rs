@@ -1,0 +1,307 @@
+//! The bytes that are kept, and where the cursors stand in them.
+//!
+//! ```text
+//! first()                                      tail_begin        end()
+//!   | chunk | chunk | chunk | ... | chunk        | tail, growing   |
+//!   |<- kept for the backlog and for cursors, whichever reaches back further ->|
+//! ```
+//! The tail is shared with nobody. It becomes a chunk when it is full or when a cursor wants it: its bytes are then frozen where they
+//! are and given out by reference, and the room behind them goes on as the next tail.
+
+use super::Lost;
+use super::effects::{Effects, put_select};
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a chunk holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// Changes of the data set, and the SELECTs they need.
+    #[default]
+    Data,
+    /// Changes nothing and is no part of a file: pings, questions, published messages.
+    Talk,
+}
+
+/// A part of the stream: whole steps, by reference.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Of its first byte.
+    pub offset: u64,
+    pub bytes: Bytes,
+    pub kind: Kind,
+    /// The database that is selected where it begins; `None` if none is, or if it begins inside a step.
+    pub selected: Option<u32>,
+}
+
+impl Chunk {
+    fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+/// How a reader is woken; called without any lock.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// A cursor's place.
+struct Place {
+    id: u64,
+    next: u64,
+    bytes_max: u64,
+    lost: Option<Lost>,
+    wake: Option<Wake>,
+    /// It was woken and has not come back empty-handed since.
+    rung: bool,
+}
+
+/// Room that is taken at once: some turns of small writes, and little beside the smallest backlog.
+const TAIL_BYTES: usize = 64 * 1024;
+
+#[derive(Default)]
+pub(super) struct Stream {
+    chunks: VecDeque<Chunk>,
+    tail: BytesMut,
+    tail_begin: u64,
+    tail_kind: Kind,
+    tail_selected: Option<u32>,
+    selected: Option<u32>,
+    backlog: Option<u64>,
+    cursors: Vec<Place>,
+    next_id: u64,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({}..{}, {} cursors)", self.first(), self.end(), self.cursors.len())
+    }
+}
+
+impl Stream {
+    pub fn end(&self) -> u64 {
+        self.tail_begin + self.tail.len() as u64
+    }
+
+    /// The offset of the first byte kept.
+    pub fn first(&self) -> u64 {
+        self.chunks.front().map_or(self.tail_begin, |c| c.offset)
+    }
+
+    pub fn backlog(&self) -> Option<u64> {
+        self.backlog
+    }
+
+    pub fn selected(&self) -> Option<u32> {
+        self.selected
+    }
+
+    /// Somebody reads, or may come back to read.
+    pub fn is_wanted(&self) -> bool {
+        self.backlog.is_some() || !self.cursors.is_empty()
+    }
+
+    pub fn select(&mut self, db: Option<u32>) {
+        self.selected = db;
+    }
+
+    /// Appends a step, with what has to stand around its effects.
+    pub fn append_step(&mut self, effects: &Effects) {
+        const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+        const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+        let (first, last) = effects.databases();
+        let mut select = Vec::new();
+        if self.selected != Some(first) {
+            put_select(&mut select, first);
+        }
+        let together = effects.len() > 1;
+        let around = if together { MULTI.len() + EXEC.len() } else { 0 };
+        self.room(around + select.len() + effects.bytes().len(), Kind::Data);
+        if together {
+            self.tail.extend_from_slice(MULTI);
+        }
+        self.tail.extend_from_slice(&select);
+        self.tail.extend_from_slice(effects.bytes());
+        if together {
+            self.tail.extend_from_slice(EXEC);
+        }
+        self.selected = Some(last);
+    }
+
+    pub fn append_bytes(&mut self, bytes: &[u8], kind: Kind) {
+        self.room(bytes.len(), kind);
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Makes the tail one that takes `bytes` of a kind without moving what is in it.
+    fn room(&mut self, bytes: usize, kind: Kind) {
+        let fits = self.tail.capacity() - self.tail.len() >= bytes;
+        if !self.tail.is_empty() && (kind != self.tail_kind || !fits) {
+            self.seal();
+        }
+        if self.tail.is_empty() {
+            if self.tail.capacity() < bytes {
+                self.tail = BytesMut::with_capacity(bytes.max(TAIL_BYTES));
+            }
+            self.tail_kind = kind;
+            self.tail_selected = self.selected;
+        }
+    }
+
+    /// Makes a chunk of the tail, and drops what nobody needs any more.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            let end = self.end();
+            let bytes = self.tail.split().freeze();
+            self.chunks.push_back(Chunk {
+                offset: self.tail_begin,
+                bytes,
+                kind: self.tail_kind,
+                selected: self.tail_selected,
+            });
+            self.tail_begin = end;
+        }
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        let end = self.end();
+        let mut keep = end.saturating_sub(self.backlog.unwrap_or(0));
+        for c in self.cursors.iter_mut().filter(|c| c.lost.is_none()) {
+            if c.bytes_max > 0 && end - c.next > c.bytes_max {
+                c.lost = Some(Lost::Behind { bytes: end - c.next });
+            } else {
+                keep = keep.min(c.next);
+            }
+        }
+        while self.chunks.front().is_some_and(|c| c.end() <= keep) {
+            self.chunks.pop_front();
+        }
+    }
+
+    pub fn keep_backlog(&mut self, bytes: Option<u64>) {
+        self.backlog = bytes;
+        self.seal();
+    }
+
+    /// Forgets everything; the next byte has this offset.
+    pub fn begin_anew(&mut self, offset: u64) {
+        self.chunks.clear();
+        self.tail.clear();
+        self.tail_begin = offset;
+        self.selected = None;
+        for c in &mut self.cursors {
+            c.lost = Some(Lost::Replaced);
+        }
+    }
+
+    /// `say_database`: the next effect is preceded by a SELECT, whatever was selected.
+    pub fn cursor_here(&mut self, bytes_max: u64, say_database: bool) -> u64 {
+        self.seal();
+        if say_database {
+            self.selected = None;
+        }
+        self.place(self.end(), bytes_max)
+    }
+
+    pub fn cursor_at(&mut self, offset: u64, bytes_max: u64) -> Option<u64> {
+        self.backlog?;
+        (self.first()..=self.end()).contains(&offset).then(|| self.place(offset, bytes_max))
+    }
+
+    fn place(&mut self, next: u64, bytes_max: u64) -> u64 {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.cursors.push(Place { id, next, bytes_max, lost: None, wake: None, rung: false });
+        id
+    }
+
+    pub fn forget(&mut self, id: u64) {
+        self.cursors.retain(|c| c.id != id);
+        self.seal();
+    }
+
+    fn of(&mut self, id: u64) -> &mut Place {
+        self.cursors.iter_mut().find(|c| c.id == id).expect("a place lives as long as its cursor")
+    }
+
+    pub fn position(&mut self, id: u64) -> u64 {
+        self.of(id).next
+    }
+
+    pub fn set_wake(&mut self, id: u64, wake: Wake) {
+        self.of(id).wake = Some(wake);
+    }
+
+    pub fn set_bound(&mut self, id: u64, bytes_max: u64) {
+        self.of(id).bytes_max = bytes_max;
+    }
+
+    /// True if a read would not come back empty-handed.
+    pub fn has_news(&mut self, id: u64) -> bool {
+        let end = self.end();
+        let place = self.of(id);
+        place.lost.is_some() || place.next < end
+    }
+
+    /// The next chunk of a cursor, by reference.
+    pub fn read(&mut self, id: u64) -> Result<Option<Chunk>, Lost> {
+        let end = self.end();
+        let place = self.of(id);
+        if let Some(lost) = place.lost {
+            return Err(lost);
+        }
+        let next = place.next;
+        if next == end {
+            place.rung = false;
+            return Ok(None);
+        }
+        if next >= self.tail_begin {
+            self.seal();
+            if let Some(lost) = self.of(id).lost {
+                return Err(lost);
+            }
+        }
+        let at = self.chunks.partition_point(|c| c.end() <= next);
+        let Some(found) = self.chunks.get(at) else { return Ok(None) };
+        let mut chunk = found.clone();
+        if next > chunk.offset {
+            chunk.bytes = chunk.bytes.slice((next - chunk.offset) as usize..);
+            chunk.offset = next;
+            chunk.selected = None;
+        }
+        self.of(id).next = chunk.end();
+        self.trim();
+        Ok(Some(chunk))
+    }
+
+    /// How to wake the readers that have news and do not know it.
+    pub fn due(&mut self) -> Vec<Wake> {
+        let end = self.end();
+        let mut wakers = Vec::new();
+        for c in &mut self.cursors {
+            if !c.rung && (c.lost.is_some() || c.next < end) {
+                c.rung = true;
+                wakers.extend(c.wake.clone());
+            }
+        }
+        wakers
+    }
+}
+
+/// Cuts bytes of the stream into requests; for tests.
+pub(super) fn requests(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    use crate::resp::parser::{Limits, Parsed, Partial, parse};
+    let limits = Limits { bulk_len_max: usize::MAX >> 1, authenticated: true };
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let mut spans = Vec::new();
+        match parse(&bytes[at..], &mut Partial::default(), &mut spans, limits) {
+            Ok(Parsed::Request { bytes: n }) => {
+                found.push(spans.iter().map(|s| s.of(&bytes[at..]).to_vec()).collect());
+                at += n;
+            }
+            other => panic!("not a request at {at}: {other:?}"),
+        }
+    }
+    found
+}
