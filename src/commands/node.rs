@@ -8,6 +8,7 @@ use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{Event, Kind};
+use crate::persist::aof::Aof;
 use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
 use crate::replication::Replicas;
@@ -44,6 +45,7 @@ pub struct Node {
     pub paused: AtomicBool,
     /// Saving, and what has changed since.
     pub saver: Saver,
+    pub aof: Aof,
     /// Set by SHUTDOWN and by signals; workers finish their turn and end.
     pub shutdown: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
@@ -75,6 +77,14 @@ impl Owner for Node {
 
     fn saver(&self) -> &Saver {
         &self.saver
+    }
+
+    fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    fn aof(&self) -> &Aof {
+        &self.aof
     }
 }
 

@@ -152,6 +152,7 @@ impl NodeBench {
             pause: Default::default(),
             paused: Default::default(),
             saver: Default::default(),
+            aof: Default::default(),
             shutdown: Default::default(),
             active_expire: Default::default(),
             cron_paused: Default::default(),

@@ -19,6 +19,9 @@ pub struct Gates {
     pub paused_all: bool,
     /// Saving fails, and nobody may change what would be lost.
     pub disk_fails: bool,
+    /// The append-only file fails, or is far behind: writers are refused, or wait.
+    pub log_fails: bool,
+    pub log_behind: bool,
     slower_than_ns: u64,
     request_larger_than: usize,
     reply_larger_than: usize,
@@ -44,6 +47,8 @@ impl Gates {
             disk_fails: node.saver.has_failed()
                 && config.persistence.stop_writes_on_bgsave_error
                 && !config.persistence.save.is_empty(),
+            log_fails: node.aof.has_failed(),
+            log_behind: node.aof.is_behind(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
@@ -117,6 +122,13 @@ impl Turn<'_> {
         if self.gates.disk_fails && (entry.is(CommandFlags::WRITE) || entry.spec().name == "ping") {
             return Err(CommandError::fixed(MISCONF));
         }
+        if (self.gates.log_fails || self.gates.log_behind) && self.is_writer(client, entry) {
+            if !self.gates.log_fails {
+                return Ok(Pass::Wait);
+            }
+            let why = self.node.aof.figures().error.unwrap_or_default();
+            return Err(CommandError::Bytes(format!("MISCONF Errors writing to the AOF file: {why}").into_bytes()));
+        }
         if client.in_multi() {
             return self.queue(client, entry, args);
         }
@@ -137,6 +149,19 @@ impl Turn<'_> {
                 .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(writes))),
             // In MULTI commands are only queued; EXEC waits for them.
             _ => !client.in_multi() && entry.is(writes),
+        }
+    }
+
+    /// It changes the key space, now.
+    #[cold]
+    fn is_writer(&self, client: &Client, entry: &'static Entry) -> bool {
+        match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(CommandFlags::WRITE))),
+            _ => !client.in_multi() && entry.is(CommandFlags::WRITE),
         }
     }
 

@@ -35,15 +35,25 @@ impl Section for Report {
         out("rdb_last_cow_size", Unsigned(0));
         out("rdb_last_load_keys_expired", Unsigned(self.expired));
         out("rdb_last_load_keys_loaded", Unsigned(self.loaded));
+        let rewriting = self.running == Some(JobKind::Rewrite);
+        let pending = self.appendonly && !self.aof_active;
         out("aof_enabled", Flag(self.appendonly));
-        out("aof_rewrite_in_progress", Flag(self.running == Some(JobKind::Rewrite)));
-        out("aof_rewrite_scheduled", Flag(false));
-        out("aof_last_rewrite_time_sec", Signed(-1));
-        out("aof_current_rewrite_time_sec", Signed(-1));
-        out("aof_last_bgrewrite_status", Text("ok"));
-        out("aof_rewrites", Unsigned(0));
-        out("aof_rewrites_consecutive_failures", Unsigned(0));
-        out("aof_last_write_status", Text("ok"));
+        out("aof_rewrite_in_progress", Flag(rewriting));
+        out("aof_rewrite_scheduled", Flag((self.aof_scheduled || pending) && !rewriting));
+        out("aof_last_rewrite_time_sec", Signed(self.aof.last_rewrite_seconds.unwrap_or(-1)));
+        out("aof_current_rewrite_time_sec", Signed(self.running_seconds.filter(|_| rewriting).unwrap_or(-1)));
+        out("aof_last_bgrewrite_status", status(self.aof.last_rewrite_failed));
+        out("aof_rewrites", Unsigned(self.aof.rewrites));
+        out("aof_rewrites_consecutive_failures", Unsigned(self.aof.failed_rewrites));
+        out("aof_last_write_status", status(self.aof.error.is_some()));
+        if self.appendonly {
+            out("aof_current_size", Unsigned(self.aof.bytes));
+            out("aof_base_size", Unsigned(self.aof.base_bytes));
+            out("aof_pending_rewrite", Flag(false));
+            out("aof_buffer_length", Unsigned(self.aof.behind));
+            out("aof_pending_bio_fsync", Unsigned(0));
+            out("aof_delayed_fsync", Unsigned(self.aof.delayed_syncs));
+        }
         for name in ["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"] {
             out(name, Unsigned(0));
         }

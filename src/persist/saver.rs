@@ -4,9 +4,11 @@
 //! * A job begins under the locks of all stripes, at its cut; what changed before it (`dirty` then) counts as saved when it succeeds.
 //! * While a save has failed and `stop-writes-on-bgsave-error` says so, writes are refused; the next success heals it.
 
+use super::aof::Aof;
 use super::snapshot::{Snapshot, format};
 use crate::base::clock;
 use crate::config::Config;
+use crate::journal::Journal;
 use crate::keyspace::{Keyspace, Pace, Space, WalkError, WalkProgress};
 use crate::storage;
 use parking_lot::{Condvar, Mutex};
@@ -21,6 +23,8 @@ pub trait Owner: Send + Sync + 'static {
     fn keyspace(&self) -> &Keyspace;
     fn configuration(&self) -> Arc<Config>;
     fn saver(&self) -> &Saver;
+    fn journal(&self) -> &Arc<Journal>;
+    fn aof(&self) -> &Aof;
 }
 
 /// Seconds before a save that failed is tried again by itself.
@@ -65,7 +69,7 @@ struct State {
 }
 
 /// For INFO.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     pub running: Option<JobKind>,
     pub running_seconds: Option<i64>,
@@ -80,6 +84,9 @@ pub struct Report {
     pub changes: u64,
     pub last_save_ms: i64,
     pub appendonly: bool,
+    pub aof: super::aof::Figures,
+    pub aof_active: bool,
+    pub aof_scheduled: bool,
 }
 
 impl std::fmt::Debug for JobState {
@@ -119,6 +126,11 @@ impl Saver {
         self.inner.lock().job.as_ref().map(|j| j.kind)
     }
 
+    /// Seconds since what runs now began.
+    pub fn running_seconds(&self) -> Option<i64> {
+        self.inner.lock().job.as_ref().map(|j| (clock::wall_ms() - j.since_ms) / 1000)
+    }
+
     /// True if writes are to be refused because saving fails.
     #[inline]
     pub fn has_failed(&self) -> bool {
@@ -153,7 +165,7 @@ impl Saver {
         }
     }
 
-    pub fn report(&self, config: &Config) -> Report {
+    pub fn report(&self, config: &Config, aof: &Aof) -> Report {
         let inner = self.inner.lock();
         let (s, job) = (&inner.state, inner.job.as_ref());
         Report {
@@ -168,6 +180,9 @@ impl Saver {
             loaded: s.loaded,
             expired: s.expired,
             appendonly: config.persistence.appendonly,
+            aof: aof.figures(),
+            aof_active: aof.is_active(),
+            aof_scheduled: aof.is_scheduled(),
             changes: self.changes.load(Ordering::Relaxed),
             last_save_ms: self.last_save_ms.load(Ordering::Relaxed),
         }

@@ -2,6 +2,7 @@
 
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
+use super::recover::recover;
 use super::tls;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, hash, memory, process};
@@ -13,12 +14,12 @@ use crate::crypto;
 use crate::engine::access;
 use crate::fips::Booting;
 use crate::journal::Journal;
-use crate::keyspace::{Freer, Keyspace, Plan};
+use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
-use crate::persist::{Saver, snapshot};
+use crate::persist::Saver;
 use crate::replication::Replicas;
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::Mutex;
@@ -100,8 +101,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 2);
-    let (accept_recorder, cron_recorder) = (recorders.pop(), recorders.pop());
+    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 3);
+    let (accept_recorder, cron_recorder, recover_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
     let node = Arc::new(Node {
@@ -117,6 +118,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
         saver: Saver::new(clock::wall_ms()),
+        aof: Default::default(),
         shutdown: AtomicBool::new(false),
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
@@ -129,7 +131,13 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         peak_memory: AtomicU64::new(0),
         fips: approved,
     });
-    load_snapshot(&node, &config)?;
+    let weak = Arc::downgrade(&node);
+    node.aof.on_sync(Box::new(move || {
+        if let Some(node) = weak.upgrade() {
+            node.clients.ring_all();
+        }
+    }));
+    recover(&node, &config, recover_recorder.expect("one recorder per thread"))?;
     apply_metrics(&node, &config);
 
     let mut parts = Vec::new();
@@ -181,6 +189,10 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         // A worker's panic has ended the process already.
         let _ = t.join();
     }
+    // After the last worker: what they acknowledged is in the journal.
+    if !node.aof.flush() {
+        tracing::warn!("The append only file could not be brought to disk.");
+    }
     runtime_hint::withdraw(&hints, std::process::id());
     if let Some(p) = &config.general.pidfile {
         let _ = std::fs::remove_file(p);
@@ -208,32 +220,6 @@ fn control_runtime() -> Result<(tokio::runtime::Runtime, Signals), BootError> {
     };
     drop(guard);
     Ok((runtime, signals))
-}
-
-/// Loads the snapshot of an earlier run, if there is one. A server whose data cannot be read does not start without them: an empty one
-/// would soon write its emptiness over them.
-fn load_snapshot(node: &Node, config: &Config) -> Result<(), BootError> {
-    let begin = clock::monotonic_ns();
-    let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
-    let name = &config.persistence.dbfilename;
-    match snapshot::load(&mut space, config, false) {
-        Ok(None) => Ok(()),
-        Ok(Some(loaded)) => {
-            node.saver.loaded(loaded.keys, loaded.expired);
-            tracing::info!(
-                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
-                loaded.keys,
-                loaded.expired,
-                loaded.empty
-            );
-            let ms = (clock::monotonic_ns() - begin) / 1_000_000;
-            tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
-            Ok(())
-        }
-        Err(e) => Err(BootError(format!(
-            "Fatal error loading the DB from {name} in dir: {e}. Put a whole file there, or move it away to start empty."
-        ))),
-    }
 }
 
 /// Waits for signals and runs the periodic tasks until the server ends.
@@ -400,6 +386,23 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
         Box::new(|_, new| match &new.general.dir {
             Some(d) => std::env::set_current_dir(d).map_err(|e| e.to_string()),
             None => Ok(()),
+        }),
+    );
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &["appendonly", "appendfsync"],
+        Box::new(move |old, new| {
+            let Some(node) = weak.upgrade() else { return Ok(()) };
+            match (old.persistence.appendonly, new.persistence.appendonly) {
+                // Not here: a change may come from inside a transaction, which holds locks.
+                (false, true) => node.aof.schedule(),
+                (true, false) => {
+                    node.aof.unschedule();
+                    node.aof.stop();
+                }
+                _ => node.aof.configure(new),
+            }
+            Ok(())
         }),
     );
     let (weak, a) = (Arc::downgrade(node), Arc::clone(acceptor));

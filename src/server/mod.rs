@@ -11,6 +11,7 @@
 mod accept;
 mod boot;
 mod cron;
+pub mod recover;
 mod tls;
 
 pub use boot::{BootError, run};

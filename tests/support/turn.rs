@@ -49,6 +49,7 @@ impl Lab {
             pause: Default::default(),
             paused: AtomicBool::new(false),
             saver: Default::default(),
+            aof: Default::default(),
             shutdown: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),

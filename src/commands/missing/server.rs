@@ -1,11 +1,7 @@
-//! Disk, replication, MONITOR.
+//! Replication, MONITOR.
 
 use super::Command;
 use crate::spec::{CommandSpec, Group, KeySpec};
-
-const BGREWRITEAOF: CommandSpec = CommandSpec::new("bgrewriteaof", 1, Group::Server, "admin noscript no_async_loading")
-    .since("1.0.0")
-    .doc("Rewrites the append-only file in the background.", "O(1)");
 
 const FAILOVER: CommandSpec = CommandSpec::new("failover", -1, Group::Server, "admin noscript stale")
     .since("6.2.0")
@@ -33,7 +29,6 @@ const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group
 
 /// The rows in reading order.
 pub static COMMANDS: &[&Command] = &[
-    &Command::missing(BGREWRITEAOF, "saving to disk"),
     &Command::missing(FAILOVER, "replication"),
     &Command::missing(MONITOR, "watching other clients' commands"),
     &Command::missing(RESTORE_ASKING, "the cluster"),

@@ -38,6 +38,7 @@ pub static COMMANDS: &[&Command] = &[
     &node::TIME,
     &save::SAVE,
     &save::BGSAVE,
+    &save::BGREWRITEAOF,
     &shutdown::SHUTDOWN,
     &node::LASTSAVE,
     &node::ROLE,

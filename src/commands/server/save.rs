@@ -1,9 +1,9 @@
-//! Snapshots on demand: SAVE, BGSAVE.
+//! Saving on demand: SAVE, BGSAVE, BGREWRITEAOF.
 
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::keyspace::Plan;
-use crate::persist::{JobKind, Refused, snapshot};
+use crate::persist::{JobKind, Refused, aof, snapshot};
 use crate::spec::{CommandSpec, Group};
 
 const SAVE_SPEC: CommandSpec = CommandSpec::new("save", 1, Group::Server, "admin noscript no_async_loading no_multi")
@@ -93,6 +93,32 @@ fn bgsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
                 "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
                  schedule a BGSAVE whenever possible.",
             ));
+        }
+    }
+    Ok(())
+}
+
+const BGREWRITEAOF_SPEC: CommandSpec =
+    CommandSpec::new("bgrewriteaof", 1, Group::Server, "admin noscript no_async_loading")
+        .since("1.0.0")
+        .doc("Rewrites the append-only file in the background.", "O(1)");
+
+// A span, as BGSAVE.
+pub static BGREWRITEAOF: Command = Command::span(BGREWRITEAOF_SPEC, bgrewriteaof);
+
+fn bgrewriteaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if !cx.config.persistence.appendonly {
+        return Err(CommandError::err("there is no append-only file to rewrite: see appendonly"));
+    }
+    let begun = whole(cx, |cx| aof::begin(cx.node, cx.space));
+    match begun {
+        Ok(()) => cx.reply.status("Background append only file rewriting started"),
+        Err(Refused::Busy(JobKind::Rewrite)) => {
+            return Err(CommandError::fixed("ERR Background append only file rewriting already in progress"));
+        }
+        Err(Refused::Busy(_)) => {
+            cx.node.aof.schedule();
+            cx.reply.status("Background append only file rewriting scheduled");
         }
     }
     Ok(())

@@ -222,6 +222,18 @@ pub struct Loaded {
 /// # Errors
 /// See [`Fault`]. What was loaded before stays, so callers end or empty the key space.
 pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Result<Loaded, RdbError> {
+    load_prefix(from, space, options).map(|(loaded, _)| loaded)
+}
+
+/// The same where something else follows. Returns the length of the file that was loaded; more of `from` may have been read.
+///
+/// # Errors
+/// As of [`load`].
+pub fn load_prefix(
+    from: impl Read,
+    space: &mut Space<'_>,
+    options: &LoadOptions,
+) -> Result<(Loaded, u64), RdbError> {
     assert!(space.is_whole(), "loading is one instant of all stripes");
     let mut from = Source::new(from, options.checksum);
     let version = header(&mut from, options.relaxed)?;
@@ -288,7 +300,7 @@ pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Re
             return Err(from.error(Fault::Checksum));
         }
     }
-    Ok(loaded)
+    Ok((loaded, from.offset()))
 }
 
 fn header<R: Read>(from: &mut Source<R>, relaxed: bool) -> Got<u16> {

@@ -27,7 +27,7 @@ mod source;
 mod tests;
 mod write;
 
-pub use file::{Format, LoadOptions, Loaded, Summed, Written, load, write};
+pub use file::{Format, LoadOptions, Loaded, Summed, Written, load, load_prefix, write};
 pub use payload::{PayloadError, dump_value, restore_value};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};
