@@ -22,10 +22,10 @@
 //!
 //! While no walk runs a change costs one branch on a word beside the stripe's tables.
 
+use super::Key;
 use super::key::{KeyPath, STRIPES};
 use super::space::Space;
 use super::stripe::{Keyspace, Stripe};
-use super::Key;
 use crate::value::record::Record;
 use crate::value::table::{Table, Visit, Walked};
 use parking_lot::{Condvar, Mutex};

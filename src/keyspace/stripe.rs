@@ -167,10 +167,21 @@ impl Keyspace {
     pub fn with_journal(databases: u32, journal: Arc<Journal>) -> Keyspace {
         let stripe = || {
             let databases = (0..databases).map(|_| Database::default()).collect();
-            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), volatile: HashSet::new(), pending: None }))
+            Padded(Mutex::new(Stripe {
+                databases,
+                watchers: Watchers::default(),
+                volatile: HashSet::new(),
+                pending: None,
+            }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
-        Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting, journal, walks: Mutex::default() }
+        Keyspace {
+            stripes: (0..STRIPES).map(|_| stripe()).collect(),
+            databases,
+            waiting,
+            journal,
+            walks: Mutex::default(),
+        }
     }
 
     pub fn databases(&self) -> u32 {

@@ -258,13 +258,8 @@ impl Saver {
             inner.state.tried_ms = since_ms;
             self.scheduled.store(false, Ordering::Relaxed);
         }
-        inner.job = Some(Job {
-            kind,
-            since_ms,
-            progress: snapshot.progress(),
-            keys: snapshot.keys(),
-            stop: Arc::clone(&stop),
-        });
+        inner.job =
+            Some(Job { kind, since_ms, progress: snapshot.progress(), keys: snapshot.keys(), stop: Arc::clone(&stop) });
         Ok((snapshot, stop))
     }
 

@@ -250,7 +250,9 @@ fn end(node: &Node, signal: &str) {
         if signal == "SIGINT" { config.general.shutdown_on_sigint } else { config.general.shutdown_on_sigterm };
     let mut space = node.keyspace.space(access(&config, clock::wall_ms()));
     if shutdown::end(node, &config, &mut space, options).is_err() {
-        tracing::warn!("{signal} received but errors trying to shut down the server, check the logs for more information");
+        tracing::warn!(
+            "{signal} received but errors trying to shut down the server, check the logs for more information"
+        );
     }
 }
 

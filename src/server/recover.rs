@@ -63,8 +63,8 @@ pub fn recover(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<
     let log = match found {
         Found::Log(manifest) => {
             let begin = clock::monotonic_ns();
-            let recovered = replay(&mut Replay::new(node, recorder), config, &manifest)
-                .map_err(|e| BootError(e.to_string()))?;
+            let recovered =
+                replay(&mut Replay::new(node, recorder), config, &manifest).map_err(|e| BootError(e.to_string()))?;
             node.saver.loaded(recovered.keys, recovered.expired);
             let ms = (clock::monotonic_ns() - begin) / 1_000_000;
             tracing::info!("DB loaded from append only file: {}.{:03} seconds", ms / 1000, ms % 1000);

@@ -73,7 +73,11 @@ fn bgsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
                 return Err(CommandError::fixed("ERR Background saving is currently not in progress or scheduled"));
             }
             tracing::info!("Background saving will be aborted due to user request");
-            cx.reply.status(if running { "Background saving cancelled" } else { "Scheduled background saving cancelled" });
+            cx.reply.status(if running {
+                "Background saving cancelled"
+            } else {
+                "Scheduled background saving cancelled"
+            });
             return Ok(());
         }
         _ => return Err(CommandError::Syntax),

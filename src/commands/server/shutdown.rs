@@ -66,7 +66,10 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
         match result {
             Ok(written) => tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes),
             Err(e) => {
-                tracing::warn!("Error trying to save the DB, can't exit: writing {} failed: {e}", config.persistence.dbfilename);
+                tracing::warn!(
+                    "Error trying to save the DB, can't exit: writing {} failed: {e}",
+                    config.persistence.dbfilename
+                );
                 if !options.force {
                     space.unlock();
                     return Err(NotNow);

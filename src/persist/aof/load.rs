@@ -33,15 +33,33 @@ pub trait Target {
 /// What is wrong with a log.
 #[derive(Debug)]
 pub enum LoadError {
-    Io { what: String, error: io::Error },
+    Io {
+        what: String,
+        error: io::Error,
+    },
     Manifest(ManifestError),
     /// The manifest names a file that is not there.
-    Missing { file: String },
-    Snapshot { file: String, error: RdbError },
-    Log { file: String, offset: u64, fault: Fault },
+    Missing {
+        file: String,
+    },
+    Snapshot {
+        file: String,
+        error: RdbError,
+    },
+    Log {
+        file: String,
+        offset: u64,
+        fault: Fault,
+    },
     /// A file that others follow ends too early.
-    TruncatedInside { file: String },
-    Unknown { file: String, offset: u64, reply: String },
+    TruncatedInside {
+        file: String,
+    },
+    Unknown {
+        file: String,
+        offset: u64,
+        reply: String,
+    },
 }
 
 impl std::fmt::Display for LoadError {
@@ -134,7 +152,9 @@ pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> 
         disk.replace(&manifest, new.to_string().as_bytes()).map_err(io("Can't write", &manifest))?;
         disk.rename(&old, &path.join(prefix)).map_err(io("Can't move the old AOF file", &old))?;
         disk.sync_folder(&path).map_err(io("Can't sync", &path))?;
-        tracing::info!("Successfully migrated an old-style AOF configuration ({prefix}) into the AOF directory ({folder}).");
+        tracing::info!(
+            "Successfully migrated an old-style AOF configuration ({prefix}) into the AOF directory ({folder})."
+        );
         return Ok(Found::Log(new));
     }
     Ok(Found::Nothing)

@@ -235,9 +235,9 @@ impl Log {
     fn forget_history(&mut self) {
         let disk = Arc::clone(&self.disk);
         let folder = self.folder.clone();
-        self.manifest.history.retain(|p: &Part| {
-            disk.remove(&folder.join(&p.name)).is_err_and(|e| e.kind() != io::ErrorKind::NotFound)
-        });
+        self.manifest
+            .history
+            .retain(|p: &Part| disk.remove(&folder.join(&p.name)).is_err_and(|e| e.kind() != io::ErrorKind::NotFound));
         // Without it the names of files that are gone stay in the manifest, which harms nobody.
         let _ = self.save_manifest(&self.manifest);
     }

@@ -40,10 +40,17 @@ pub struct Manifest {
 pub enum ManifestError {
     Empty,
     /// A line that is no entry.
-    Line { line: usize, why: &'static str },
-    TwoBases { line: usize },
+    Line {
+        line: usize,
+        why: &'static str,
+    },
+    TwoBases {
+        line: usize,
+    },
     /// Numbers of increments that do not rise.
-    Order { line: usize },
+    Order {
+        line: usize,
+    },
 }
 
 impl fmt::Display for ManifestError {

@@ -114,7 +114,10 @@ pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, u64)>, space: &m
         let format = base_format(&config, space.access);
         let written = storage::create(&path, true, |out| rdb::write(space, out, &format))?;
         log.put_base(&path, true, first, written.bytes)?;
-        tracing::info!("Creating AOF base file {} on server start", log.manifest().base.as_ref().map_or("", |b| &b.name));
+        tracing::info!(
+            "Creating AOF base file {} on server start",
+            log.manifest().base.as_ref().map_or("", |b| &b.name)
+        );
         tracing::info!("Creating AOF incr file on server start");
     }
     let cursor = server.journal().cursor_here(0);

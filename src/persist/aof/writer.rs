@@ -174,7 +174,9 @@ impl<S: Owner> Writer<S> {
                 }
                 Ok(None) => break,
                 Err(lost) => {
-                    tracing::warn!("The append-only file has lost its place in the stream ({lost}): it needs a new base");
+                    tracing::warn!(
+                        "The append-only file has lost its place in the stream ({lost}): it needs a new base"
+                    );
                     self.cursor = None;
                     self.aof().schedule();
                     break;
@@ -302,7 +304,11 @@ impl<S: Owner> Writer<S> {
         } else if waived && p.appendfsync == AppendFsync::Always {
             // As the directive says: while something is saved nobody waits for the disk.
             self.safe();
-        } else if self.aof().has_failed() && self.log.health() == Health::Good && self.log.is_chained() && !self.log.is_unsynced() {
+        } else if self.aof().has_failed()
+            && self.log.health() == Health::Good
+            && self.log.is_chained()
+            && !self.log.is_unsynced()
+        {
             self.safe();
         }
         some
@@ -310,7 +316,8 @@ impl<S: Owner> Writer<S> {
 
     /// Tells what others show.
     fn tell(&self) {
-        let lag = self.cursor.as_ref().map_or(0, Cursor::lag) + self.pending.iter().map(|p| p.0.len() as u64).sum::<u64>();
+        let lag =
+            self.cursor.as_ref().map_or(0, Cursor::lag) + self.pending.iter().map(|p| p.0.len() as u64).sum::<u64>();
         let aof = self.aof();
         aof.behind.store(lag > super::BEHIND_BYTES_MAX, Ordering::Relaxed);
         let mut f = aof.figures.lock();

@@ -99,7 +99,9 @@ impl Encode for Format {
         style.pack &= !hurried;
         match record.content() {
             ContentRef::Big(value) => Put::Then(Arc::clone(value)),
-            ContentRef::Object(object) => values::put_object(out, object, at, bytes, style).map_or(Put::Whole, Put::From),
+            ContentRef::Object(object) => {
+                values::put_object(out, object, at, bytes, style).map_or(Put::Whole, Put::From)
+            }
             _ => {
                 values::put_value(out, record, style);
                 Put::Whole
@@ -229,11 +231,7 @@ pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Re
 ///
 /// # Errors
 /// As of [`load`].
-pub fn load_prefix(
-    from: impl Read,
-    space: &mut Space<'_>,
-    options: &LoadOptions,
-) -> Result<(Loaded, u64), RdbError> {
+pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Result<(Loaded, u64), RdbError> {
     assert!(space.is_whole(), "loading is one instant of all stripes");
     let mut from = Source::new(from, options.checksum);
     let version = header(&mut from, options.relaxed)?;

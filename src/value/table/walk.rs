@@ -92,6 +92,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn every_record_is_visited_once_whatever_comes_goes_and_moves_meanwhile(
             first in prop::collection::hash_set(any::<u16>(), 0..3000),
