@@ -229,7 +229,7 @@ fn load_file(
     let mut whole = begin;
     let mut open = false;
     let fault = loop {
-        match reader.next() {
+        match reader.advance() {
             Ok(true) => {}
             Ok(false) if open => break Some(Fault::OpenTransaction),
             Ok(false) => break None,

@@ -97,7 +97,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// See [`Fault`]; the offset is that of the item that is wrong, and the items before it have been handed over.
-    pub fn next(&mut self) -> Result<bool, Fault> {
+    pub fn advance(&mut self) -> Result<bool, Fault> {
         self.entries.clear();
         self.spans.clear();
         loop {
@@ -191,7 +191,7 @@ mod tests {
         let mut reader = Reader::new(text, 0);
         let mut out = Vec::new();
         loop {
-            match reader.next() {
+            match reader.advance() {
                 Ok(false) => return (out, reader.offset(), None),
                 Err(f) => return (out, reader.offset(), Some(f)),
                 Ok(true) => {

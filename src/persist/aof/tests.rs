@@ -197,6 +197,6 @@ fn a_flipped_byte_is_an_error_or_another_log_but_never_harm() {
         let mut bad = text.clone();
         bad[at] ^= 0x10;
         let mut reader = super::reader::Reader::new(&bad[..], 0);
-        while matches!(reader.next(), Ok(true)) {}
+        while matches!(reader.advance(), Ok(true)) {}
     }
 }

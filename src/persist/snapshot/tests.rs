@@ -12,8 +12,11 @@ use std::sync::Arc;
 
 const AT: Access = Access { policy: AccessPolicy::Lru, now_ms: 1_000_000 };
 
+/// Database, name, deadline and value.
+type Row = (u32, Vec<u8>, Option<i64>, Vec<u8>);
+
 /// All keys with their values as DUMP writes them, in order.
-fn state(keyspace: &Keyspace) -> Vec<(u32, Vec<u8>, Option<i64>, Vec<u8>)> {
+fn state(keyspace: &Keyspace) -> Vec<Row> {
     let mut all = Vec::new();
     keyspace.each_stripe(|_, stripe| {
         for db in 0..keyspace.databases() {
