@@ -21,4 +21,4 @@ pub use registry::{Registry, Shared, SharedText};
 pub use state::{Client, ReplyMode, Source};
 pub use subscription::{Published, Subscription, SubscriptionKind, Subscriptions};
 pub use transaction::{Queued, Transaction};
-pub use waitlist::{WaitList, Waiter};
+pub use waitlist::{WaitList, Waiter, WaitingCall};

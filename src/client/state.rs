@@ -5,6 +5,7 @@ use super::output::Output;
 use super::registry::Shared;
 use super::subscription::Subscriptions;
 use super::transaction::Transaction;
+use crate::acl::{Acl, User};
 use crate::journal::Cursor;
 use crate::resp::parser::Partial;
 use crate::resp::reply::Version;
@@ -43,6 +44,12 @@ pub struct Client {
     pub version: Version,
     /// The user is known. Until then only AUTH, HELLO, QUIT and RESET are heard, and little is promised to it.
     pub authenticated: bool,
+    /// Signed in as a user who may do everything: none of its commands needs a look.
+    pub trusted: bool,
+    /// Who it is: the default user until it has signed in.
+    pub user: Arc<User>,
+    /// The state of the users that `user` belongs to.
+    pub acl_epoch: u64,
     pub reply_mode: ReplyMode,
     /// Close once all output is sent.
     pub closing: bool,
@@ -77,7 +84,12 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(shared: Arc<Shared>, authenticated: bool, now_mono_ms: u64) -> Client {
+    /// A connection that has said nothing yet: the default user's, signed in if that one asks for no password.
+    pub fn new(shared: Arc<Shared>, acl: &Acl, now_mono_ms: u64) -> Client {
+        // Before the user: a change in between is then looked at once more.
+        let acl_epoch = acl.epoch();
+        let user = acl.default_user();
+        let authenticated = acl.is_open();
         Client {
             id: shared.id,
             shared,
@@ -85,6 +97,9 @@ impl Client {
             db: 0,
             version: Version::Resp2,
             authenticated,
+            trusted: authenticated && user.is_full(),
+            user,
+            acl_epoch,
             reply_mode: ReplyMode::On,
             closing: false,
             dead: false,
@@ -108,9 +123,45 @@ impl Client {
         }
     }
 
+    /// Signs in as a user.
+    pub fn sign_in(&mut self, acl: &Acl, user: Arc<User>) {
+        self.shared.text.lock().user = String::from_utf8_lossy(user.name()).into_owned();
+        self.authenticated = true;
+        self.user = user;
+        // The user may have changed since it was looked up.
+        self.refresh_user(acl);
+    }
+
+    /// Back to a connection that has not signed in.
+    pub fn sign_out(&mut self, acl: &Acl) {
+        self.shared.text.lock().user = "default".into();
+        self.acl_epoch = acl.epoch();
+        self.user = acl.default_user();
+        self.authenticated = acl.is_open();
+        self.trusted = self.authenticated && self.user.is_full();
+    }
+
+    /// Takes over what has changed about its user. One that is gone leaves nothing: its connections are being closed.
+    pub fn refresh_user(&mut self, acl: &Acl) {
+        if self.source != Source::Connection {
+            return;
+        }
+        self.acl_epoch = acl.epoch();
+        match acl.get(self.user.name()).filter(|now| now.serial() == self.user.serial()) {
+            Some(now) => {
+                self.user = now;
+                self.trusted = self.authenticated && self.user.is_full();
+            }
+            None => {
+                self.authenticated = false;
+                self.trusted = false;
+            }
+        }
+    }
+
     /// A client without a connection, for what comes from a log or a primary.
-    pub fn internal(shared: Arc<Shared>, source: Source) -> Client {
-        Client { source, ..Client::new(shared, true, 0) }
+    pub fn internal(shared: Arc<Shared>, acl: &Acl, source: Source) -> Client {
+        Client { source, authenticated: true, trusted: true, ..Client::new(shared, acl, 0) }
     }
 
     /// Notes the command for CLIENT LIST.

@@ -19,6 +19,8 @@ pub struct Transaction {
     /// MULTI has been said.
     pub open: bool,
     pub queue: Vec<Queued>,
+    /// The database its commands will run in, as far as they have been queued; `None` is the connection's own.
+    pub db: Option<u32>,
     /// A command was refused while queueing: EXEC refuses the whole.
     pub broken: bool,
     /// Bytes of the queue, counted against `client-query-buffer-limit`.
@@ -50,6 +52,7 @@ impl Client {
         t.broken = false;
         t.queue = Vec::new();
         t.queued_bytes = 0;
+        t.db = None;
         self.shared.multi.store(-1, Ordering::Relaxed);
         self.shared.watching.store(0, Ordering::Relaxed);
     }

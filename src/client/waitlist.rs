@@ -3,6 +3,7 @@
 //! Invariant: whoever takes a waiter off the list answers it, and nobody else does.
 
 use super::registry::Shared;
+use crate::acl::User;
 use crate::keyspace::{KeyHash, Keyspace};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Version;
@@ -18,10 +19,23 @@ pub struct Waiter {
     pub command: u16,
     pub args: OwnedArgs,
     pub db: u32,
+    /// Who waits, as of then.
+    pub user: Arc<User>,
     pub version: Version,
     pub keys: Vec<Vec<u8>>,
     /// It does not wait for ever.
     pub has_deadline: bool,
+}
+
+/// The command a waiter would run, and for whom.
+#[derive(Debug)]
+pub struct WaitingCall {
+    pub command: u16,
+    pub args: OwnedArgs,
+    pub db: u32,
+    pub user: Arc<User>,
+    pub client: Arc<Shared>,
+    pub version: Version,
 }
 
 #[derive(Debug, Default)]
@@ -104,11 +118,17 @@ impl WaitList {
         self.0.lock().by_key.get(&(db, key.to_vec())).cloned().unwrap_or_default()
     }
 
-    /// Command, arguments, database and protocol version: what a waiter
-    /// would run.
-    pub fn call(&self, n: u64) -> Option<(u16, OwnedArgs, u32, Version)> {
+    /// What a waiter would run.
+    pub fn call(&self, n: u64) -> Option<WaitingCall> {
         let lists = self.0.lock();
         let w = lists.waiters.get(&n)?;
-        Some((w.command, w.args.clone(), w.db, w.version))
+        Some(WaitingCall {
+            command: w.command,
+            args: w.args.clone(),
+            db: w.db,
+            user: Arc::clone(&w.user),
+            client: Arc::clone(&w.client),
+            version: w.version,
+        })
     }
 }

@@ -26,6 +26,8 @@ pub struct DataContext<'a, 'k> {
     pub config: &'a Config,
     pub db: u32,
     pub entry: &'static Entry,
+    /// The user may read every key, also those that the arguments do not name.
+    pub reads_any_key: bool,
     /// The hash of the single key, if it was computed ahead.
     pub hash: Option<KeyHash>,
     /// False in EXEC and scripts: a blocking command answers at once.

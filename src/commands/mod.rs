@@ -8,6 +8,7 @@
 //! function serves a client, EXEC, a script, a log that is replayed, and a replica. It checks its arguments before it changes anything:
 //! an error means that nothing was done.
 
+pub mod acl;
 pub mod arguments;
 pub mod bitmap;
 pub mod connection;
@@ -49,5 +50,6 @@ pub static FAMILIES: &[&[&Command]] = &[
     transactions::COMMANDS,
     pubsub::COMMANDS,
     server::COMMANDS,
+    acl::COMMANDS,
     replication::COMMANDS,
 ];

@@ -1,6 +1,7 @@
 //! The node: handles of everything there is one of. It has no logic; data handlers never see it.
 
 use super::table::{CommandTable, Entry};
+use crate::acl::Acl;
 use crate::client::{Client, Registry, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
@@ -32,6 +33,7 @@ pub struct Node {
     pub config: ConfigHandle,
     pub commands: &'static CommandTable,
     pub clients: Arc<Registry>,
+    pub acl: Arc<Acl>,
     pub replicas: Arc<Replicas>,
     pub journal: Arc<Journal>,
     /// ms since the epoch when the process began.

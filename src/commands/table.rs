@@ -2,6 +2,8 @@
 
 use super::context::{DataFn, NodeFn};
 use super::error::CommandError;
+use crate::acl::Catalog;
+use crate::acl::catalog::Fact;
 use crate::resp::args::Args;
 use crate::spec::{CommandFlags, CommandSpec, Group, KeyFlags};
 
@@ -227,6 +229,17 @@ impl CommandTable {
             return Err(CommandError::wrong_arity(&entry.name));
         }
         Ok(entry)
+    }
+
+    /// The commands as permissions see them.
+    pub fn catalog(&self) -> Catalog {
+        let fact = |e: &&'static Entry| Fact {
+            name: e.spec().full_name(),
+            spec: e.spec(),
+            subcommands: e.subcommands.iter().map(|s| s.id).collect(),
+            is_part: e.spec().is_subcommand(),
+        };
+        Catalog::new(self.entries.iter().map(fact).collect())
     }
 
     pub fn by_id(&self, id: u16) -> Option<&'static Entry> {

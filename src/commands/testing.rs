@@ -90,6 +90,7 @@ impl Bench {
             config: &self.config,
             db: self.db,
             entry,
+            reads_any_key: true,
             hash: None,
             may_block: true,
             block: None,
@@ -144,6 +145,7 @@ impl NodeBench {
             config: ConfigHandle::with_defaults(),
             commands,
             clients: Arc::new(Registry::default()),
+            acl: Arc::new(crate::acl::Acl::new(commands.catalog())),
             replicas: Arc::default(),
             journal,
             started_ms: 0,
@@ -168,7 +170,8 @@ impl NodeBench {
         let shared = Arc::new(Shared::new(1, 0, "127.0.0.1:1000".into(), "127.0.0.1:6379".into(), 9, 0));
         assert!(node.clients.admit(10));
         node.clients.add(Arc::clone(&shared));
-        NodeBench { node, client: Client::new(shared, true, 0), recorder: recorders.remove(0) }
+        let client = Client::new(shared, &node.acl, 0);
+        NodeBench { node, client, recorder: recorders.remove(0) }
     }
 
     /// Another client, as the others see it.

@@ -373,7 +373,7 @@ impl Codec<Option<PathBuf>> for Folder {
 }
 
 /// The operating system's words for an error, without the number that Rust adds.
-pub(super) fn os_text(error: &std::io::Error) -> String {
+pub fn os_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or_else(|| text.clone(), |(words, _)| words.to_string())
 }

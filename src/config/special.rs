@@ -367,6 +367,37 @@ impl Codec<Vec<String>> for Lines {
     }
 }
 
+/// The words of a `user` line: the name, then its rules.
+pub type UserLine = Vec<Vec<u8>>;
+
+/// `user`: a user and its rules; each line adds one.
+pub struct Users;
+
+impl Codec<Vec<UserLine>> for Users {
+    fn parse(&self, words: &[Vec<u8>], current: &Vec<UserLine>, _: Source) -> Result<Vec<UserLine>, String> {
+        let Some(name) = words.first() else { return Err("wrong number of arguments".into()) };
+        if current.iter().any(|line| line.first() == Some(name)) {
+            return Err(format!(
+                "Error in user declaration '{}': Duplicate user found. A user can only be defined once in config files",
+                String::from_utf8_lossy(name)
+            ));
+        }
+        Ok(current.iter().cloned().chain([words.to_vec()]).collect())
+    }
+    fn print(&self, value: &Vec<UserLine>) -> Vec<u8> {
+        value.iter().map(|line| line.join(&b' ')).collect::<Vec<_>>().join(&b' ')
+    }
+    fn lines(&self, value: &Vec<UserLine>) -> Vec<Vec<Vec<u8>>> {
+        value.clone()
+    }
+    fn kind(&self) -> Kind {
+        Kind::Special { shape: "a name and rules; may repeat" }
+    }
+    fn multi(&self) -> bool {
+        true
+    }
+}
+
 /// `tls-protocols`: versions of TLS; empty is every approved one.
 pub struct TlsProtocols;
 

@@ -105,6 +105,10 @@ impl Choice for OomScoreAdj {
 }
 
 choice! {
+    /// How clear passwords of users are kept.
+    AclPasswordHash { Sha256 = "sha256", Pbkdf2 = "pbkdf2" }
+}
+choice! {
     /// Channels a new user may use.
     AclPubsubDefault { Allchannels = "allchannels", Resetchannels = "resetchannels" }
 }

@@ -3,7 +3,7 @@
 //! SHA-1 is here as an identifier only (script ids, `sha1hex`, DEBUG DIGEST), which stays allowed until 2030-12-31; it
 //! never signs or authenticates anything.
 
-use aws_lc_rs::{constant_time, digest, hmac};
+use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
 
 fn once<const N: usize>(algorithm: &'static digest::Algorithm, data: &[u8]) -> [u8; N] {
     let mut out = [0; N];
@@ -107,6 +107,20 @@ pub fn hmac_sha256(key: &[u8], data: &[u8]) -> Option<[u8; 32]> {
     HmacSha256::new(key).map(|k| k.sign(data))
 }
 
+/// PBKDF2-HMAC-SHA-256 with a result of 32 bytes. `None` where the module's policy does not approve it: a password below 14
+/// bytes, a salt below 16, fewer than 1,000 iterations.
+pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], iterations: u32) -> Option<[u8; 32]> {
+    const PASSWORD_BYTES_MIN: usize = 14;
+    const SALT_BYTES_MIN: usize = 16;
+    const ITERATIONS_MIN: u32 = 1_000;
+    if password.len() < PASSWORD_BYTES_MIN || salt.len() < SALT_BYTES_MIN || iterations < ITERATIONS_MIN {
+        return None;
+    }
+    let mut out = [0; 32];
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, std::num::NonZeroU32::new(iterations)?, salt, password, &mut out);
+    Some(out)
+}
+
 /// Equality whose time depends on the lengths only. Unequal lengths answer at once, so compare digests where the length
 /// itself is a secret.
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
@@ -141,6 +155,16 @@ mod tests {
         let tag = hmac_sha256(&[1; 14], b"x").unwrap();
         assert!(HmacSha256::new(&[1; 14]).unwrap().verify(b"x", &tag));
         assert!(!HmacSha256::new(&[2; 14]).unwrap().verify(b"x", &tag));
+    }
+
+    #[test]
+    fn pbkdf2_matches_a_published_vector_and_refuses_what_is_not_approved() {
+        let salt = b"saltSALTsaltSALTsaltSALTsaltSALTsalt";
+        let got = pbkdf2_sha256(b"passwordPASSWORDpassword", salt, 4096).unwrap();
+        assert!(hex(&got).starts_with("348c89dbcbd32b2f32d814b8116e84cf2b17347ebc1800181c"));
+        assert!(pbkdf2_sha256(&[1; 13], salt, 4096).is_none());
+        assert!(pbkdf2_sha256(&[1; 14], &salt[..15], 4096).is_none());
+        assert!(pbkdf2_sha256(&[1; 14], salt, 999).is_none());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::commands::{CommandError, Entry, Node};
 use crate::config::Config;
 use crate::resp::args::Args;
 use crate::resp::reply::Version;
-use crate::spec::CommandFlags;
+use crate::spec::{CommandFlags, DatabaseUse};
 use std::sync::atomic::Ordering;
 
 /// What the gates look at, gathered once a turn.
@@ -103,12 +103,8 @@ impl Turn<'_> {
             // What was admitted once, where it happened first, is not judged again.
             return if client.in_multi() { self.queue(client, entry, args) } else { Ok(Pass::Run) };
         }
-        if !client.authenticated && self.config.security.requirepass.is_empty() {
-            // The password it would have needed is gone.
-            client.authenticated = true;
-        }
-        if !client.authenticated && !entry.is(CommandFlags::NO_AUTH) {
-            return Err(CommandError::fixed("NOAUTH Authentication required."));
+        if !client.trusted {
+            self.permit(client, entry, args)?;
         }
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
@@ -214,6 +210,11 @@ impl Turn<'_> {
             t.queue.clear();
             t.broken = true;
             return Err(CommandError::err("transaction is larger than client-query-buffer-limit"));
+        }
+        if entry.spec().databases == DatabaseUse::Select {
+            let databases = self.space.databases();
+            let named = args.get(1).and_then(crate::base::number::parse_i64).and_then(|n| u32::try_from(n).ok());
+            t.db = named.filter(|n| *n < databases).or(t.db);
         }
         if !t.broken {
             t.queue.push(Queued { command: entry.id, args: own });

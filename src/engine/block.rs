@@ -38,6 +38,7 @@ impl Turn<'_> {
             command: entry.id,
             args: request.args.unwrap_or_else(|| args.to_owned()),
             db: client.db,
+            user: Arc::clone(&client.user),
             version: client.version,
             keys: request.keys,
             has_deadline: request.timeout_ms > 0,
@@ -67,11 +68,11 @@ impl Turn<'_> {
                     continue;
                 }
                 for n in self.node.waiting.of_key(db, &key) {
-                    let Some((command, args, waiter_db, _)) = self.node.waiting.call(n) else { continue };
-                    let Some(entry) = self.node.commands.by_id(command) else { continue };
-                    let _ = super::for_each_key(waiter_db, entry, args.args(), |k| {
+                    let Some(waiting) = self.node.waiting.call(n) else { continue };
+                    let Some(entry) = self.node.commands.by_id(waiting.command) else { continue };
+                    let _ = super::for_each_key(waiting.db, entry, waiting.args.args(), |k| {
                         wider.add(k.hash.stripe);
-                        open.push((waiter_db, k.name.to_vec()));
+                        open.push((waiting.db, k.name.to_vec()));
                     });
                 }
                 seen.push((db, key));
@@ -103,10 +104,10 @@ impl Turn<'_> {
 
     /// Runs a waiter's command; answers it if it found something.
     fn serve(&mut self, n: u64) {
-        let Some((command, own, db, version)) = self.node.waiting.call(n) else { return };
-        let Some(entry) = self.node.commands.by_id(command) else { return };
+        let Some(waiting) = self.node.waiting.call(n) else { return };
+        let Some(entry) = self.node.commands.by_id(waiting.command) else { return };
         let Handler::Data(f) = entry.command.handler else { return };
-        let args = own.args();
+        let (args, db, version) = (waiting.args.args(), waiting.db, waiting.version);
         let mut covered = true;
         let _ = super::for_each_key(db, entry, args, |k| covered &= self.space.holds(k));
         if !covered {
@@ -114,6 +115,15 @@ impl Turn<'_> {
             return;
         }
         let mut reply = Reply::new(version);
+        if let Err(e) = self.permit_waiter(&waiting.user, &waiting.client, entry, args, db) {
+            let Some(waiter) = self.node.waiting.take(&self.node.keyspace, n) else { return };
+            reply.error(&e.text());
+            self.node.metrics.error(self.recorder, &e.text());
+            self.recorder.commands.rejected(entry.id as usize);
+            let (client, token) = (waiter.client.id, waiter.token);
+            self.node.clients.send(&waiter.client, Message::Served { client, token, reply });
+            return;
+        }
         let (dirty, effects) = (self.space.changes.dirty, self.space.changes.effects.len());
         let mut cx = DataContext {
             args,
@@ -122,6 +132,8 @@ impl Turn<'_> {
             config: &self.config,
             db,
             entry,
+            // Nothing that waits reads keys it does not name.
+            reads_any_key: false,
             hash: None,
             may_block: true,
             block: None,

@@ -13,6 +13,7 @@ mod commit;
 mod events;
 mod evict;
 mod execute;
+mod permit;
 mod transaction;
 pub mod upkeep;
 
@@ -56,6 +57,8 @@ pub struct Turn<'k> {
     /// Changes since the turn began; told to the node at its end.
     pub dirty: u64,
     pub recorder: &'k mut Recorder,
+    /// The state of the users as the turn sees it.
+    acl_epoch: u64,
     pub last_tick: Tick,
     /// The command that runs has answered with an error.
     failed: bool,
@@ -93,6 +96,7 @@ impl<'k> Turn<'k> {
             evictor,
             dirty: 0,
             recorder,
+            acl_epoch: node.acl.epoch(),
             last_tick: Tick::now(),
             failed: false,
             forward: None,
@@ -278,6 +282,7 @@ impl<'k> Turn<'k> {
         may_block: bool,
         mark: crate::resp::reply::Mark,
     ) -> Flow {
+        let reads_any_key = self.reads_any_key(client, entry, args);
         let mut cx = DataContext {
             args,
             space: &mut self.space,
@@ -285,6 +290,7 @@ impl<'k> Turn<'k> {
             config: &self.config,
             db: client.db,
             entry,
+            reads_any_key,
             hash,
             may_block,
             block: None,
@@ -342,6 +348,10 @@ impl<'k> Turn<'k> {
         self.dirty += std::mem::take(&mut self.space.changes.dirty);
         self.space.changes.replaced = false;
         // What it changed holds from the next command on.
+        if self.node.acl.epoch() != self.acl_epoch {
+            self.acl_epoch = self.node.acl.epoch();
+            client.refresh_user(&self.node.acl);
+        }
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
             self.space.access = access(&self.config, self.space.now_ms());
@@ -372,11 +382,15 @@ impl<'k> Turn<'k> {
         entry: &'static Entry,
         args: Args<'_>,
         mark: crate::resp::reply::Mark,
-        _flow: Flow,
+        flow: Flow,
     ) {
         let now = Tick::now();
         let ns = now.ns_since(self.last_tick);
         self.last_tick = now;
+        if flow == Flow::Blocked {
+            // Counted when it is answered.
+            return;
+        }
         self.recorder.commands.ran(entry.id as usize, ns, self.failed, self.config.latency.latency_tracking);
         self.failed = false;
         if self.node.metrics.latency.wants(ns / 1_000_000) {

@@ -160,6 +160,12 @@ impl Turn<'_> {
 
     fn run_queued(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>) {
         let mark = self.reply.mark();
+        if let Err(e) = self.permit_queued(client, entry, args) {
+            self.reply.error(&e.text());
+            self.node.metrics.error(self.recorder, &e.text());
+            self.recorder.commands.rejected(entry.id as usize);
+            return;
+        }
         client.last_command(entry.id);
         match entry.command.handler {
             Handler::Data(f) | Handler::Whole(f) => {

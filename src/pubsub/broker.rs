@@ -7,7 +7,7 @@
 //! * The lock is a leaf: under it only mailboxes are locked. Publishing from within a transaction, with stripes held, is safe.
 
 use crate::base::glob;
-use crate::client::{Client, Message, Published, Registry, Subscription, SubscriptionKind};
+use crate::client::{Client, Message, Published, Registry, Shared, Subscription, SubscriptionKind};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -135,6 +135,13 @@ impl Broker {
         let mut names: Vec<Vec<u8>> = all.cloned().collect();
         names.sort_unstable();
         names
+    }
+
+    /// Who is subscribed to a name of this kind for which `f` says yes.
+    pub fn subscribers_where(&self, kind: SubscriptionKind, f: impl Fn(&[u8]) -> bool) -> Vec<Arc<Shared>> {
+        let state = self.state.read();
+        let named = state.of(kind).iter().filter(|(name, _)| f(name));
+        named.flat_map(|(_, subscribers)| subscribers.values().map(|s| Arc::clone(&s.client))).collect()
     }
 
     /// How many names of a kind are subscribed to.

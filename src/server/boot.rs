@@ -4,6 +4,7 @@ use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
 use super::recover::recover;
 use super::tls;
+use crate::acl::{Acl, Policy};
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, hash, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
@@ -110,6 +111,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
         clients: Arc::new(Registry::default()),
+        acl: Arc::new(Acl::new(commands.catalog())),
         replicas: Arc::new(Replicas::default()),
         journal,
         started_ms: clock::wall_ms(),
@@ -131,6 +133,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         peak_memory: AtomicU64::new(0),
         fips: approved,
     });
+    crate::commands::acl::load_configured(&node.acl, &config)
+        .map_err(|e| BootError(format!("Aborting startup because of {e}")))?;
     let weak = Arc::downgrade(&node);
     node.aof.on_sync(Box::new(move || {
         if let Some(node) = weak.upgrade() {
@@ -374,6 +378,17 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
                 apply_metrics(&node, new);
             }
             Ok(())
+        }),
+    );
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &["requirepass"],
+        Box::new(move |_, new| match weak.upgrade() {
+            Some(node) => node
+                .acl
+                .set_default_password(new.security.requirepass.expose(), &Policy::of(new))
+                .map_err(|e| e.to_string()),
+            None => Ok(()),
         }),
     );
     node.config.on_change(

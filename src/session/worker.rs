@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
+use crate::acl::Acl;
 use crate::base::clock;
 use crate::client::{Client, Mailbox, Message, Shared, TimeoutReply};
 use crate::commands::Node;
@@ -36,6 +37,8 @@ const TICK_MS: u64 = 100;
 const FEED_BYTES: usize = 1 << 20;
 /// Published messages up to this size are copied into a subscriber's output: small ones are joined that way.
 const PUBLISHED_COPY_MAX: usize = 1024;
+/// What may wait for a client nobody knows yet: a few error replies.
+const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
 /// Receive and reply buffers are given back above this size.
 const KEEP_MAX: usize = 1 << 20;
 
@@ -277,7 +280,7 @@ impl Worker {
                     if c.handshaking && !p.handshaking {
                         c.handshaking = false;
                         handshake_done(&mut self.recorder, &c.stream);
-                        if let Some(refusal) = refusal(&self.config, c) {
+                        if let Some(refusal) = refusal(&self.config, &self.node.acl, c) {
                             c.client.output.push(refusal);
                             c.client.closing = true;
                         }
@@ -378,6 +381,7 @@ impl Worker {
         let mut blocked = Vec::new();
         for run in &runs {
             let Some(c) = self.connections[run.connection].as_mut() else { continue };
+            turn.meet(&mut c.client);
             let from = turn.reply.buf.len();
             let mut flow = Flow::Next;
             let mut rest = run.parsed;
@@ -643,11 +647,10 @@ impl Worker {
         shared.unix.store(matches!(stream, Stream::Unix(_)), Ordering::Relaxed);
         let shared = Arc::new(shared);
         self.node.clients.add(Arc::clone(&shared));
-        let authenticated = self.config.security.requirepass.is_empty();
         let handshaking = stream.is_handshaking();
         let mut c = Box::new(Connection {
             stream,
-            client: Client::new(shared, authenticated, now_mono),
+            client: Client::new(shared, &self.node.acl, now_mono),
             accepted_ms: now_mono,
             listed: false,
             more: true,
@@ -656,7 +659,7 @@ impl Worker {
             held: false,
         });
         self.recorder.counters.add(Counter::ConnectionsReceived, 1);
-        if !handshaking && let Some(text) = refusal(&self.config, &c) {
+        if !handshaking && let Some(text) = refusal(&self.config, &self.node.acl, &c) {
             c.client.output.push(text);
             c.client.closing = true;
         }
@@ -798,6 +801,7 @@ impl Worker {
         } else {
             timeout_reply(&mut reply, b.timeout_reply);
         }
+        self.recorder.commands.ran(usize::from(b.command), 0, error, false);
         let token = b.token;
         self.answer(client, Some(token), reply, now_mono);
     }
@@ -894,8 +898,8 @@ fn handshake_done(recorder: &mut Recorder, stream: &Stream) {
 }
 
 /// What a connection that may not stay is told.
-fn refusal(config: &Config, c: &Connection) -> Option<&'static [u8]> {
-    let open = config.network.protected_mode && config.security.requirepass.is_empty();
+fn refusal(config: &Config, acl: &Acl, c: &Connection) -> Option<&'static [u8]> {
+    let open = config.network.protected_mode && acl.is_open();
     if !open || matches!(c.stream, Stream::Unix(_)) {
         return None;
     }
@@ -924,6 +928,9 @@ fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> boo
         &limits.normal
     };
     let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
+    if !client.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX {
+        return true;
+    }
     if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
         return true;
     }

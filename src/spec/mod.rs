@@ -24,12 +24,14 @@ mod describe;
 mod flags;
 mod key_spec;
 mod keys;
+mod reach;
 mod syntax;
 
 pub use describe::{Node, docs, info};
 pub use flags::{Categories, CommandFlags, KeyFlags};
 pub use key_spec::{BeginSearch, FindKeys, KeyCode, KeySpec};
 pub use keys::{KeyError, KeyRange, KeyRanges, KeyScope};
+pub use reach::{ChannelUse, DatabaseUse};
 pub use syntax::{Argument, ArgumentKind, SyntaxError, parse as parse_syntax, syntax_line};
 
 /// The family COMMAND DOCS files a command under.
@@ -137,6 +139,10 @@ pub struct CommandSpec {
     /// First key, last key (negative: from the end), step as COMMAND prints them; zeros without keys.
     pub key_triple: (i32, i32, i32),
     only_key: u8,
+    /// Which channels a call speaks to or listens on.
+    pub channels: ChannelUse,
+    /// Which databases a call names, beside the connection's own.
+    pub databases: DatabaseUse,
     /// The version of the protocol family that brought the command.
     pub since: &'static str,
     /// The version that deprecated it and, in Markdown, what to use instead.
@@ -170,6 +176,8 @@ impl CommandSpec {
             key_code: KeyCode::Specs,
             key_triple: (0, 0, 0),
             only_key: 0,
+            channels: ChannelUse::None,
+            databases: DatabaseUse::Own,
             since: "",
             deprecated: None,
             system: false,
@@ -224,6 +232,16 @@ impl CommandSpec {
             only_key: key_spec::only_key(key_specs),
             ..self
         }
+    }
+
+    /// The arguments that are channels or patterns of channels.
+    pub const fn channels(self, channels: ChannelUse) -> Self {
+        Self { channels, ..self }
+    }
+
+    /// The arguments that are databases.
+    pub const fn databases(self, databases: DatabaseUse) -> Self {
+        Self { databases, ..self }
     }
 
     /// The code that finds the keys, or their flags, where the specs alone cannot.

@@ -20,7 +20,14 @@ const MODE: u32 = 0o600;
 
 /// Where the new content of `path` is written first: beside it, since a rename stays within a file system.
 fn beside(path: &Path) -> PathBuf {
-    path.with_file_name(format!("temp-{}.rdb", std::process::id()))
+    let pid = std::process::id();
+    let name = match path.extension() {
+        Some(e) if e != "rdb" => {
+            format!("temp-{pid}-{}", path.file_name().unwrap_or_default().to_string_lossy())
+        }
+        _ => format!("temp-{pid}.rdb"),
+    };
+    path.with_file_name(name)
 }
 
 fn folder(path: &Path) -> &Path {

@@ -39,6 +39,11 @@ impl Server {
         Server::launch(words, false)
     }
 
+    /// With a configuration file before the other words.
+    pub fn with_file(words: &[&str]) -> Server {
+        Server::launch(words, false)
+    }
+
     /// Plaintext on loopback as well.
     pub fn plain(words: &[&str]) -> Server {
         Server::launch(words, true)
@@ -49,7 +54,10 @@ impl Server {
             let folder = tempfile::tempdir().expect("a folder");
             let (port, plain_port) = (free_port(), if plain { free_port() } else { 0 });
             let mut command = Command::new(BINARY);
-            command.args(["server", "--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--io-threads", "2"]);
+            command.arg("server");
+            // A file comes first, before all options.
+            let (file, words) = words.split_at(usize::from(words.first().is_some_and(|w| !w.starts_with('-'))));
+            command.args(file).args(["--tls-port", &port.to_string(), "--bind", "127.0.0.1", "--io-threads", "2"]);
             command.args(["--tls-auth-clients", "no", "--dir"]).arg(folder.path());
             if plain {
                 command.args(["--allow-plaintext", "local", "--port", &plain_port.to_string()]);

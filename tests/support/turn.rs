@@ -45,6 +45,7 @@ impl Lab {
             started_ms: clock::wall_ms(),
             run_id: Default::default(),
             replication_id: Default::default(),
+            acl: Arc::new(holdfast::acl::Acl::new(commands.catalog())),
             replicas: Default::default(),
             pause: Default::default(),
             paused: AtomicBool::new(false),
@@ -63,9 +64,10 @@ impl Lab {
             fips: Booting::new().validate(None, None).unwrap_or_else(|e| panic!("{e}")),
         });
         let shared = Arc::new(Shared::new(1, 0, String::new(), String::new(), -1, clock::wall_ms()));
+        let client = Client::new(shared, &node.acl, 0);
         Lab {
             config: node.config.current(),
-            client: Client::new(shared, true, 0),
+            client,
             evictor: Evictor::new(1),
             recorder: recorders.pop().unwrap(),
             reply: Reply::default(),

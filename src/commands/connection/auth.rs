@@ -1,14 +1,11 @@
 //! AUTH and HELLO: who is on the connection, and which protocol it speaks.
 //!
-//! There is one user, `default`, whose password is `requirepass`; without one anybody is that user. Passwords are compared as digests, so
-//! that the time it takes tells nothing of how much was right, nor of the length.
+//! Passwords are compared as digests, so that the time it takes tells nothing of how much was right, nor of the length.
 
 use super::client::checked_name;
-use crate::client::Client;
+use crate::acl::{Context, PasswordHash, Reason};
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
-use crate::config::Config;
-use crate::crypto::{constant_time_eq, sha256};
 use crate::metrics::counters::Counter;
 use crate::resp::reply::Version;
 use crate::spec::{CommandSpec, Group};
@@ -33,40 +30,45 @@ const HELLO_SPEC: CommandSpec =
 pub static AUTH: Command = Command::node(AUTH_SPEC, auth);
 pub static HELLO: Command = Command::node(HELLO_SPEC, hello);
 
-const USER: &[u8] = b"default";
+const DEFAULT: &[u8] = b"default";
 const WRONG: CommandError = CommandError::fixed("WRONGPASS invalid username-password pair or user is disabled.");
 
-/// True if this is the password of a user; of a user without password every one is.
-pub fn password_matches(config: &Config, user: &[u8], password: &[u8]) -> bool {
-    let wanted = &config.security.requirepass;
-    // Both are computed whoever is named, so that the time does not tell which users there are.
-    let same = constant_time_eq(&sha256(wanted.expose()), &sha256(password));
-    user == USER && (wanted.is_empty() || same)
-}
-
-fn sign_in(cx: &mut NodeContext<'_, '_>, user: &[u8], password: &[u8]) -> Outcome {
-    if !password_matches(cx.config, user, password) {
-        cx.recorder.counters.add(Counter::AclDeniedAuth, 1);
-        return Err(WRONG);
+/// Signs the connection in, or says why not.
+fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Outcome {
+    let user = cx.node.acl.get(name).filter(|user| user.is_enabled());
+    let right = match &user {
+        Some(user) => user.has_no_password() || user.passwords().iter().any(|p| p.verifies(password)),
+        None => {
+            // Done all the same, so that the time does not tell which users there are.
+            let _ = PasswordHash::Sha256([0; 32]).verifies(password);
+            false
+        }
+    };
+    match user.filter(|_| right) {
+        Some(user) => {
+            cx.client.sign_in(&cx.node.acl, user);
+            Ok(())
+        }
+        None => {
+            cx.recorder.counters.add(Counter::AclDeniedAuth, 1);
+            let line = super::describe::line(&cx.client.shared, cx.node.commands, cx.now_ms());
+            let context = if cx.nested { Context::Multi } else { Context::Toplevel };
+            let len_max = usize::try_from(cx.config.memory.acllog_max_len).unwrap_or(usize::MAX);
+            cx.node.acl.log.record(Reason::Auth, context, cx.args.at(0), name, line, cx.now_ms(), len_max);
+            Err(WRONG)
+        }
     }
-    admitted(cx.client);
-    Ok(())
-}
-
-fn admitted(client: &mut Client) {
-    client.authenticated = true;
-    client.shared.text.lock().user = "default".into();
 }
 
 fn auth(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let (user, password) = match cx.args.len() {
-        2 if cx.config.security.requirepass.is_empty() => {
+        2 if cx.node.acl.default_user().has_no_password() => {
             return Err(CommandError::fixed(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
             ));
         }
-        2 => (USER, cx.args.at(1)),
+        2 => (DEFAULT, cx.args.at(1)),
         3 => (cx.args.at(1), cx.args.at(2)),
         _ => return Err(CommandError::Syntax),
     };
@@ -108,7 +110,7 @@ fn hello(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if let Some((user, password)) = credentials {
         sign_in(cx, user, password)?;
     }
-    if !cx.client.authenticated {
+    if !cx.client.authenticated && !cx.node.acl.is_open() {
         return Err(CommandError::fixed(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
              <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",

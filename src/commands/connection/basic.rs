@@ -4,7 +4,7 @@ use crate::client::{Client, ReplyMode};
 use crate::commands::arguments::integer;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::resp::reply::Version;
-use crate::spec::{CommandSpec, Group};
+use crate::spec::{CommandSpec, DatabaseUse, Group};
 use std::sync::atomic::Ordering;
 
 const PING_SPEC: CommandSpec = CommandSpec::new("ping", -1, Group::Connection, "fast")
@@ -19,6 +19,7 @@ const ECHO_SPEC: CommandSpec = CommandSpec::new("echo", 2, Group::Connection, "l
     .doc("Sends a message back.", "O(1)");
 
 const SELECT_SPEC: CommandSpec = CommandSpec::new("select", 2, Group::Connection, "loading stale fast allow_busy")
+    .databases(DatabaseUse::Select)
     .since("1.0.0")
     .args("index:integer")
     .doc("Chooses the database of this connection.", "O(1)");
@@ -99,7 +100,7 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
     client.no_touch = false;
     client.no_evict = false;
     client.import_source = false;
-    client.authenticated = cx.config.security.requirepass.is_empty();
+    client.sign_out(&cx.node.acl);
     let s = &client.shared;
     s.resp.store(2, Ordering::Relaxed);
     for flag in [&s.no_touch, &s.no_evict, &s.import_source, &s.readonly] {
@@ -107,7 +108,6 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     let mut text = s.text.lock();
     text.name.clear();
-    text.user = "default".into();
     drop(text);
     cx.reply.version = client.version;
     cx.reply.status("RESET");

@@ -8,7 +8,7 @@ mod filter;
 
 use super::Command;
 
-pub use auth::password_matches;
+pub use describe::line as describe_client;
 
 /// The family in reading order.
 pub static COMMANDS: &[&Command] = &[
@@ -27,15 +27,15 @@ pub static COMMANDS: &[&Command] = &[
 #[cfg(test)]
 mod tests {
     use super::COMMANDS;
+    use crate::acl::Policy;
     use crate::client::ReplyMode;
     use crate::commands::testing::NodeBench;
-    use crate::config::SetContext;
     use std::sync::atomic::Ordering;
 
     fn with_password() -> NodeBench {
         let mut b = NodeBench::new(&[COMMANDS]);
-        b.node.config.set(&[(b"requirepass", b"secret")], SetContext { local: true }).expect("a password");
-        b.client.authenticated = false;
+        b.node.acl.set_default_password(b"secret", &Policy::default()).expect("a password");
+        b.client.sign_out(&b.node.acl);
         b
     }
 

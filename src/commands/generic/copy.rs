@@ -3,9 +3,10 @@
 use crate::commands::arguments::Options;
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
-use crate::spec::{CommandSpec, Group, KeySpec};
+use crate::spec::{CommandSpec, DatabaseUse, Group, KeySpec};
 
 const COPY_SPEC: CommandSpec = CommandSpec::new("copy", -3, Group::Generic, "write denyoom")
+    .databases(DatabaseUse::Copy)
     .acl("keyspace")
     .since("6.2.0")
     .keys(&[KeySpec::index(1, "RO access"), KeySpec::index(2, "OW update")])

@@ -3,7 +3,7 @@
 use crate::commands::arguments::integer_in;
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
-use crate::spec::{CommandSpec, Group, KeySpec};
+use crate::spec::{CommandSpec, DatabaseUse, Group, KeySpec};
 
 const RENAME_SPEC: CommandSpec = CommandSpec::new("rename", 3, Group::Generic, "write")
     .acl("keyspace")
@@ -59,6 +59,7 @@ fn to_name(cx: &mut DataContext<'_, '_>, replace: bool) -> Result<bool, CommandE
 }
 
 const MOVE_SPEC: CommandSpec = CommandSpec::new("move", 3, Group::Generic, "write fast")
+    .databases(DatabaseUse::Move)
     .acl("keyspace")
     .since("1.0.0")
     .keys(&[KeySpec::index(1, "RW access update")])

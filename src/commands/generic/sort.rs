@@ -112,6 +112,12 @@ impl<'a> Request<'a> {
     }
 
     fn run(mut self, cx: &mut DataContext<'_, '_>) -> Outcome {
+        if !cx.reads_any_key && matches!(self.by, By::Pattern(_)) {
+            return Err(CommandError::fixed("ERR BY option of SORT denied due to insufficient ACL permissions."));
+        }
+        if !cx.reads_any_key && !self.gets.is_empty() {
+            return Err(CommandError::fixed("ERR GET option of SORT denied due to insufficient ACL permissions."));
+        }
         let mut elements = self.elements(cx)?;
         match self.by {
             By::Nothing => {}

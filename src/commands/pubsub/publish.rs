@@ -1,16 +1,18 @@
 //! PUBLISH and SPUBLISH.
 
 use crate::commands::{Command, NodeContext, Outcome};
-use crate::spec::{CommandSpec, Group, KeySpec};
+use crate::spec::{ChannelUse, CommandSpec, Group, KeySpec};
 
 const PUBLISH_SPEC: CommandSpec =
     CommandSpec::new("publish", 3, Group::PubSub, "pubsub loading stale fast may_replicate")
+        .channels(ChannelUse::First)
         .since("2.0.0")
         .args("channel message")
         .doc("Sends a message to a channel.", "O(N+M), N: subscribers of the channel, M: patterns subscribed to");
 
 const SPUBLISH_SPEC: CommandSpec =
     CommandSpec::new("spublish", 3, Group::PubSub, "pubsub loading stale fast may_replicate")
+        .channels(ChannelUse::First)
         .since("7.0.0")
         .keys(&[KeySpec::index(1, "not_key")])
         .args("shardchannel message")

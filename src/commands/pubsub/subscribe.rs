@@ -2,9 +2,10 @@
 
 use crate::client::SubscriptionKind;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
-use crate::spec::{CommandSpec, Group, KeySpec};
+use crate::spec::{ChannelUse, CommandSpec, Group, KeySpec};
 
 const SUBSCRIBE_SPEC: CommandSpec = CommandSpec::new("subscribe", -2, Group::PubSub, "pubsub noscript loading stale")
+    .channels(ChannelUse::Names)
     .since("2.0.0")
     .args("channel...")
     .doc("Subscribes to channels.", "O(N), N: channels");
@@ -16,6 +17,7 @@ const UNSUBSCRIBE_SPEC: CommandSpec =
         .doc("Ends subscriptions to channels.", "O(N), N: channels");
 
 const PSUBSCRIBE_SPEC: CommandSpec = CommandSpec::new("psubscribe", -2, Group::PubSub, "pubsub noscript loading stale")
+    .channels(ChannelUse::Patterns)
     .since("2.0.0")
     .args("pattern:pattern...")
     .doc("Subscribes to channels by patterns.", "O(N), N: patterns");
@@ -27,6 +29,7 @@ const PUNSUBSCRIBE_SPEC: CommandSpec =
         .doc("Ends subscriptions by pattern.", "O(N), N: patterns");
 
 const SSUBSCRIBE_SPEC: CommandSpec = CommandSpec::new("ssubscribe", -2, Group::PubSub, "pubsub noscript loading stale")
+    .channels(ChannelUse::Names)
     .since("7.0.0")
     .keys(&[KeySpec::index(1, "not_key").range(-1, 1, 0)])
     .args("shardchannel...")

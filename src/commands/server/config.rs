@@ -74,6 +74,15 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if cx.config.security.aclfile.is_none() {
+        let users = cx.node.acl.all();
+        let line = |u: &std::sync::Arc<crate::acl::User>| {
+            let mut words = vec![u.name().to_vec()];
+            words.extend(u.rules().iter().flat_map(|r| r.split(|b| *b == b' ')).map(<[u8]>::to_vec));
+            words
+        };
+        cx.node.config.adjust(|c| c.security.users = users.iter().map(line).collect());
+    }
     cx.node.config.rewrite(false).map_err(CommandError::err)?;
     cx.reply.ok();
     Ok(())

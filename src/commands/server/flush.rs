@@ -3,7 +3,7 @@
 use crate::commands::arguments::{integer, is};
 use crate::commands::{Command, CommandError, DataContext, NodeContext, Outcome};
 use crate::keyspace::{STRIPES, Space};
-use crate::spec::{CommandSpec, Group};
+use crate::spec::{CommandSpec, DatabaseUse, Group};
 
 const DBSIZE_SPEC: CommandSpec = CommandSpec::new("dbsize", 1, Group::Server, "readonly fast arbitrary_keys")
     .acl("keyspace")
@@ -12,6 +12,7 @@ const DBSIZE_SPEC: CommandSpec = CommandSpec::new("dbsize", 1, Group::Server, "r
     .doc("Counts the keys of the database.", "O(1)");
 
 const FLUSHALL_SPEC: CommandSpec = CommandSpec::new("flushall", -1, Group::Server, "write arbitrary_keys")
+    .databases(DatabaseUse::All)
     .acl("keyspace dangerous")
     .since("1.0.0")
     .tips("request_policy:all_shards response_policy:all_succeeded")
@@ -28,6 +29,7 @@ const FLUSHDB_SPEC: CommandSpec = CommandSpec::new("flushdb", -1, Group::Server,
     .doc("Removes every key of the database.", "O(N), N: keys in the database");
 
 const SWAPDB_SPEC: CommandSpec = CommandSpec::new("swapdb", 3, Group::Server, "write fast arbitrary_keys")
+    .databases(DatabaseUse::Swap)
     .acl("keyspace dangerous")
     .since("4.0.0")
     .args("index1:integer index2:integer")

@@ -1,6 +1,5 @@
 //! Commands on the server: its configuration, its figures, its data as a whole.
 
-mod acl;
 mod command;
 mod config;
 mod debug;
@@ -28,7 +27,6 @@ pub static COMMANDS: &[&Command] = &[
     &latency::LATENCY,
     &memory::MEMORY,
     &debug::DEBUG,
-    &acl::ACL,
     &lolwut::LOLWUT,
     &node::MODULE,
     &flush::DBSIZE,

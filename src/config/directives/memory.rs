@@ -56,5 +56,5 @@ topic! {
     /// Percent of waste at which it works hardest.
     "active-defrag-threshold-upper" => active_defrag_threshold_upper: u32 = 100, int(0, 1000), Runtime, Open, Standing::Inert(DEFRAG);
     /// Length of the log of refused accesses.
-    "acllog-max-len" => acllog_max_len: u64 = 128, LONG, Runtime, Open, Standing::Later("access control lists are not there yet");
+    "acllog-max-len" => acllog_max_len: u64 = 128, LONG, Runtime, Open, Standing::Works;
 }

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::config::codec::{File, OneOf, Password};
+use crate::config::codec::{File, OneOf, Password, int};
 use crate::config::row::{Standing, topic};
-use crate::config::special::{Lines, Renames};
-use crate::config::types::{AclPubsubDefault, Permission, Rename, Secret};
-
-const USERS: &str = "users come with access control lists; requirepass sets the default user's password";
+use crate::config::special::{Lines, Renames, UserLine, Users};
+use crate::config::types::{AclPasswordHash, AclPubsubDefault, Permission, Rename, Secret};
 
 topic! {
     /// Passwords, users, and what is behind a lock of its own.
@@ -15,12 +13,17 @@ topic! {
 
     /// Password of the default user; empty asks for none.
     "requirepass" => requirepass: Secret = Secret::default(), Password, Runtime, Secret, Standing::Works;
-    /// File of users.
-    "aclfile" => aclfile: Option<PathBuf> = None, File, Start, Open, Standing::Missing(USERS);
-    /// A user and its rules; may repeat.
-    "user" => users: Vec<String> = Vec::new(), Lines, Start, Unlisted, Standing::Missing(USERS);
+    /// File of users: a line `user NAME RULE ...` each. ACL LOAD reads it again, ACL SAVE writes it. Not together with `user`.
+    "aclfile" => aclfile: Option<PathBuf> = None, File, Start, Open, Standing::Works;
+    /// A user and its rules, as ACL SETUSER takes them; may repeat.
+    "user" => users: Vec<UserLine> = Vec::new(), Users, Start, Unlisted, Standing::Works;
     /// Channels a new user may use.
-    "acl-pubsub-default" => acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::Resetchannels, OneOf, Runtime, Open, Standing::Later("access control lists are not there yet");
+    "acl-pubsub-default" => acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::Resetchannels, OneOf, Runtime, Open, Standing::Works;
+    /// How clear passwords given to ACL SETUSER and requirepass are kept: `sha256` as other servers write it, or `pbkdf2`, salted and
+    /// slow to guess, for passwords of 14 bytes and more.
+    "acl-password-hash" => acl_password_hash: AclPasswordHash = AclPasswordHash::Sha256, OneOf, Runtime, Open, Standing::Works;
+    /// Bytes a new clear password has at least.
+    "acl-password-min-length" => acl_password_min_length: u32 = 0, int(0, 512), Runtime, Open, Standing::Works;
     /// Give a command another name, or take it away with an empty one; may repeat.
     "rename-command" => rename_command: Vec<Rename> = Vec::new(), Renames, Start, Unlisted, Standing::Works;
     /// Whether CONFIG SET may change directives that move files: `no`, `yes`, or `local` connections only.
