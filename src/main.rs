@@ -17,11 +17,13 @@ Usage: holdfast <tool> [arguments]
 
   server [CONF|-] [--directive value ...]   run the server
   cli [options] [command ...]               talk to a server
+  check-rdb FILE [--stats]                  look a snapshot through
+  check-aof [--fix] FILE                    look an append-only file through, and repair its end
   check-config FILE [--directive ...]       check a configuration without starting
   fips status [--json]                      run the start-up gate and print what it found
   version                                   print the version
 
-Called by the name valkey-server, redis-server, valkey-cli or redis-cli (a link), it is that tool.
+Called by the name valkey-server, valkey-cli, valkey-check-rdb or valkey-check-aof, or redis- for valkey- (a link), it is that tool.
 ";
 
 /// `holdfast fips ...`
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
     let tool = match name.as_deref() {
         Some("valkey-server" | "redis-server") => "server".to_owned(),
         Some("valkey-cli" | "redis-cli") => "cli".to_owned(),
+        Some("valkey-check-rdb" | "redis-check-rdb") => "check-rdb".to_owned(),
+        Some("valkey-check-aof" | "redis-check-aof") => "check-aof".to_owned(),
         _ if args.len() > 1 => args.remove(1).to_string_lossy().into_owned(),
         _ => String::new(),
     };
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
     match tool.as_str() {
         "server" => server(rest),
         "cli" => holdfast::tools::cli::run(name.as_deref().unwrap_or("holdfast cli"), rest),
+        "check-rdb" => holdfast::tools::check_rdb::run(&rest, &mut std::io::stdout()),
+        "check-aof" => holdfast::tools::check_aof::run(&rest, &mut std::io::stdin().lock(), &mut std::io::stdout()),
         "check-config" => match holdfast::tools::check_config::run(&rest, &mut std::io::stdout()) {
             Ok(status) => ExitCode::from(status as u8),
             Err(_) => ExitCode::from(2),

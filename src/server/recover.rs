@@ -29,7 +29,7 @@ pub struct Replay<'n> {
 impl<'n> Replay<'n> {
     pub fn new(node: &'n Arc<Node>, recorder: Recorder) -> Replay<'n> {
         let shared = Shared::new(0, 0, String::new(), String::new(), -1, clock::wall_ms());
-        let client = Client::internal(Arc::new(shared), Source::Log);
+        let client = Client::internal(Arc::new(shared), &node.acl, Source::Log);
         Replay { node, executor: Executor::new(Arc::clone(node), recorder), client }
     }
 }

@@ -17,6 +17,7 @@
 //! is checked whole, and no key comes out empty. What is written here loads in Valkey 9 and the other way round, with three
 //! exceptions that end in a clear error: streams, functions and modules' data.
 
+pub mod check;
 mod file;
 mod legacy;
 mod lzf;
