@@ -22,6 +22,8 @@ pub struct BlockRequest {
     /// Milliseconds; 0 waits for ever.
     pub timeout_ms: u64,
     pub timeout_reply: TimeoutReply,
+    /// It is answered when a key of its goes, too (XREADGROUP, by an error).
+    pub needs_key: bool,
     /// Arguments to run again with, where they are not the command's own (`$` has become an id).
     pub args: Option<OwnedArgs>,
 }

@@ -25,6 +25,8 @@ pub struct Waiter {
     pub keys: Vec<Vec<u8>>,
     /// It does not wait for ever.
     pub has_deadline: bool,
+    /// It is answered when a key of its goes, too.
+    pub needs_key: bool,
 }
 
 /// The command a waiter would run, and for whom.
@@ -104,13 +106,20 @@ impl WaitList {
     }
 
     /// Keys of these databases somebody waits for.
-    pub fn keys_of(&self, databases: [u32; 2]) -> Vec<(u32, Vec<u8>)> {
+    pub fn keys_of(&self, databases: &[u32]) -> Vec<(u32, Vec<u8>)> {
         self.0.lock().by_key.keys().filter(|(db, _)| databases.contains(db)).cloned().collect()
     }
 
     /// Keys somebody waits for.
     pub fn keys(&self) -> usize {
         self.0.lock().by_key.len()
+    }
+
+    /// Keys whose going somebody waits for.
+    pub fn needed_keys(&self) -> usize {
+        let lists = self.0.lock();
+        let needs_key = |n: &u64| lists.waiters.get(n).is_some_and(|w| w.needs_key);
+        lists.by_key.values().filter(|list| list.iter().any(needs_key)).count()
     }
 
     /// The waiters of a key, oldest first.

@@ -62,7 +62,7 @@ impl<'a> DataContext<'a, '_> {
     pub fn block_on(&mut self, keys: &[&[u8]], timeout_ms: u64, timeout_reply: TimeoutReply) {
         if self.may_block {
             let keys = keys.iter().map(|k| k.to_vec()).collect();
-            self.block = Some(BlockRequest { keys, timeout_ms, timeout_reply, args: None });
+            self.block = Some(BlockRequest { keys, timeout_ms, timeout_reply, needs_key: false, args: None });
             return;
         }
         match timeout_reply {

@@ -27,7 +27,8 @@ impl Turn<'_> {
         let now = crate::base::clock::monotonic_ms();
         client.blocked = Some(Blocked {
             token,
-            until_ms: (request.timeout_ms > 0).then(|| now.saturating_add(request.timeout_ms)),
+            // The clock's millisecond has begun: with one more nobody is told before his time is up.
+            until_ms: (request.timeout_ms > 0).then(|| now.saturating_add(request.timeout_ms).saturating_add(1)),
             timeout_reply: request.timeout_reply,
             command: entry.id,
         });
@@ -42,6 +43,7 @@ impl Turn<'_> {
             version: client.version,
             keys: request.keys,
             has_deadline: request.timeout_ms > 0,
+            needs_key: request.needs_key,
         };
         self.node.waiting.add(&self.node.keyspace, waiter);
     }
@@ -124,7 +126,6 @@ impl Turn<'_> {
             self.node.clients.send(&waiter.client, Message::Served { client, token, reply });
             return;
         }
-        let (dirty, effects) = (self.space.changes.dirty, self.space.changes.effects.len());
         let mut cx = DataContext {
             args,
             space: &mut self.space,
@@ -142,7 +143,8 @@ impl Turn<'_> {
         // A key that holds another type is as good as no key; any other error is the answer.
         let still_waiting = cx.block.is_some() || outcome == Err(CommandError::WrongType);
         if still_waiting {
-            debug_assert_eq!((dirty, effects), (self.space.changes.dirty, self.space.changes.effects.len()));
+            // A reader of a group may have made its consumer.
+            self.gather(db, args);
             return;
         }
         let Some(waiter) = self.node.waiting.take(&self.node.keyspace, n) else {

@@ -38,8 +38,9 @@ impl Turn<'_> {
             }
             changes.dirty = 0;
         }
-        if let Some(databases) = changes.swapped.take() {
-            changes.ready.extend(self.node.waiting.keys_of(databases));
+        if !changes.databases.is_empty() {
+            changes.ready.extend(self.node.waiting.keys_of(&changes.databases));
+            changes.databases.clear();
         }
         changes.replaced = false;
     }

@@ -63,8 +63,8 @@ pub struct Changes {
     pub effects: Effects,
     /// The command's own arguments are not its effect: `effects` says it all.
     pub replaced: bool,
-    /// Two databases have changed places: commands that wait in either look again.
-    pub swapped: Option<[u32; 2]>,
+    /// Databases whose keys have changed all at once: commands that wait in them look again.
+    pub databases: Vec<u32>,
     /// Keys that changed and that somebody waits for.
     pub ready: Vec<(u32, Vec<u8>)>,
     /// Big values that were unlinked; they are freed without a lock.
@@ -90,7 +90,7 @@ impl Changes {
     }
 }
 
-/// Values with more elements than this are freed without a lock and in slices.
+/// Values with more elements (or blocks, where many share one) than this are freed without a lock and in slices.
 pub const FREE_AT_ONCE_MAX: usize = 64;
 
 /// A seed no other turn of any thread has: two turns within a millisecond must not draw the same numbers.
@@ -393,7 +393,7 @@ impl<'k> Space<'k> {
 
     /// Drops a record: now if it is small, after the locks if it is big.
     pub fn discard(&mut self, record: Record) {
-        if record.object().is_some_and(|o| o.len() > FREE_AT_ONCE_MAX) {
+        if record.object().is_some_and(|o| o.free_effort() > FREE_AT_ONCE_MAX) {
             self.changes.unlinked.push(record);
         }
     }
@@ -508,6 +508,10 @@ impl<'k> Space<'k> {
     /// marked. Returns the number of keys and what has to be dropped.
     pub fn flush(&mut self, db: Option<u32>) -> (usize, Flushed) {
         assert!(self.is_whole(), "FLUSHALL and FLUSHDB plan for every stripe");
+        self.changes.databases.extend(match db {
+            Some(db) => db..db + 1,
+            None => 0..self.keyspace.databases(),
+        });
         let (mut keys, mut tables) = (0, Vec::new());
         let now = self.now_ms();
         for n in 0..super::STRIPES as u16 {
@@ -537,7 +541,7 @@ impl<'k> Space<'k> {
     pub fn swap(&mut self, a: u32, b: u32) {
         assert!(self.is_whole(), "SWAPDB plans for every stripe");
         let now = self.now_ms();
-        self.changes.swapped = Some([a, b]);
+        self.changes.databases.extend([a, b]);
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {

@@ -12,5 +12,6 @@ pub mod order;
 pub mod quicklist;
 pub mod record;
 pub mod set;
+pub mod stream;
 pub mod table;
 pub mod zset;

@@ -3,6 +3,7 @@
 use super::hash::Hash;
 use super::list::List;
 use super::set::Set;
+use super::stream::Stream;
 use super::zset::Zset;
 
 /// A collection, boxed behind its record.
@@ -12,6 +13,7 @@ pub enum Object {
     Set(Set),
     Hash(Hash),
     Zset(Zset),
+    Stream(Stream),
 }
 
 impl Object {
@@ -22,6 +24,7 @@ impl Object {
             Object::Set(_) => "set",
             Object::Hash(_) => "hash",
             Object::Zset(_) => "zset",
+            Object::Stream(_) => "stream",
         }
     }
 
@@ -32,18 +35,28 @@ impl Object {
             Object::Set(v) => v.len(),
             Object::Hash(v) => v.len(),
             Object::Zset(v) => v.len(),
+            Object::Stream(v) => usize::try_from(v.len()).unwrap_or(usize::MAX),
         }
     }
 
+    /// True for a collection that no key may hold. A stream without entries is none: it still knows its last id and its groups.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && !matches!(self, Object::Stream(_))
+    }
+
+    /// Blocks that freeing it gives back, roughly: what decides whether it is freed at once.
+    pub fn free_effort(&self) -> usize {
+        match self {
+            Object::Stream(v) => v.free_effort(),
+            _ => self.len(),
+        }
     }
 
     /// Fields with a deadline of their own.
     pub fn deadlines(&self) -> usize {
         match self {
             Object::Hash(v) => v.deadlines(),
-            Object::List(_) | Object::Set(_) | Object::Zset(_) => 0,
+            Object::List(_) | Object::Set(_) | Object::Zset(_) | Object::Stream(_) => 0,
         }
     }
 
@@ -54,6 +67,7 @@ impl Object {
             Object::Set(v) => v.encoding(),
             Object::Hash(v) => v.encoding(),
             Object::Zset(v) => v.encoding(),
+            Object::Stream(_) => "stream",
         }
     }
 
@@ -64,6 +78,7 @@ impl Object {
             Object::Set(v) => Object::Set(v.clone()),
             Object::Hash(v) => Object::Hash(v.clone()),
             Object::Zset(v) => Object::Zset(v.clone()),
+            Object::Stream(v) => Object::Stream(v.clone()),
         }
     }
 
@@ -75,6 +90,7 @@ impl Object {
                 Object::Set(v) => v.memory_bytes(),
                 Object::Hash(v) => v.memory_bytes(),
                 Object::Zset(v) => v.memory_bytes(),
+                Object::Stream(v) => v.memory_bytes(),
             }
     }
 }

@@ -10,6 +10,7 @@ use crate::crypto::{hex, sha1};
 use crate::keyspace::Plan;
 use crate::value::object::Object;
 use crate::value::record::Record;
+use crate::value::stream::{Direction, StreamId};
 
 type Digest = [u8; 20];
 
@@ -32,6 +33,7 @@ fn add_value(digest: &mut Digest, record: &Record, now_ms: i64) {
         Some(Object::Set(_)) => 2,
         Some(Object::Zset(_)) => 3,
         Some(Object::Hash(_)) => 4,
+        Some(Object::Stream(_)) => 6,
     };
     mix(digest, &kind.to_be_bytes());
     match record.object() {
@@ -48,6 +50,15 @@ fn add_value(digest: &mut Digest, record: &Record, now_ms: i64) {
             mix(&mut own, FloatText::of_digits(score).as_bytes());
             join(digest, &own);
         }),
+        Some(Object::Stream(stream)) => {
+            for entry in stream.range(StreamId::MIN, StreamId::MAX, Direction::Forward) {
+                mix(digest, format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (field, value) in entry.pairs() {
+                    field.with_bytes(|b| mix(digest, b));
+                    value.with_bytes(|b| mix(digest, b));
+                }
+            }
+        }
         Some(Object::Hash(hash)) => hash.for_each(now_ms, |field, value| {
             let mut own = Digest::default();
             field.with_bytes(|b| mix(&mut own, b));

@@ -125,6 +125,7 @@ fn serialized_bytes(record: &Record) -> usize {
                 sum += if deadline.is_some() { 8 } else { 0 };
             }),
         },
+        Object::Stream(_) => sum = crate::persist::rdb::dump_value(record).len() - 11,
         Object::Zset(zset) => match zset.as_listpack() {
             Some(pack) => sum = string_bytes(pack.total_bytes()),
             None => zset.each(0..zset.len(), false, |m, _| sum += m.with_bytes(text_bytes) + 8),

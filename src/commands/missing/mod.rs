@@ -7,10 +7,9 @@ mod geo;
 mod hyperloglog;
 mod scripting;
 mod server;
-mod stream;
 
 use super::Command;
 
 /// All of them, by what they wait for.
 pub static FAMILIES: &[&[&Command]] =
-    &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, scripting::COMMANDS, server::COMMANDS, stream::COMMANDS];
+    &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, scripting::COMMANDS, server::COMMANDS];

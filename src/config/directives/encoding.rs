@@ -28,7 +28,7 @@ topic! {
     /// Bytes up to which a HyperLogLog is sparse.
     "hll-sparse-max-bytes" => hll_sparse_max_bytes: u64 = 3000, MEM_LONG, Runtime, Open, Standing::Later("HyperLogLog is not there yet");
     /// Bytes of a stream's node; 0 is no limit.
-    "stream-node-max-bytes" => stream_node_max_bytes: u64 = 4096, MEM_LONG, Runtime, Open, Standing::Later("streams are not there yet");
+    "stream-node-max-bytes" => stream_node_max_bytes: u64 = 4096, MEM_LONG, Runtime, Open, Standing::Works;
     /// Entries of a stream's node; 0 is no limit.
-    "stream-node-max-entries" => stream_node_max_entries: u64 = 100, LONG, Runtime, Open, Standing::Later("streams are not there yet");
+    "stream-node-max-entries" => stream_node_max_entries: u64 = 100, LONG, Runtime, Open, Standing::Works;
 }

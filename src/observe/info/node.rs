@@ -93,7 +93,7 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
     out("clients_in_timeout_table", Unsigned(f.waiting.with_deadline() as u64));
     out("total_watched_keys", Unsigned(all.iter().map(|c| u64::from(c.watching.load(Relaxed))).sum()));
     out("total_blocking_keys", Unsigned(f.waiting.keys() as u64));
-    out("total_blocking_keys_on_nokey", Unsigned(0));
+    out("total_blocking_keys_on_nokey", Unsigned(f.waiting.needed_keys() as u64));
     let (until_ms, writes_only) = f.pause;
     let left = (until_ms - f.now_us / 1000).max(0);
     let (reason, actions) = match (left > 0, writes_only) {

@@ -52,10 +52,10 @@ impl Format {
         }
         for (db, (keys, deadlines)) in sizes.iter().enumerate().filter(|(_, s)| s.0 > 0) {
             out.push(opcode::SELECT);
-            values::put_len(&mut out, db);
+            values::put_len(&mut out, db as u64);
             out.push(opcode::RESIZE);
-            values::put_len(&mut out, *keys);
-            values::put_len(&mut out, *deadlines);
+            values::put_len(&mut out, *keys as u64);
+            values::put_len(&mut out, *deadlines as u64);
         }
         out
     }
@@ -69,7 +69,7 @@ impl Format {
         match self.access.policy {
             AccessPolicy::Lru if self.idle => {
                 out.push(opcode::IDLE);
-                values::put_len(out, self.access.idle_seconds(record.access()) as usize);
+                values::put_len(out, self.access.idle_seconds(record.access()));
             }
             AccessPolicy::Lru => {}
             AccessPolicy::Lfu { .. } => {
@@ -87,7 +87,7 @@ pub const END: [u8; 1] = [opcode::END];
 impl Encode for Format {
     fn select(&self, out: &mut Vec<u8>, db: u32) {
         out.push(opcode::SELECT);
-        values::put_len(out, db as usize);
+        values::put_len(out, db.into());
     }
 
     fn put(&self, out: &mut Vec<u8>, record: &Record, at: u64, bytes: usize, hurried: bool) -> Put {
@@ -113,7 +113,7 @@ impl Encode for Format {
         if self.pack && values::try_packed(out, value) {
             return true;
         }
-        values::put_len(out, value.len());
+        values::put_len(out, value.len() as u64);
         false
     }
 }

@@ -14,8 +14,8 @@
 //!
 //! # Invariants
 //! Reading trusts nothing: every length is checked against what is there before memory is taken for it, every compact block
-//! is checked whole, and no key comes out empty. What is written here loads in Valkey 9 and the other way round, with three
-//! exceptions that end in a clear error: streams, functions and modules' data.
+//! is checked whole, and no key comes out empty. What is written here loads in Valkey 9 and the other way round, with two
+//! exceptions that end in a clear error: functions and modules' data.
 
 pub mod check;
 mod file;
@@ -24,6 +24,7 @@ mod lzf;
 mod payload;
 mod read;
 mod source;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -61,10 +62,15 @@ mod kind {
     pub const ZSET_ZIPLIST: u8 = 12;
     pub const HASH_ZIPLIST: u8 = 13;
     pub const LIST_QUICKLIST_ZIPLISTS: u8 = 14;
+    pub const STREAM: u8 = 15;
     pub const HASH_LISTPACK: u8 = 16;
     pub const ZSET_LISTPACK: u8 = 17;
     pub const LIST_QUICKLIST: u8 = 18;
+    /// With what was deleted and added.
+    pub const STREAM_COUNTERS: u8 = 19;
     pub const SET_LISTPACK: u8 = 20;
+    /// With the time a consumer last got something.
+    pub const STREAM_ACTIVE_TIMES: u8 = 21;
     /// With a deadline for every field.
     pub const HASH_DEADLINES: u8 = 22;
 }

@@ -1,7 +1,7 @@
 //! Bytes to values.
 
 use super::source::{Fault, Got, Source};
-use super::{NODE_PACKED, NODE_PLAIN, kind, legacy};
+use super::{NODE_PACKED, NODE_PLAIN, kind, legacy, stream};
 use crate::base::number::{parse_f64, parse_f64_bound, parse_i64};
 use crate::config::Config;
 use crate::value::hash::{Before, FieldTtl, Hash, HashLimits};
@@ -79,8 +79,8 @@ pub(super) fn get_value<R: Read>(from: &mut Source<R>, kind: u8, limits: &Limits
         kind::ZSET | kind::ZSET_TEXT | kind::ZSET_LISTPACK | kind::ZSET_ZIPLIST => {
             Object::Zset(zset(from, kind, limits.zset)?)
         }
+        kind::STREAM | kind::STREAM_COUNTERS | kind::STREAM_ACTIVE_TIMES => Object::Stream(stream::get(from, kind)?),
         6 | 7 => return Err(from.error(Fault::Unsupported("modules' data"))),
-        15 | 19 | 21 => return Err(from.error(Fault::Unsupported("streams"))),
         other => return Err(from.error(Fault::Kind(other))),
     };
     if object.is_empty() {
@@ -89,7 +89,7 @@ pub(super) fn get_value<R: Read>(from: &mut Source<R>, kind: u8, limits: &Limits
     Ok(Value::Object(Box::new(object)))
 }
 
-fn listpack<R: Read>(from: &mut Source<R>) -> Got<Listpack> {
+pub(super) fn listpack<R: Read>(from: &mut Source<R>) -> Got<Listpack> {
     let bytes = from.string()?;
     Listpack::from_vec(bytes).or_else(|_| from.damaged("a listpack"))
 }

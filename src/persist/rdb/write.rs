@@ -1,6 +1,6 @@
 //! Values to bytes.
 
-use super::{NODE_PACKED, NODE_PLAIN, kind, lzf};
+use super::{NODE_PACKED, NODE_PLAIN, kind, lzf, stream};
 use crate::base::number::{IntText, parse_i64};
 use crate::value::hash::HashRef;
 use crate::value::list::List;
@@ -13,7 +13,7 @@ use crate::value::table::{MemberPath, Table};
 /// No text of an integer that is written as one is longer: `-2147483648`.
 const INT_TEXT_MAX: usize = 11;
 
-pub(super) fn put_len(out: &mut Vec<u8>, n: usize) {
+pub(super) fn put_len(out: &mut Vec<u8>, n: u64) {
     if n < 1 << 6 {
         out.push(n as u8);
     } else if n < 1 << 14 {
@@ -23,7 +23,7 @@ pub(super) fn put_len(out: &mut Vec<u8>, n: usize) {
         out.extend_from_slice(&n.to_be_bytes());
     } else {
         out.push(0x81);
-        out.extend_from_slice(&(n as u64).to_be_bytes());
+        out.extend_from_slice(&n.to_be_bytes());
     }
 }
 
@@ -54,14 +54,14 @@ pub(super) fn try_packed(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     let packed = if bytes.len() >= PACK_FROM { lzf::pack(bytes) } else { None };
     let Some(packed) = packed else { return false };
     out.push(0xC3);
-    put_len(out, packed.len());
-    put_len(out, bytes.len());
+    put_len(out, packed.len() as u64);
+    put_len(out, bytes.len() as u64);
     out.extend_from_slice(&packed);
     true
 }
 
-fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_len(out, bytes.len());
+pub(super) fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_len(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
@@ -98,6 +98,7 @@ pub(super) fn kind_of(record: &Record, field_deadlines: bool) -> u8 {
             },
             Object::Zset(zset) if zset.as_listpack().is_some() => kind::ZSET_LISTPACK,
             Object::Zset(_) => kind::ZSET,
+            Object::Stream(_) => kind::STREAM_ACTIVE_TIMES,
         },
         _ => kind::STRING,
     }
@@ -136,19 +137,19 @@ pub(super) fn put_object(out: &mut Vec<u8>, object: &Object, at: u64, bytes: usi
     match object {
         Object::List(List::Listpack(pack)) => {
             put_len(out, 1);
-            put_len(out, NODE_PACKED as usize);
+            put_len(out, NODE_PACKED);
             blob(out, pack.as_bytes());
         }
         Object::List(List::Quick(quick)) => {
             if at == 0 {
-                put_len(out, quick.node_count());
+                put_len(out, quick.node_count() as u64);
             }
             for (n, node) in quick.nodes().enumerate().skip(at as usize) {
                 let (container, node) = match node {
                     NodeRef::Packed(pack) => (NODE_PACKED, pack.as_bytes()),
                     NodeRef::Plain(bytes) => (NODE_PLAIN, bytes),
                 };
-                put_len(out, container as usize);
+                put_len(out, container);
                 blob(out, node);
                 if out.len() >= bytes && n + 1 < quick.node_count() {
                     return Some(n as u64 + 1);
@@ -160,7 +161,7 @@ pub(super) fn put_object(out: &mut Vec<u8>, object: &Object, at: u64, bytes: usi
             SetRef::Pack(pack) => blob(out, pack.as_bytes()),
             SetRef::Table(table) => {
                 if at == 0 {
-                    put_len(out, table.len());
+                    put_len(out, table.len() as u64);
                 }
                 return put_table(out, table, at, bytes, |out, member| put_string(out, member.name(), style.pack));
             }
@@ -170,7 +171,7 @@ pub(super) fn put_object(out: &mut Vec<u8>, object: &Object, at: u64, bytes: usi
             HashRef::Table(table) => {
                 let deadlines = table.deadlines() > 0 && style.field_deadlines;
                 if at == 0 {
-                    put_len(out, table.len());
+                    put_len(out, table.len() as u64);
                 }
                 return put_table(out, table, at, bytes, |out, field| {
                     put_string(out, field.name(), style.pack);
@@ -186,11 +187,12 @@ pub(super) fn put_object(out: &mut Vec<u8>, object: &Object, at: u64, bytes: usi
                 });
             }
         },
+        Object::Stream(stream) => stream::put(out, stream),
         Object::Zset(zset) => match zset.as_listpack() {
             Some(pack) => blob(out, pack.as_bytes()),
             None => {
                 if at == 0 {
-                    put_len(out, zset.len());
+                    put_len(out, zset.len() as u64);
                 }
                 // The last first: who loads it inserts at the front then, the cheapest place of a skiplist.
                 let mut end = zset.len().saturating_sub(at as usize);
