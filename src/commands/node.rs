@@ -10,6 +10,7 @@ use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{Event, Kind};
 use crate::persist::aof::Aof;
+use crate::persist::rdb::Loading;
 use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
 use crate::replication::Replicas;
@@ -26,6 +27,9 @@ pub struct Pause {
     /// Reads go on.
     pub writes_only: bool,
 }
+
+/// Loads the append-only file into the key space.
+pub type Replay = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// Handles.
 pub struct Node {
@@ -48,6 +52,10 @@ pub struct Node {
     /// Saving, and what has changed since.
     pub saver: Saver,
     pub aof: Aof,
+    /// The load that goes on, if one does.
+    pub loading: Arc<Loading>,
+    /// Replays the append-only file once more, for DEBUG LOADAOF; set at the start.
+    pub replay: std::sync::OnceLock<Replay>,
     /// Set by SHUTDOWN and by signals; workers finish their turn and end.
     pub shutdown: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.

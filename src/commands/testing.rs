@@ -155,6 +155,8 @@ impl NodeBench {
             paused: Default::default(),
             saver: Default::default(),
             aof: Default::default(),
+            loading: Default::default(),
+            replay: Default::default(),
             shutdown: Default::default(),
             active_expire: Default::default(),
             cron_paused: Default::default(),

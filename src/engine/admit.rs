@@ -22,6 +22,8 @@ pub struct Gates {
     /// The append-only file fails, or is far behind: writers are refused, or wait.
     pub log_fails: bool,
     pub log_behind: bool,
+    /// The data are not there yet.
+    pub loading: bool,
     slower_than_ns: u64,
     request_larger_than: usize,
     reply_larger_than: usize,
@@ -49,6 +51,7 @@ impl Gates {
                 && !config.persistence.save.is_empty(),
             log_fails: node.aof.has_failed(),
             log_behind: node.aof.is_behind(),
+            loading: node.loading.is_running(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
@@ -108,6 +111,9 @@ impl Turn<'_> {
         }
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
+        }
+        if self.gates.loading && !entry.is(CommandFlags::LOADING) {
+            return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
         }
         if self.gates.paused_writes && self.is_paused(client, entry) {
             return Ok(Pass::Wait);

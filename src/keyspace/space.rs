@@ -69,6 +69,8 @@ pub struct Changes {
     pub ready: Vec<(u32, Vec<u8>)>,
     /// Big values that were unlinked; they are freed without a lock.
     pub unlinked: Vec<Record>,
+    /// All databases were emptied at once.
+    pub flushed_all: bool,
     /// What flushes took out, and whether the caller waits until it is freed.
     pub flushed: Option<(Flushed, bool)>,
     pub hits: u64,
@@ -513,6 +515,7 @@ impl<'k> Space<'k> {
             None => 0..self.keyspace.databases(),
         });
         let (mut keys, mut tables) = (0, Vec::new());
+        self.changes.flushed_all |= db.is_none();
         let now = self.now_ms();
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);

@@ -15,8 +15,19 @@ impl Section for Report {
 
     fn rows(&self, out: &mut dyn FnMut(&str, Value<'_>)) {
         let saving = self.running == Some(JobKind::Save);
-        out("loading", Flag(false));
+        out("loading", Flag(self.loading.is_some()));
         out("async_loading", Flag(false));
+        if let Some(l) = &self.loading {
+            let percent = l.loaded_bytes as f64 * 100.0 / l.total_bytes.max(1) as f64;
+            let elapsed = l.seconds.max(0) as u64;
+            let eta = (l.total_bytes.saturating_sub(l.loaded_bytes) * elapsed).checked_div(l.loaded_bytes).unwrap_or(1);
+            out("loading_start_time", Signed(l.since));
+            out("loading_total_bytes", Unsigned(l.total_bytes));
+            out("loading_rdb_used_mem", Unsigned(0));
+            out("loading_loaded_bytes", Unsigned(l.loaded_bytes));
+            out("loading_loaded_perc", Float(percent, 2));
+            out("loading_eta_seconds", Unsigned(eta));
+        }
         // Nothing is copied on write: the classic names stay for those who read them.
         for name in ["current_cow_peak", "current_cow_size", "current_cow_size_age"] {
             out(name, Unsigned(0));

@@ -5,6 +5,7 @@
 //! * While a save has failed and `stop-writes-on-bgsave-error` says so, writes are refused; the next success heals it.
 
 use super::aof::Aof;
+use super::rdb::Loading;
 use super::snapshot::{Snapshot, format};
 use crate::base::clock;
 use crate::config::Config;
@@ -87,6 +88,17 @@ pub struct Report {
     pub aof: super::aof::Figures,
     pub aof_active: bool,
     pub aof_scheduled: bool,
+    pub loading: Option<LoadReport>,
+}
+
+/// How a load goes.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadReport {
+    /// Seconds since the epoch, and seconds since then.
+    pub since: i64,
+    pub seconds: i64,
+    pub total_bytes: u64,
+    pub loaded_bytes: u64,
 }
 
 impl std::fmt::Debug for JobState {
@@ -155,6 +167,13 @@ impl Saver {
         }
     }
 
+    /// Stops a save that runs. False if there was none.
+    pub fn give_up(&self) -> bool {
+        let inner = self.inner.lock();
+        let job = inner.job.as_ref().filter(|job| job.kind == JobKind::Save);
+        job.inspect(|job| job.stop.store(true, Ordering::Release)).is_some()
+    }
+
     /// Stops whatever runs and waits until it has ended.
     pub fn stop(&self) {
         self.scheduled.store(false, Ordering::Relaxed);
@@ -165,7 +184,7 @@ impl Saver {
         }
     }
 
-    pub fn report(&self, config: &Config, aof: &Aof) -> Report {
+    pub fn report(&self, config: &Config, aof: &Aof, loading: &Loading) -> Report {
         let inner = self.inner.lock();
         let (s, job) = (&inner.state, inner.job.as_ref());
         Report {
@@ -183,6 +202,15 @@ impl Saver {
             aof: aof.figures(),
             aof_active: aof.is_active(),
             aof_scheduled: aof.is_scheduled(),
+            loading: loading.is_running().then(|| {
+                let since = loading.since.load(Ordering::Relaxed);
+                LoadReport {
+                    since,
+                    seconds: clock::wall_ms() / 1000 - since,
+                    total_bytes: loading.total_bytes.load(Ordering::Relaxed),
+                    loaded_bytes: loading.loaded_bytes.load(Ordering::Relaxed),
+                }
+            }),
             changes: self.changes.load(Ordering::Relaxed),
             last_save_ms: self.last_save_ms.load(Ordering::Relaxed),
         }

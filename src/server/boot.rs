@@ -2,7 +2,7 @@
 
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
-use super::recover::recover;
+use super::recover::{self, recover};
 use super::tls;
 use crate::acl::{Acl, Policy};
 use crate::base::runtime_hint::{self, RuntimeHint};
@@ -102,8 +102,9 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 3);
-    let (accept_recorder, cron_recorder, recover_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
+    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 4);
+    let (accept_recorder, cron_recorder) = (recorders.pop(), recorders.pop());
+    let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
     let node = Arc::new(Node {
@@ -121,6 +122,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         paused: AtomicBool::new(false),
         saver: Saver::new(clock::wall_ms()),
         aof: Default::default(),
+        loading: Default::default(),
+        replay: Default::default(),
         shutdown: AtomicBool::new(false),
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
@@ -141,7 +144,11 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
             node.clients.ring_all();
         }
     }));
-    recover(&node, &config, recover_recorder.expect("one recorder per thread"))?;
+    if node.replay.set(recover::again(&node, replay_recorder.expect("one recorder per thread"))).is_err() {
+        return Err(BootError("the server was started twice".into()));
+    }
+    node.loading.key_delay_us.store(config.general.key_load_delay_us, Ordering::Relaxed);
+    node.loading.begin(clock::wall_ms() / 1000);
     apply_metrics(&node, &config);
 
     let mut parts = Vec::new();
@@ -182,6 +189,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     for name in &names {
         tracing::info!("Listening on {name}");
     }
+    recover(&node, &config, recover_recorder.expect("one recorder per thread"))?;
     tracing::info!("Ready to accept connections");
     control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")));
     // Whoever decided on the end has saved what was to be saved; what still runs would not be ended by anybody.
@@ -405,7 +413,14 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             None => Ok(()),
         }),
     );
-    let weak = Arc::downgrade(node);
+    let (weak, loading) = (Arc::downgrade(node), Arc::clone(&node.loading));
+    node.config.on_change(
+        &["key-load-delay"],
+        Box::new(move |_, new| {
+            loading.key_delay_us.store(new.general.key_load_delay_us, Ordering::Relaxed);
+            Ok(())
+        }),
+    );
     node.config.on_change(
         &["appendonly", "appendfsync"],
         Box::new(move |old, new| {

@@ -12,7 +12,7 @@ use crate::keyspace::Plan;
 use crate::metrics::recorder::Recorder;
 use crate::persist::aof::load::{self, Found, LoadError, Options, Target};
 use crate::persist::aof::{self, manifest::Manifest};
-use crate::persist::rdb::{self, Loaded, RdbError};
+use crate::persist::rdb::{self, LoadOptions, Loaded, RdbError};
 use crate::persist::{Owner, snapshot};
 use crate::resp::args::Args;
 use std::io::Read;
@@ -32,13 +32,18 @@ impl<'n> Replay<'n> {
         let client = Client::internal(Arc::new(shared), &node.acl, Source::Log);
         Replay { node, executor: Executor::new(Arc::clone(node), recorder), client }
     }
+
+    fn into_recorder(self) -> Recorder {
+        self.executor.into_recorder()
+    }
 }
 
 impl Target for Replay<'_> {
     fn snapshot(&mut self, from: &mut dyn Read) -> Result<(Loaded, u64), RdbError> {
         let config = self.node.config.current();
-        let mut space = self.node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
-        rdb::load_prefix(from, &mut space, &snapshot::load_options(&config, false))
+        let mut space = self.node.keyspace.space(access(&config, clock::wall_ms()));
+        let loading = Some(Arc::clone(&self.node.loading));
+        rdb::load_prefix(from, &mut space, &LoadOptions { loading, ..snapshot::load_options(&config, false) })
     }
 
     fn run(&mut self, requests: &[Args<'_>]) -> Result<(), (usize, Vec<u8>)> {
@@ -56,6 +61,12 @@ impl Target for Replay<'_> {
 /// # Errors
 /// What cannot be read, with the remedy.
 pub fn recover(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(), BootError> {
+    let result = bring_back(node, config, recorder);
+    node.loading.end();
+    result
+}
+
+fn bring_back(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(), BootError> {
     if !config.persistence.appendonly {
         return load_snapshot(node, config);
     }
@@ -86,6 +97,29 @@ fn find(config: &Config) -> Result<Found, BootError> {
     load::find(Path::new("."), &p.appenddirname, &p.appendfilename).map_err(|e| BootError(e.to_string()))
 }
 
+/// What DEBUG LOADAOF runs.
+pub fn again(node: &Arc<Node>, recorder: Recorder) -> crate::commands::node::Replay {
+    let weak = Arc::downgrade(node);
+    let recorder = parking_lot::Mutex::new(Some(recorder));
+    Box::new(move || {
+        let Some(node) = weak.upgrade() else { return Ok(()) };
+        let mut recorder = recorder.lock();
+        let Some(own) = recorder.take() else { return Err("it is being loaded already".into()) };
+        let config = node.config.current();
+        let mut target = Replay::new(&node, own);
+        let result = match find(&config) {
+            Ok(Found::Log(manifest)) => {
+                let options = Options { truncated: true, until: None, repair: false };
+                load::load(&aof::folder(&config), &manifest, options, &mut target).map_err(|e| e.to_string())
+            }
+            Ok(Found::Nothing) => Err("there is no append-only file".into()),
+            Err(e) => Err(e.to_string()),
+        };
+        *recorder = Some(target.into_recorder());
+        result.map(|_| ())
+    })
+}
+
 /// Replays the log of the configured folder.
 ///
 /// # Errors
@@ -97,9 +131,9 @@ pub fn replay(target: &mut dyn Target, config: &Config, manifest: &Manifest) -> 
 
 fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
     let begin = clock::monotonic_ns();
-    let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
+    let mut space = node.keyspace.space(access(config, clock::wall_ms()));
     let name = &config.persistence.dbfilename;
-    match snapshot::load(&mut space, config, false) {
+    match snapshot::load(&mut space, config, false, Some(Arc::clone(&node.loading))) {
         Ok(None) => Ok(()),
         Ok(Some(loaded)) => {
             node.saver().loaded(loaded.keys, loaded.expired);

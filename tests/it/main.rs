@@ -12,5 +12,6 @@ mod gate;
 mod hostile;
 mod limits;
 mod openssl;
+mod persist;
 mod pubsub;
 mod signals;

@@ -51,6 +51,8 @@ impl Lab {
             paused: AtomicBool::new(false),
             saver: Default::default(),
             aof: Default::default(),
+            loading: Default::default(),
+            replay: Default::default(),
             shutdown: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),

@@ -41,7 +41,7 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
         run_id: &node.run_id,
         replication_id: &replication_id,
         pause: (pause.until_ms, pause.writes_only),
-        persistence: &node.saver.report(cx.config, &node.aof),
+        persistence: &node.saver.report(cx.config, &node.aof, &node.loading),
         used_memory,
         baseline_memory: node.baseline_memory.load(Relaxed),
         output_memory: node.output_memory.load(Relaxed),

@@ -58,7 +58,9 @@ pub struct NotNow;
 pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: ShutdownOptions) -> Result<(), NotNow> {
     node.saver.stop();
     space.lock(&Plan::All);
-    let saves = options.save || (!options.nosave && !config.persistence.save.is_empty());
+    // A part of the data must not take the place of the whole.
+    let saves =
+        !node.loading.is_running() && (options.save || (!options.nosave && !config.persistence.save.is_empty()));
     if saves {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         let result = snapshot::save(space, config);

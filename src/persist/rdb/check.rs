@@ -194,7 +194,7 @@ fn measure(value: &Value) -> (usize, u64, Vec<u64>) {
             4
         }
         Object::Stream(stream) => {
-            stream.nodes().for_each(|(_, pack)| sizes.push(pack.as_bytes().len() as u64));
+            sizes.extend(stream.nodes().values().map(|pack| pack.as_bytes().len() as u64));
             6
         }
     };

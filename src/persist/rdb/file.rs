@@ -9,6 +9,7 @@ use crate::keyspace::{Access, AccessPolicy, Encode, Key, Put, STRIPES, Space};
 use crate::value::record::{ContentRef, Record};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// How a file is written.
 #[derive(Clone, Debug)]
@@ -195,9 +196,52 @@ pub fn write(space: &mut Space<'_>, out: &mut dyn Write, format: &Format) -> io:
     Ok(Written { keys, bytes: sink.finish()? })
 }
 
+/// A load that goes on, for whoever looks on.
+#[derive(Debug, Default)]
+pub struct Loading {
+    running: AtomicBool,
+    /// Seconds since the epoch.
+    pub since: AtomicI64,
+    pub total_bytes: AtomicU64,
+    pub loaded_bytes: AtomicU64,
+    /// Microseconds to wait for each key, for tests.
+    pub key_delay_us: AtomicI64,
+}
+
+/// Between two times the progress is told.
+const TELL_KEYS: u64 = 256;
+
+impl Loading {
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    pub fn begin(&self, now_s: i64) {
+        self.since.store(now_s, Ordering::Relaxed);
+        self.loaded_bytes.store(0, Ordering::Relaxed);
+        self.running.store(true, Ordering::Release);
+    }
+
+    pub fn end(&self) {
+        self.running.store(false, Ordering::Release);
+    }
+
+    fn key(&self, keys: u64, bytes: u64) {
+        let us = self.key_delay_us.load(Ordering::Relaxed);
+        if us > 0 {
+            std::thread::sleep(std::time::Duration::from_micros(us as u64));
+        }
+        if us > 0 || keys.is_multiple_of(TELL_KEYS) {
+            self.loaded_bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
 /// How a file is loaded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
+    /// Told how it goes.
+    pub loading: Option<Arc<Loading>>,
     pub limits: Limits,
     /// `rdb-version-check relaxed`.
     pub relaxed: bool,
@@ -219,7 +263,8 @@ pub struct Loaded {
     pub empty: u64,
 }
 
-/// Loads a file into the key space; every stripe is held. Nothing of it becomes an effect.
+/// Loads a file into the key space. Every stripe is held, or none: then each key's is taken for a moment, and the caller sees to it that
+/// nobody else changes anything. Nothing of it becomes an effect.
 ///
 /// # Errors
 /// See [`Fault`]. What was loaded before stays, so callers end or empty the key space.
@@ -232,7 +277,6 @@ pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Re
 /// # Errors
 /// As of [`load`].
 pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Result<(Loaded, u64), RdbError> {
-    assert!(space.is_whole(), "loading is one instant of all stripes");
     let mut from = Source::new(from, options.checksum);
     let version = header(&mut from, options.relaxed)?;
     let (mut db, mut loaded) = (0, Loaded::default());
@@ -285,6 +329,9 @@ pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions
                     record.set_access(word.unwrap_or(access.fresh()));
                     put(&from, space, key, record, options.merge)?;
                     loaded.keys += 1;
+                    if let Some(loading) = &options.loading {
+                        loading.key(loaded.keys, from.offset());
+                    }
                 }
                 (deadline, word) = (None, None);
             }
@@ -310,6 +357,17 @@ fn header<R: Read>(from: &mut Source<R>, relaxed: bool) -> Got<u16> {
 }
 
 fn put<R: Read>(from: &Source<R>, space: &mut Space<'_>, key: Key<'_>, record: Record, merge: bool) -> Got<()> {
+    if !space.is_whole() {
+        space.lock_stripe(key.hash.stripe);
+    }
+    let result = put_locked(from, space, key, record, merge);
+    if !space.is_whole() {
+        space.unlock();
+    }
+    result
+}
+
+fn put_locked<R: Read>(from: &Source<R>, space: &mut Space<'_>, key: Key<'_>, record: Record, merge: bool) -> Got<()> {
     let table = &mut space.stripe(key.hash.stripe).database_mut(key.db).table;
     if table.locate(key.hash.path, key.name).is_some() {
         if !merge {

@@ -29,7 +29,7 @@ mod stream;
 mod tests;
 mod write;
 
-pub use file::{Format, LoadOptions, Loaded, Summed, Written, load, load_prefix, write};
+pub use file::{Format, LoadOptions, Loaded, Loading, Summed, Written, load, load_prefix, write};
 pub use payload::{PayloadError, dump_value, restore_value};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};

@@ -4,10 +4,12 @@ use super::format;
 use crate::config::Config;
 use crate::config::types::RdbVersionCheck;
 use crate::keyspace::Space;
-use crate::persist::rdb::{self, Limits, LoadOptions, Loaded, RdbError, Written};
+use crate::persist::rdb::{self, Limits, LoadOptions, Loaded, Loading, RdbError, Written};
 use crate::storage;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Why a snapshot could not be loaded.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ impl std::error::Error for LoadError {}
 /// How this server, a primary, loads them.
 pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
     LoadOptions {
+        loading: None,
         limits: Limits::of(config),
         relaxed: config.persistence.rdb_version_check == RdbVersionCheck::Relaxed,
         checksum: config.persistence.rdbchecksum,
@@ -49,15 +52,23 @@ pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
     storage::replace(Path::new(&config.persistence.dbfilename), incremental, |out| rdb::write(space, out, &format))
 }
 
-/// Loads the file, if it is there; every stripe is held. Nobody is told of the keys.
+/// Loads the file, if it is there; every stripe is held, or none (see [`rdb::load`]). Nobody is told of the keys.
 ///
 /// # Errors
 /// See [`LoadError`]; a part of the data may be there then.
-pub fn load(space: &mut Space<'_>, config: &Config, merge: bool) -> Result<Option<Loaded>, LoadError> {
+pub fn load(
+    space: &mut Space<'_>,
+    config: &Config,
+    merge: bool,
+    loading: Option<Arc<Loading>>,
+) -> Result<Option<Loaded>, LoadError> {
     let path = Path::new(&config.persistence.dbfilename);
     let Some(file) = storage::open(path).map_err(LoadError::Open)? else { return Ok(None) };
     let wanted = std::mem::take(&mut space.events_wanted);
-    let loaded = rdb::load(file, space, &load_options(config, merge));
+    if let (Some(loading), Ok(about)) = (&loading, file.metadata()) {
+        loading.total_bytes.store(about.len(), Ordering::Relaxed);
+    }
+    let loaded = rdb::load(file, space, &LoadOptions { loading, ..load_options(config, merge) });
     space.events_wanted = wanted;
     loaded.map(Some).map_err(LoadError::Content)
 }
