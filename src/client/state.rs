@@ -4,6 +4,7 @@ use super::blocked::Blocked;
 use super::output::Output;
 use super::registry::Shared;
 use super::subscription::Subscriptions;
+use super::tracking::ClientTracking;
 use super::transaction::Transaction;
 use crate::acl::{Acl, User};
 use crate::journal::Cursor;
@@ -77,6 +78,10 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
+    /// MONITOR has been said: it is sent what others run, and runs nothing on keys.
+    pub monitor: bool,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<ClientTracking>>,
     /// A replica's place in the journal: its worker sends what follows as fast as the socket takes it.
     pub feed: Option<Cursor>,
     /// The journal's offset behind this client's last change: what WAIT waits for.
@@ -118,6 +123,8 @@ impl Client {
             reply_peak: 0,
             paused: false,
             import_source: false,
+            monitor: false,
+            tracking: None,
             feed: None,
             written: 0,
         }

@@ -2,7 +2,7 @@
 
 use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
-use crate::client::{Client, Registry, WaitList};
+use crate::client::{Client, Monitors, Registry, Tracking, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
@@ -64,6 +64,8 @@ pub struct Node {
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
     pub pubsub: Broker,
+    pub tracking: Tracking,
+    pub monitors: Monitors,
     pub freer: Freer,
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.

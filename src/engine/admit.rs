@@ -24,6 +24,8 @@ pub struct Gates {
     pub log_behind: bool,
     /// The data are not there yet.
     pub loading: bool,
+    /// Somebody is sent every command.
+    pub monitored: bool,
     slower_than_ns: u64,
     request_larger_than: usize,
     reply_larger_than: usize,
@@ -52,6 +54,7 @@ impl Gates {
             log_fails: node.aof.has_failed(),
             log_behind: node.aof.is_behind(),
             loading: node.loading.is_running(),
+            monitored: node.monitors.any(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
@@ -115,6 +118,9 @@ impl Turn<'_> {
         if self.gates.loading && !entry.is(CommandFlags::LOADING) {
             return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
         }
+        if client.monitor && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE)) {
+            return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
+        }
         if self.gates.paused_writes && self.is_paused(client, entry) {
             return Ok(Pass::Wait);
         }
@@ -170,7 +176,11 @@ impl Turn<'_> {
     /// Memory is over its limit: something goes, or what would need more is refused.
     #[cold]
     fn make_memory(&mut self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
-        if self.evict() {
+        let fits = self.evict();
+        if !self.notices.is_empty() {
+            self.write_notices_first(client);
+        }
+        if fits {
             return Ok(());
         }
         let denied = match entry.command.handler {

@@ -153,7 +153,9 @@ impl Turn<'_> {
             self.gather(db, args);
             return;
         };
-        self.gather(db, args);
+        if self.node.keyspace.is_tracked() && self.node.tracking.notes_reads_of(waiter.client.id) {
+            self.note_reads_as(waiter.client.id, db, entry, args);
+        }
         if let Err(e) = &outcome {
             reply.clear();
             reply.error(&e.text());
@@ -163,6 +165,8 @@ impl Turn<'_> {
         self.node
             .clients
             .send(&waiter.client, Message::Served { client: waiter.client.id, token: waiter.token, reply });
+        // What it changed is told behind its reply.
+        self.gather(db, args);
     }
 
     /// True if the key of a wait exists in this database; for tests of the list's invariants.

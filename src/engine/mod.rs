@@ -13,7 +13,9 @@ mod commit;
 mod events;
 mod evict;
 mod execute;
+mod monitor;
 mod permit;
+mod tracking;
 mod transaction;
 pub mod upkeep;
 
@@ -22,7 +24,7 @@ pub use evict::Evictor;
 pub use execute::Executor;
 
 use crate::base::clock::Tick;
-use crate::client::{Client, Forward, ReplyMode, Source};
+use crate::client::{Client, Forward, Notice, ReplyMode, Source};
 use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
 use crate::config::Config;
@@ -62,6 +64,12 @@ pub struct Turn<'k> {
     pub last_tick: Tick,
     /// The command that runs has answered with an error.
     failed: bool,
+    /// The client whose command runs.
+    current: u64,
+    /// What that client is to be told of keys it has read, behind its reply.
+    notices: Vec<Notice>,
+    /// How many of the step's changed keys their readers have been told of.
+    told: usize,
     /// The step of a primary's stream that runs: it goes into the journal as it is.
     forward: Option<Forward<'k>>,
     /// The journal's offset behind the last step of this turn; 0 before the first.
@@ -99,6 +107,9 @@ impl<'k> Turn<'k> {
             acl_epoch: node.acl.epoch(),
             last_tick: Tick::now(),
             failed: false,
+            current: 0,
+            notices: Vec::new(),
+            told: 0,
             forward: None,
             offset: 0,
             error: None,
@@ -135,9 +146,10 @@ impl<'k> Turn<'k> {
         let mark = self.reply.mark();
         self.reply.version = client.version;
         self.space.no_touch = client.no_touch;
+        self.current = client.id;
         client.commands += 1;
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
-        let flow = match entry {
+        let flow = match &entry {
             Ok(entry) => match self.admit(client, entry, args) {
                 Ok(admit::Pass::Run) => self.execute(client, entry, args, hash),
                 Ok(admit::Pass::Answered) => Flow::Next,
@@ -151,7 +163,7 @@ impl<'k> Turn<'k> {
                 }
             },
             Err(e) => {
-                self.refuse(client, None, &e);
+                self.refuse(client, None, e);
                 Flow::Next
             }
         };
@@ -167,6 +179,10 @@ impl<'k> Turn<'k> {
                 return flow;
             }
             self.swallow(client, mark);
+        }
+        if client.tracking.is_some() || !self.notices.is_empty() {
+            let name = entry.as_ref().map_or("", |e| e.spec().parent.unwrap_or(e.spec().name));
+            self.after_tracked(client, name);
         }
         flow
     }
@@ -206,6 +222,10 @@ impl<'k> Turn<'k> {
     fn execute(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>, hash: Option<KeyHash>) -> Flow {
         let mark = self.reply.mark();
         client.last_command(entry.id);
+        if self.gates.monitored && entry.is(CommandFlags::SKIP_MONITOR) {
+            // It runs commands itself, which are shown behind it.
+            self.show(client, entry, args);
+        }
         let flow = match entry.command.handler {
             Handler::Data(f) => {
                 let single = match (hash, entry.single_key) {
@@ -248,6 +268,9 @@ impl<'k> Turn<'k> {
             }
             Handler::Transaction(which) => {
                 self.run_transaction(client, which, entry, args, mark);
+                if self.gates.monitored {
+                    self.show(client, entry, args);
+                }
                 Flow::Next
             }
             Handler::Container => {
@@ -297,6 +320,12 @@ impl<'k> Turn<'k> {
         };
         let outcome = f(&mut cx);
         let block = cx.block.take();
+        if client.tracking.is_some() {
+            self.note_reads(client, entry, args);
+        }
+        if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) {
+            self.show(client, entry, args);
+        }
         match outcome {
             Ok(()) => match block {
                 None => Flow::Next,
@@ -345,6 +374,12 @@ impl<'k> Turn<'k> {
             self.reply.error(&e.text());
             self.failed(entry, args, &e);
         }
+        if client.tracking.is_some() {
+            self.note_reads(client, entry, args);
+        }
+        if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) {
+            self.show(client, entry, args);
+        }
         self.dirty += std::mem::take(&mut self.space.changes.dirty);
         self.space.changes.replaced = false;
         // What it changed holds from the next command on.
@@ -354,6 +389,7 @@ impl<'k> Turn<'k> {
         }
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
+            self.limit_tracking();
             self.space.access = access(&self.config, self.space.now_ms());
         }
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());

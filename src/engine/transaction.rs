@@ -11,6 +11,7 @@ use crate::commands::{CommandError, Entry};
 use crate::keyspace::{Key, Plan};
 use crate::resp::args::Args;
 use crate::resp::reply::Mark;
+use crate::spec::CommandFlags;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -87,6 +88,7 @@ impl Turn<'_> {
             }
             self.node.keyspace.watch(key, &flag, self.space.now_ms());
             t.watched.push((db, name.to_vec()));
+            t.watched_bytes += name.len() + crate::client::NAME_BYTES;
         }
         self.reply.ok();
         Ok(())
@@ -167,6 +169,9 @@ impl Turn<'_> {
             return;
         }
         client.last_command(entry.id);
+        if self.gates.monitored && entry.is(CommandFlags::SKIP_MONITOR) {
+            self.show(client, entry, args);
+        }
         match entry.command.handler {
             Handler::Data(f) | Handler::Whole(f) => {
                 let flow = self.run_data(client, entry, f, args, None, false, mark);

@@ -53,6 +53,15 @@ pub struct Change {
     pub event: &'static str,
 }
 
+/// What clients that track keys are to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidated {
+    /// The key has changed; by the server itself, as when its time had come, or by a command.
+    Key { name: Box<[u8]>, by_server: bool },
+    /// Whole databases have changed.
+    All,
+}
+
 /// What a command did, gathered under the locks.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -63,6 +72,8 @@ pub struct Changes {
     pub effects: Effects,
     /// The command's own arguments are not its effect: `effects` says it all.
     pub replaced: bool,
+    /// Keys that changed while some client tracks keys.
+    pub invalidated: Vec<Invalidated>,
     /// Databases whose keys have changed all at once: commands that wait in them look again.
     pub databases: Vec<u32>,
     /// Keys that changed and that somebody waits for.
@@ -87,6 +98,7 @@ impl Changes {
         self.effects.is_empty()
             && self.events.is_empty()
             && self.ready.is_empty()
+            && self.invalidated.is_empty()
             && self.unlinked.is_empty()
             && self.flushed.is_none()
     }
@@ -299,7 +311,7 @@ impl<'k> Space<'k> {
         if self.journaled {
             self.changes.effects.push(key.db, &[b"UNLINK", key.name]);
         }
-        self.mark(key);
+        self.mark_by_server(key);
         self.event(class, event, key);
     }
 
@@ -427,6 +439,16 @@ impl<'k> Space<'k> {
     /// Marks watchers and waiters of a key without counting a change.
     #[inline]
     pub fn mark(&mut self, key: Key<'_>) {
+        self.mark_for(key, false);
+    }
+
+    /// The same for what the server did by itself.
+    pub(super) fn mark_by_server(&mut self, key: Key<'_>) {
+        self.mark_for(key, true);
+    }
+
+    #[inline]
+    fn mark_for(&mut self, key: Key<'_>, by_server: bool) {
         let stripe = self.held.stripe(key.hash.stripe);
         if !stripe.watchers.is_empty() {
             let there = stripe.database(key.db).table.get_at(key.hash.path, key.name).is_some();
@@ -434,6 +456,9 @@ impl<'k> Space<'k> {
         }
         if self.keyspace.may_be_waited_for(key.hash) {
             self.changes.ready.push((key.db, key.name.to_vec()));
+        }
+        if self.keyspace.is_tracked() {
+            self.changes.invalidated.push(Invalidated::Key { name: key.name.into(), by_server });
         }
     }
 
@@ -517,6 +542,9 @@ impl<'k> Space<'k> {
         let (mut keys, mut tables) = (0, Vec::new());
         self.changes.flushed_all |= db.is_none();
         let now = self.now_ms();
+        if self.keyspace.is_tracked() {
+            self.changes.invalidated.push(Invalidated::All);
+        }
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {
@@ -545,6 +573,10 @@ impl<'k> Space<'k> {
         assert!(self.is_whole(), "SWAPDB plans for every stripe");
         let now = self.now_ms();
         self.changes.databases.extend([a, b]);
+        if self.keyspace.is_tracked() {
+            // Keys are told by name alone, so whoever has read any in either holds what is another's now.
+            self.changes.invalidated.push(Invalidated::All);
+        }
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {

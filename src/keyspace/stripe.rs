@@ -5,12 +5,12 @@ use super::snapshot::{Pending, Walks};
 use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
+use crate::base::lock::{Mutex, MutexGuard};
 use crate::journal::Journal;
 use crate::value::table::Table;
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// One database's part of a stripe.
 #[derive(Debug, Default)]
@@ -55,6 +55,8 @@ pub struct Keyspace {
     /// How many commands wait for keys of each of these buckets of the hash: while 0, a writer need not look for waiters.
     waiting: Box<[AtomicU32]>,
     pub(super) walks: Mutex<Walks>,
+    /// Some client tracks keys: changed ones are remembered by name.
+    tracked: AtomicBool,
     /// Asked, under the locks, whether anybody reads what changes.
     journal: Arc<Journal>,
 }
@@ -179,8 +181,9 @@ impl Keyspace {
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
             databases,
             waiting,
-            journal,
             walks: Mutex::default(),
+            tracked: AtomicBool::new(false),
+            journal,
         }
     }
 
@@ -272,6 +275,17 @@ impl Keyspace {
 
     pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
         self.stripes[key.hash.stripe as usize].0.lock().watchers.remove(key.db, key.name, flag);
+    }
+
+    /// True while some client tracks keys. Read under a key's lock, it is true for whoever changes the key after it was read by one.
+    #[inline(always)]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked.load(Ordering::Relaxed)
+    }
+
+    /// Set before the first client tracks; taken back after the last.
+    pub fn set_tracked(&self, yes: bool) {
+        self.tracked.store(yes, Ordering::Relaxed);
     }
 
     /// False if certainly no command waits for the key in any database. Asked and told under the key's lock.

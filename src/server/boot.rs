@@ -4,9 +4,10 @@ use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
 use super::recover::{self, recover};
 use super::tls;
+use super::tuning;
 use crate::acl::{Acl, Policy};
 use crate::base::runtime_hint::{self, RuntimeHint};
-use crate::base::{clock, hash, memory, process};
+use crate::base::{clock, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
 use crate::commands::server::shutdown;
 use crate::commands::{CommandTable, FAMILIES, Node};
@@ -92,10 +93,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         announce(t);
     }
 
-    let key = crypto::random_array::<16>().map_err(|e| BootError(e.to_string()))?;
-    let (a, b) = key.split_at(8);
-    let word = |b: &[u8]| u64::from_le_bytes(b.try_into().expect("eight bytes"));
-    hash::seed(hash::HashKey(word(a), word(b)));
+    tuning::seed_hash(&config)?;
 
     let renames: Vec<(String, String)> =
         config.security.rename_command.iter().map(|r| (r.from.clone(), r.to.clone())).collect();
@@ -129,6 +127,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         cron_paused: AtomicBool::new(false),
         waiting: WaitList::default(),
         pubsub: Default::default(),
+        tracking: Default::default(),
+        monitors: Default::default(),
         freer: Freer::start().map_err(failed("the freeing thread"))?,
         metrics,
         baseline_memory: AtomicU64::new(0),
@@ -171,6 +171,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     )
     .map_err(failed("the accepting thread"))?;
     hooks(&node, &acceptor, logs, dir.clone());
+    tuning::apply(&node, &config);
     let threads: Vec<_> = parts
         .into_iter()
         .map(|p| std::thread::Builder::new().name(format!("worker-{}", p.id)).spawn(move || work(p)).expect("a thread"))
@@ -281,15 +282,7 @@ fn work(parts: WorkerParts) {
 }
 
 fn install_panic_hook() {
-    std::panic::set_hook(Box::new(|info| {
-        let trace = std::backtrace::Backtrace::force_capture();
-        tracing::error!("=== HOLDFAST BUG REPORT START: Cut & paste starting from here ===");
-        tracing::error!("{info}");
-        for line in trace.to_string().lines() {
-            tracing::error!("{line}");
-        }
-        tracing::error!("=== HOLDFAST BUG REPORT END ===");
-    }));
+    std::panic::set_hook(Box::new(tuning::report_panic));
 }
 
 /// Clients that there can be descriptors for.
@@ -342,7 +335,7 @@ fn listen(node: &Node, config: &Config) -> Result<Vec<(Kind, Listener)>, BootErr
     all.extend(port(Kind::Plain, &n.plaintext_bind(), n.port)?);
     all.extend(port(Kind::Tls, &n.bind, config.tls.port)?);
     if let Some(path) = &n.unixsocket {
-        let l = Listener::unix(permit, path, n.unixsocketperm, n.tcp_backlog)
+        let l = Listener::unix(permit, path, n.unixsocketperm, n.unixsocketgroup.as_deref(), n.tcp_backlog)
             .map_err(|e| BootError(format!("Failed opening Unix socket: {e}")))?;
         all.push((Kind::Unix, l));
     }

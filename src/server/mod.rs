@@ -13,5 +13,6 @@ mod boot;
 mod cron;
 pub mod recover;
 mod tls;
+mod tuning;
 
 pub use boot::{BootError, run};

@@ -58,6 +58,8 @@ impl Lab {
             active_expire: AtomicBool::new(true),
             waiting: WaitList::default(),
             pubsub: Default::default(),
+            tracking: Default::default(),
+            monitors: Default::default(),
             freer: Freer::start().unwrap(),
             metrics,
             baseline_memory: AtomicU64::new(0),

@@ -33,6 +33,7 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
         metrics: &node.metrics,
         clients: &node.clients,
         waiting: &node.waiting,
+        tracking: &node.tracking,
         subscribed: [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::Shard]
             .map(|kind| node.pubsub.len(kind)),
         freed: &node.freer.counts,

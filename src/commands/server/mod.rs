@@ -9,6 +9,7 @@ mod latency;
 mod logs;
 mod lolwut;
 mod memory;
+mod monitor;
 mod node;
 pub mod save;
 pub mod shutdown;
@@ -38,6 +39,7 @@ pub static COMMANDS: &[&Command] = &[
     &save::BGSAVE,
     &save::BGREWRITEAOF,
     &shutdown::SHUTDOWN,
+    &monitor::MONITOR,
     &node::LASTSAVE,
     &node::ROLE,
     &node::REPLICAOF,
@@ -54,7 +56,7 @@ mod tests {
     fn command_lists_what_works_and_nothing_else() {
         let mut b = NodeBench::new(FAMILIES);
         b.check(&[
-            ("command info cluster monitor", "*2\r\n$-1\r\n$-1\r\n"),
+            ("command info cluster failover", "*2\r\n$-1\r\n$-1\r\n"),
             ("command list filterby pattern watc*", "*1\r\n$5\r\nwatch\r\n"),
             ("command list filterby module any", "*0\r\n"),
             ("command getkeys set k v", "*1\r\n$1\r\nk\r\n"),

@@ -12,7 +12,7 @@ mod stats;
 
 pub use memory::{Memory, ratio};
 
-use crate::client::{Registry, WaitList};
+use crate::client::{Registry, Tracking, WaitList};
 use crate::config::Config;
 use crate::keyspace::FreeCounts;
 use crate::metrics::Value;
@@ -26,6 +26,7 @@ pub struct Facts<'a> {
     pub metrics: &'a Metrics,
     pub clients: &'a Registry,
     pub waiting: &'a WaitList,
+    pub tracking: &'a Tracking,
     /// Channels, patterns and shard channels with subscribers.
     pub subscribed: [usize; 3],
     pub freed: &'a FreeCounts,

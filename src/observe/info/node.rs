@@ -83,8 +83,8 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
     out("maxclients", Unsigned(u64::from(f.config.network.maxclients)));
     out("client_recent_max_input_buffer", Unsigned(most(&|c| c.query_capacity.load(Relaxed))));
     out("client_recent_max_output_buffer", Unsigned(most(&|c| c.output_bytes.load(Relaxed))));
-    out("blocked_clients", Unsigned(f.waiting.len() as u64));
-    out("tracking_clients", Unsigned(0));
+    out("blocked_clients", Unsigned(f.waiting.len() as u64 + u64::from(f.clients.paused())));
+    out("tracking_clients", Unsigned(f.tracking.clients() as u64));
     let subscribed = |c: &crate::client::Shared| {
         c.subscriptions.load(Relaxed) + c.pattern_subscriptions.load(Relaxed) + c.shard_subscriptions.load(Relaxed) > 0
     };
