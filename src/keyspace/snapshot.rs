@@ -42,8 +42,8 @@ pub const SLICE_BYTES: usize = 32 << 10;
 pub const SLICE_KEYS: usize = 256;
 /// A stripe gathers its writers' bytes up to this size before they are queued: 512 of them are 4 MiB.
 const GATHER_BYTES: usize = 8 << 10;
-/// The walker looks after the queue at least this often while it waits for a stripe.
-const LOCK_WAIT: Duration = Duration::from_micros(200);
+/// The walker looks after the queue this often while it waits for a stripe.
+const LOCK_WAIT: Duration = Duration::from_micros(20);
 
 /// What became of a key that was to be written down.
 #[derive(Debug)]
@@ -498,11 +498,12 @@ impl Walker {
             if (pace.stop)() {
                 return Err(WalkError::Stopped);
             }
-            if let Some(guard) = keyspace.try_raw_stripe(n, LOCK_WAIT) {
+            if let Some(guard) = keyspace.try_raw_stripe(n) {
                 break guard;
             }
             // Its holder may wait for room in the queue.
             self.drain(out)?;
+            std::thread::sleep(LOCK_WAIT);
         };
         let stripe = &mut *guard;
         let Some(pending) = &mut stripe.pending else { return Ok(Slice::Done) };
@@ -584,7 +585,9 @@ impl Walker {
         if !more {
             stripe.pending = None;
         }
-        parking_lot::MutexGuard::unlock_fair(guard);
+        drop(guard);
+        // Whoever waits for the stripe goes first.
+        std::thread::yield_now();
         Ok(match then {
             Some(value) => Slice::Then(value),
             None if more => Slice::More,

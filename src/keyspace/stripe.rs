@@ -251,9 +251,9 @@ impl Keyspace {
         f(&mut self.stripes[n as usize].0.lock())
     }
 
-    /// The same, if it is to be had within this time.
-    pub(super) fn try_raw_stripe(&self, n: u16, wait: std::time::Duration) -> Option<MutexGuard<'_, Stripe>> {
-        self.stripes[n as usize].0.try_lock_for(wait)
+    /// The same, if nobody holds it.
+    pub(super) fn try_raw_stripe(&self, n: u16) -> Option<MutexGuard<'_, Stripe>> {
+        self.stripes[n as usize].0.try_lock()
     }
 
     /// Keys of a database, and those with a deadline, summed stripe by stripe.
