@@ -19,6 +19,7 @@ Usage: holdfast <tool> [arguments]
   cli [options] [command ...]               talk to a server
   check-rdb FILE [--stats]                  look a snapshot through
   check-aof [--fix] FILE                    look an append-only file through, and repair its end
+  restore [--to-time SECONDS] FROM TO       make a data folder as it was at a moment
   check-config FILE [--directive ...]       check a configuration without starting
   fips status [--json]                      run the start-up gate and print what it found
   version                                   print the version
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     match tool.as_str() {
         "server" => server(rest),
         "cli" => holdfast::tools::cli::run(name.as_deref().unwrap_or("holdfast cli"), rest),
+        "restore" => holdfast::tools::restore::run(rest, &mut std::io::stdout()),
         "check-rdb" => holdfast::tools::check_rdb::run(&rest, &mut std::io::stdout()),
         "check-aof" => holdfast::tools::check_aof::run(&rest, &mut std::io::stdin().lock(), &mut std::io::stdout()),
         "check-config" => match holdfast::tools::check_config::run(&rest, &mut std::io::stdout()) {

@@ -14,8 +14,8 @@ pub enum Message {
     Kill { client: u64, flush: bool },
     /// The answer to a blocked command that another worker served.
     Served { client: u64, token: u64, reply: Reply },
-    /// CLIENT UNBLOCK.
-    Unblock { client: u64, error: bool },
+    /// Ends a wait, as if its time were up or with an error.
+    Unblock { client: u64, error: Option<&'static str> },
     /// Bytes between replies: a push, a published message, a monitored command.
     Push { client: u64, reply: std::sync::Arc<Vec<u8>> },
     /// The journal has something for a replica.

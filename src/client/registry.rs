@@ -1,6 +1,7 @@
 //! All clients of the server, as others see them.
 
 use super::mailbox::{Mailbox, Message};
+use super::replica::ReplicaFacts;
 use super::tracking::TrackingMode;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -62,6 +63,10 @@ pub struct Shared {
     pub shard_subscriptions: AtomicU32,
     pub monitor: AtomicBool,
     pub replica: AtomicBool,
+    /// It is the link to our primary.
+    pub primary: AtomicBool,
+    /// What a replica says of itself.
+    pub facts: Mutex<ReplicaFacts>,
     pub import_source: AtomicBool,
     /// READONLY has been said.
     pub readonly: AtomicBool,
@@ -119,6 +124,8 @@ impl Shared {
             shard_subscriptions: AtomicU32::new(0),
             monitor: AtomicBool::new(false),
             replica: AtomicBool::new(false),
+            primary: AtomicBool::new(false),
+            facts: Mutex::default(),
             import_source: AtomicBool::new(false),
             readonly: AtomicBool::new(false),
             capa_redirect: AtomicBool::new(false),
@@ -268,7 +275,8 @@ impl Registry {
 
     /// Marks a client as gone and tells its worker to close it.
     pub fn kill(&self, client: &Shared, flush: bool) {
-        if !client.killed.swap(true, Ordering::AcqRel) {
+        // The link to a primary has no worker: its thread looks at the mark.
+        if !client.killed.swap(true, Ordering::AcqRel) && !client.primary.load(Ordering::Relaxed) {
             self.send(client, Message::Kill { client: client.id, flush });
         }
     }

@@ -84,6 +84,8 @@ pub struct Client {
     pub tracking: Option<Box<ClientTracking>>,
     /// A replica's place in the journal: its worker sends what follows as fast as the socket takes it.
     pub feed: Option<Cursor>,
+    /// It has to acknowledge the copy first: what follows would be taken for a part of it.
+    pub feed_held: bool,
     /// The journal's offset behind this client's last change: what WAIT waits for.
     pub written: u64,
 }
@@ -126,6 +128,7 @@ impl Client {
             monitor: false,
             tracking: None,
             feed: None,
+            feed_held: false,
             written: 0,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
-use crate::client::{Client, Monitors, Registry, Tracking, WaitList};
+use crate::client::{Client, Execute, Monitors, Registry, Tracking, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
@@ -13,7 +13,7 @@ use crate::persist::aof::Aof;
 use crate::persist::rdb::Loading;
 use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
-use crate::replication::Replicas;
+use crate::replication::Replication;
 use crate::resp::args::Args;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -37,15 +37,15 @@ pub struct Node {
     pub config: ConfigHandle,
     pub commands: &'static CommandTable,
     pub clients: Arc<Registry>,
+    pub replication: Arc<Replication>,
     pub acl: Arc<Acl>,
-    pub replicas: Arc<Replicas>,
     pub journal: Arc<Journal>,
     /// ms since the epoch when the process began.
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
-    /// 40 hexadecimal digits: which history of changes this is.
-    pub replication_id: Mutex<String>,
+    /// Runs what comes from a primary.
+    pub executor: Mutex<Option<Box<dyn Execute>>>,
     pub pause: Mutex<Pause>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,

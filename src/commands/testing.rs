@@ -145,12 +145,12 @@ impl NodeBench {
             config: ConfigHandle::with_defaults(),
             commands,
             clients: Arc::new(Registry::default()),
+            replication: Arc::default(),
             acl: Arc::new(crate::acl::Acl::new(commands.catalog())),
-            replicas: Arc::default(),
             journal,
             started_ms: 0,
             run_id: String::new(),
-            replication_id: Default::default(),
+            executor: Default::default(),
             pause: Default::default(),
             paused: Default::default(),
             saver: Default::default(),
@@ -209,6 +209,7 @@ impl NodeBench {
             entry,
             nested: false,
             recorder: &mut self.recorder,
+            block: None,
         };
         if let Err(e) = f(&mut cx) {
             return String::from_utf8_lossy(&e.text()).into_owned();

@@ -4,6 +4,7 @@ use super::Turn;
 use crate::base::clock;
 use crate::base::hash::Random;
 use crate::config::types::EvictionPolicy;
+use crate::journal::State;
 use crate::keyspace::{EvictionPool, Key, Pick, Policy};
 
 /// A worker's part in eviction: its candidates live on between turns.
@@ -52,6 +53,10 @@ impl Turn<'_> {
     pub fn evict(&mut self) -> bool {
         let limit = self.gates.maxmemory;
         self.evictor.pending = false;
+        if self.node.journal.state() == State::Following {
+            // What goes is the primary's to say.
+            return limit == 0 || self.node.memory_for_data() <= limit;
+        }
         if limit == 0 || self.node.memory_for_data() <= limit {
             return true;
         }

@@ -13,6 +13,7 @@ mod commit;
 mod events;
 mod evict;
 mod execute;
+mod host;
 mod monitor;
 mod permit;
 mod tracking;
@@ -248,6 +249,9 @@ impl<'k> Turn<'k> {
                 }
                 // What comes from a log or a primary never waits: its waiting was over where it happened first.
                 let may_block = client.source == Source::Connection;
+                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
+                    return Flow::Next;
+                }
                 let flow = self.run_data(client, entry, f, args, single, may_block, mark);
                 self.commit(client.db, args);
                 self.space.unlock();
@@ -255,16 +259,19 @@ impl<'k> Turn<'k> {
             }
             Handler::Whole(f) => {
                 self.space.lock(&Plan::All);
+                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
+                    return Flow::Next;
+                }
                 let flow = self.run_data(client, entry, f, args, None, true, mark);
                 self.commit(client.db, args);
                 self.space.unlock();
                 flow
             }
             Handler::Node(f) | Handler::Span(f) => {
-                self.run_node(client, entry, f, args, false, mark);
+                let flow = self.run_node(client, entry, f, args, false, mark);
                 // A message that goes to the replicas too: nothing a lock would guard.
                 self.append();
-                Flow::Next
+                flow
             }
             Handler::Transaction(which) => {
                 self.run_transaction(client, which, entry, args, mark);
@@ -351,7 +358,7 @@ impl<'k> Turn<'k> {
         args: Args<'_>,
         nested: bool,
         mark: crate::resp::reply::Mark,
-    ) {
+    ) -> Flow {
         let config = Arc::clone(&self.config);
         // Who saves or asks sees the changes of this turn too.
         if self.dirty > 0 {
@@ -368,8 +375,11 @@ impl<'k> Turn<'k> {
             entry,
             nested,
             recorder: self.recorder,
+            block: None,
         };
-        if let Err(e) = f(&mut cx) {
+        let outcome = f(&mut cx);
+        let block = cx.block.take();
+        if let Err(e) = outcome {
             self.reply.rewind(mark);
             self.reply.error(&e.text());
             self.failed(entry, args, &e);
@@ -395,6 +405,13 @@ impl<'k> Turn<'k> {
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
+        match block {
+            None => Flow::Next,
+            Some(request) => {
+                self.wait(client, entry, args, request);
+                Flow::Blocked
+            }
+        }
     }
 
     fn failed(&mut self, entry: &'static Entry, _args: Args<'_>, error: &CommandError) {

@@ -124,6 +124,13 @@ impl Turn<'_> {
             plan.add(Key::new(*db, name).hash.stripe);
         }
         self.lock_with_waiters_of(plan, keys);
+        if self.space.epoch != self.gates.epoch
+            && let Some(entry) = entries.iter().copied().find(|e| e.is(CommandFlags::WRITE))
+            && !self.still_admitted(client, entry)
+        {
+            self.close(client);
+            return Ok(());
+        }
         if self.watched_key_changed(client) {
             self.space.unlock();
             self.close(client);
@@ -178,7 +185,10 @@ impl Turn<'_> {
                 debug_assert_eq!(flow, super::Flow::Next);
                 self.gather(client.db, args);
             }
-            Handler::Node(f) | Handler::Span(f) => self.run_node(client, entry, f, args, true, mark),
+            Handler::Node(f) | Handler::Span(f) => {
+                let flow = self.run_node(client, entry, f, args, true, mark);
+                debug_assert_eq!(flow, super::Flow::Next);
+            }
             Handler::Transaction(TransactionCommand::Unwatch) => {
                 // Inside EXEC nothing is watched any more.
                 self.reply.ok();

@@ -238,6 +238,14 @@ impl Space<'_> {
         Some(table)
     }
 
+    /// Gives up a walk that goes on: all data are about to be replaced. Every stripe is held.
+    pub(super) fn end_walk(&mut self) {
+        if let Some(walk) = &self.keyspace().walks.lock().running {
+            walk.end();
+        }
+        (0..STRIPES as u16).for_each(|n| self.stripe(n).pending = None);
+    }
+
     pub(super) fn swap_origins(stripe: &mut Stripe, a: u32, b: u32) {
         if let Some(pending) = &mut stripe.pending {
             pending.origin.swap(a as usize, b as usize);
@@ -495,7 +503,7 @@ impl Walker {
     /// One hold of a stripe: its bytes are in the buffer afterwards.
     fn slice(&mut self, keyspace: &Keyspace, n: u16, pace: &Pace<'_>, out: Out<'_>) -> Result<Slice, WalkError> {
         let mut guard = loop {
-            if (pace.stop)() {
+            if (pace.stop)() || self.walk.over.load(Ordering::Acquire) {
                 return Err(WalkError::Stopped);
             }
             if let Some(guard) = keyspace.try_raw_stripe(n) {

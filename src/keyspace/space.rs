@@ -568,6 +568,24 @@ impl<'k> Space<'k> {
         (keys, Flushed(tables))
     }
 
+    /// Exchanges all databases with another key space; every stripe of both is held. Watchers of keys in either are marked.
+    pub fn exchange(&mut self, other: &mut Space<'_>) {
+        assert!(self.is_whole() && other.is_whole(), "a data set takes another's place at one instant");
+        self.end_walk();
+        other.end_walk();
+        let now = self.now_ms();
+        for n in 0..super::STRIPES as u16 {
+            let (mine, theirs) = (self.held.stripe(n), other.held.stripe(n));
+            if !mine.watchers.is_empty() {
+                let (a, b) = (&mine.databases, &theirs.databases);
+                mine.watchers
+                    .raise_where(|d, name| (is_there(&a[d as usize], name, now), is_there(&b[d as usize], name, now)));
+            }
+            std::mem::swap(&mut mine.databases, &mut theirs.databases);
+            std::mem::swap(&mut mine.volatile, &mut theirs.volatile);
+        }
+    }
+
     /// Exchanges two databases; every stripe is held. Watchers of keys in either are marked where a key is there before or after.
     pub fn swap(&mut self, a: u32, b: u32) {
         assert!(self.is_whole(), "SWAPDB plans for every stripe");

@@ -15,8 +15,8 @@ impl Section for Report {
 
     fn rows(&self, out: &mut dyn FnMut(&str, Value<'_>)) {
         let saving = self.running == Some(JobKind::Save);
-        out("loading", Flag(self.loading.is_some()));
-        out("async_loading", Flag(false));
+        out("loading", Flag(self.loading.is_some() || self.loading_copy));
+        out("async_loading", Flag(self.loading_beside));
         if let Some(l) = &self.loading {
             let percent = l.loaded_bytes as f64 * 100.0 / l.total_bytes.max(1) as f64;
             let elapsed = l.seconds.max(0) as u64;

@@ -89,6 +89,9 @@ pub struct Report {
     pub aof_active: bool,
     pub aof_scheduled: bool,
     pub loading: Option<LoadReport>,
+    /// The copy of a primary is being loaded, in place of the data or beside them.
+    pub loading_copy: bool,
+    pub loading_beside: bool,
 }
 
 /// How a load goes.
@@ -211,6 +214,8 @@ impl Saver {
                     loaded_bytes: loading.loaded_bytes.load(Ordering::Relaxed),
                 }
             }),
+            loading_copy: false,
+            loading_beside: false,
             changes: self.changes.load(Ordering::Relaxed),
             last_save_ms: self.last_save_ms.load(Ordering::Relaxed),
         }

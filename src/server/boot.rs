@@ -13,7 +13,7 @@ use crate::commands::server::shutdown;
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::{Config, ConfigHandle, Loaded};
 use crate::crypto;
-use crate::engine::access;
+use crate::engine::{Executor, access};
 use crate::fips::Booting;
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
@@ -22,7 +22,7 @@ use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
 use crate::persist::Saver;
-use crate::replication::Replicas;
+use crate::replication::{Host, Replication};
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -100,8 +100,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 4);
-    let (accept_recorder, cron_recorder) = (recorders.pop(), recorders.pop());
+    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 5);
+    let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
@@ -110,12 +110,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
         clients: Arc::new(Registry::default()),
+        replication: Arc::new(Replication::new(id()?)),
+        executor: Mutex::new(None),
         acl: Arc::new(Acl::new(commands.catalog())),
-        replicas: Arc::new(Replicas::default()),
         journal,
         started_ms: clock::wall_ms(),
         run_id: id()?,
-        replication_id: Mutex::new(id()?),
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
         saver: Saver::new(clock::wall_ms()),
@@ -171,6 +171,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     )
     .map_err(failed("the accepting thread"))?;
     hooks(&node, &acceptor, logs, dir.clone());
+    let executor = Executor::new(Arc::clone(&node), apply_recorder.expect("one recorder per thread"));
+    *node.executor.lock() = Some(Box::new(executor));
     tuning::apply(&node, &config);
     let threads: Vec<_> = parts
         .into_iter()
@@ -191,6 +193,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         tracing::info!("Listening on {name}");
     }
     recover(&node, &config, recover_recorder.expect("one recorder per thread"))?;
+    if let Some((address, port)) = &config.replication.replicaof {
+        let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;
+        let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
+        Replication::follow(&host, &space, address, *port, false)
+            .map_err(failed("the thread of the primary's link"))?;
+    }
     tracing::info!("Ready to accept connections");
     control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")));
     // Whoever decided on the end has saved what was to be saved; what still runs would not be ended by anybody.
@@ -377,6 +385,18 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
         Box::new(move |_, new| {
             if let Some(node) = weak.upgrade() {
                 apply_metrics(&node, new);
+            }
+            Ok(())
+        }),
+    );
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &["repl-backlog-size"],
+        Box::new(move |_, new| {
+            if let Some(node) = weak.upgrade()
+                && node.journal.backlog().0.is_some()
+            {
+                node.journal.keep_backlog(Some(new.replication.repl_backlog_size));
             }
             Ok(())
         }),

@@ -9,6 +9,7 @@ use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::persist;
+use crate::replication::{Host, Replication};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -47,6 +48,8 @@ impl Cron {
         if node.metrics.latency.wants(spent_ms) {
             node.metrics.latency.record("expire-cycle", clock::wall_ms() / 1000, spent_ms);
         }
+        let host: Arc<dyn Host> = Arc::clone(node) as Arc<dyn Host>;
+        Replication::round(&host);
         let now = clock::monotonic_ms();
         if now - self.last_sample_ms >= 100 {
             self.last_sample_ms = now;

@@ -4,7 +4,7 @@ use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
 use crate::acl::Acl;
 use crate::base::clock;
-use crate::client::{Client, Mailbox, Message, Shared, TimeoutReply};
+use crate::client::{Client, Mailbox, Message, ReplicaPhase, Shared, TimeoutReply};
 use crate::commands::Node;
 use crate::config::Config;
 use crate::config::types::OutputLimit;
@@ -569,8 +569,17 @@ impl Worker {
         loop {
             let Some(c) = self.connections[i].as_mut() else { return };
             let Some(cursor) = &mut c.client.feed else { return };
-            if c.client.dead || c.client.closing {
+            if c.client.dead || c.client.closing || c.client.feed_held {
                 return;
+            }
+            if c.client.output.is_empty() {
+                let mut facts = c.client.shared.facts.lock();
+                if facts.phase == ReplicaPhase::Copying {
+                    // A copy of known length is over when its last byte is sent.
+                    facts.phase = ReplicaPhase::Online;
+                    facts.acked_at_ms = clock::monotonic_ms();
+                    tracing::info!("Synchronization with replica {} succeeded", c.client.shared.addr);
+                }
             }
             let mut ended = false;
             while c.client.output.len() < FEED_BYTES {
@@ -693,7 +702,8 @@ impl Worker {
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
         c.client.forget_watched(&self.node.keyspace);
         if c.client.feed.take().is_some() {
-            self.node.replicas.remove(c.client.id);
+            self.node.replication.replicas.remove(c.client.id);
+            tracing::info!("Connection with replica {} lost.", c.client.shared.addr);
         }
         self.node.pubsub.forget(&mut c.client);
         self.node.monitors.remove(&c.client.shared);
@@ -825,7 +835,7 @@ impl Worker {
         }
     }
 
-    fn unblock(&mut self, client: u64, error: bool, now_mono: u64) {
+    fn unblock(&mut self, client: u64, error: Option<&'static str>, now_mono: u64) {
         let Some(&i) = self.by_id.get(&client) else { return };
         let Some(c) = self.connections[i].as_ref() else { return };
         let Some(b) = &c.client.blocked else { return };
@@ -834,12 +844,11 @@ impl Worker {
             return;
         }
         let mut reply = Reply::new(c.client.version);
-        if error {
-            reply.error(b"UNBLOCKED client unblocked via CLIENT UNBLOCK");
-        } else {
-            timeout_reply(&mut reply, b.timeout_reply);
+        match error {
+            Some(text) => reply.error(text.as_bytes()),
+            None => timeout_reply(&self.node, &mut reply, b.timeout_reply),
         }
-        self.recorder.commands.ran(usize::from(b.command), 0, error, false);
+        self.recorder.commands.ran(usize::from(b.command), 0, error.is_some(), false);
         let token = b.token;
         self.answer(client, Some(token), reply, now_mono);
     }
@@ -854,7 +863,7 @@ impl Worker {
             let Some(&i) = self.by_id.get(&client) else { continue };
             let Some(b) = self.connections[i].as_ref().and_then(|c| c.client.blocked.as_ref()) else { continue };
             if b.token == token {
-                self.unblock(client, false, now_mono);
+                self.unblock(client, None, now_mono);
             }
         }
     }
@@ -904,7 +913,7 @@ impl Worker {
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
             // Who waits for a key or for messages is silent by nature.
-            let waits = c.client.blocked.is_some() || !c.client.subscriptions.is_empty();
+            let waits = c.client.blocked.is_some() || !c.client.subscriptions.is_empty() || c.client.feed.is_some();
             if late || (timeout > 0 && idle > timeout && !waits && !c.handshaking) {
                 tracing::debug!("Closing idle client addr={}", s.addr);
                 c.client.dead = true;
@@ -931,11 +940,14 @@ impl Worker {
     }
 }
 
-fn timeout_reply(reply: &mut Reply, kind: TimeoutReply) {
+fn timeout_reply(node: &Node, reply: &mut Reply, kind: TimeoutReply) {
     match kind {
         TimeoutReply::NullArray => reply.null_array(),
         TimeoutReply::Null => reply.null(),
         TimeoutReply::Integer(n) => reply.integer(n),
+        TimeoutReply::Replicas { offset, .. } => {
+            reply.integer(node.replication.replicas.acknowledged(offset) as i64);
+        }
     }
 }
 

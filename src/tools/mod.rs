@@ -5,3 +5,4 @@ pub mod check_config;
 pub mod check_rdb;
 pub mod cli;
 pub mod fips;
+pub mod restore;

@@ -15,5 +15,6 @@ mod monitor;
 mod openssl;
 mod persist;
 mod pubsub;
+mod replication;
 mod signals;
 mod tracking;

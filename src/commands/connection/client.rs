@@ -411,7 +411,13 @@ fn unblock(cx: &mut NodeContext<'_, '_>) -> Outcome {
     match target.filter(|c| c.blocked.load(Ordering::Relaxed)) {
         Some(c) => {
             let c: Arc<_> = c;
-            cx.node.clients.send(&c, Message::Unblock { client: c.id, error });
+            cx.node.clients.send(
+                &c,
+                Message::Unblock {
+                    client: c.id,
+                    error: error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+                },
+            );
             cx.reply.integer(1);
         }
         None => cx.reply.integer(0),

@@ -14,6 +14,8 @@ pub fn flags(c: &Shared) -> String {
         c.subscriptions.load(Relaxed) + c.pattern_subscriptions.load(Relaxed) + c.shard_subscriptions.load(Relaxed) > 0;
     for (set, letter) in [
         (c.monitor.load(Relaxed), 'O'),
+        (c.replica.load(Relaxed), 'S'),
+        (c.primary.load(Relaxed), 'M'),
         (subscribed, 'P'),
         (c.multi.load(Relaxed) >= 0, 'x'),
         (c.blocked.load(Relaxed) || c.paused.load(Relaxed), 'b'),

@@ -1,12 +1,7 @@
-//! Replication, the cluster.
+//! The cluster.
 
 use super::Command;
 use crate::spec::{CommandSpec, Group, KeySpec};
-
-const FAILOVER: CommandSpec = CommandSpec::new("failover", -1, Group::Server, "admin noscript stale")
-    .since("6.2.0")
-    .args("[TO=target(host port:integer [FORCE])] [ABORT] [TIMEOUT=milliseconds:integer]")
-    .doc("Hands the role of primary to a replica in good order.", "O(1)");
 
 const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group::Server, "write denyoom asking")
     .acl("keyspace dangerous")
@@ -24,5 +19,4 @@ const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group
     );
 
 /// The rows in reading order.
-pub static COMMANDS: &[&Command] =
-    &[&Command::missing(FAILOVER, "replication"), &Command::missing(RESTORE_ASKING, "the cluster")];
+pub static COMMANDS: &[&Command] = &[&Command::missing(RESTORE_ASKING, "the cluster")];

@@ -41,9 +41,6 @@ pub static COMMANDS: &[&Command] = &[
     &shutdown::SHUTDOWN,
     &monitor::MONITOR,
     &node::LASTSAVE,
-    &node::ROLE,
-    &node::REPLICAOF,
-    &node::SLAVEOF,
 ];
 
 #[cfg(test)]

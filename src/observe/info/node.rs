@@ -106,21 +106,6 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
     out("paused_timeout_milliseconds", Signed(left));
 }
 
-pub(super) fn replication(f: &Facts<'_>, out: Out<'_>) {
-    out("role", Text("master"));
-    out("connected_slaves", Unsigned(0));
-    out("replicas_waiting_psync", Unsigned(0));
-    out("master_failover_state", Text("no-failover"));
-    out("master_replid", Text(f.replication_id));
-    out("master_replid2", Text("0000000000000000000000000000000000000000"));
-    out("master_repl_offset", Unsigned(0));
-    out("second_repl_offset", Signed(-1));
-    out("repl_backlog_active", Unsigned(0));
-    out("repl_backlog_size", Unsigned(f.config.replication.repl_backlog_size));
-    out("repl_backlog_first_byte_offset", Unsigned(0));
-    out("repl_backlog_histlen", Unsigned(0));
-}
-
 pub(super) fn cpu(f: &Facts<'_>, out: Out<'_>) {
     let (user, system) = process::cpu_seconds(false);
     let (children_user, children_system) = process::cpu_seconds(true);

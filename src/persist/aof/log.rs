@@ -85,6 +85,11 @@ impl Log {
         self.before + self.good
     }
 
+    /// What comes does not continue what is there.
+    pub fn unchain(&mut self) {
+        self.chained = false;
+    }
+
     /// False while what is written is worth nothing without a new base.
     pub fn is_chained(&self) -> bool {
         self.chained && self.health != Health::Holed

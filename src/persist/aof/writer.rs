@@ -178,6 +178,7 @@ impl<S: Owner> Writer<S> {
                         "The append-only file has lost its place in the stream ({lost}): it needs a new base"
                     );
                     self.cursor = None;
+                    self.log.unchain();
                     self.aof().schedule();
                     break;
                 }

@@ -2,7 +2,7 @@
 
 use super::read::{Limits, get_value};
 use super::source::{Fault, Got, RdbError, Source};
-use super::{VERSION, VERSION_8_1, is_readable, opcode, write as values};
+use super::{VERSION, VERSION_BEFORE, is_readable, opcode, write as values};
 use crate::base::crc64::crc64;
 use crate::config::types::RdbVersion;
 use crate::keyspace::{Access, AccessPolicy, Encode, Key, Put, STRIPES, Space};
@@ -37,7 +37,7 @@ impl Format {
     pub fn head(&self, sizes: &[(usize, usize)]) -> Vec<u8> {
         let mut out = match self.version {
             RdbVersion::V9 => format!("VALKEY{VERSION:03}"),
-            RdbVersion::V8_1 => format!("REDIS{VERSION_8_1:04}"),
+            RdbVersion::V8_1 => format!("REDIS{VERSION_BEFORE:04}"),
         }
         .into_bytes();
         let mut aux = |name: &str, value: &str| {
@@ -178,6 +178,11 @@ pub fn write(space: &mut Space<'_>, out: &mut dyn Write, format: &Format) -> io:
                 if result.is_err() {
                     return;
                 }
+                if format.version == RdbVersion::V8_1 && values::kind_of(record, true) == super::kind::HASH_DEADLINES {
+                    result =
+                        Err(io::Error::other("a hash has fields with deadlines, which an older version cannot read"));
+                    return;
+                }
                 if !std::mem::replace(&mut selected, true) {
                     format.select(&mut buffer, db);
                 }
@@ -254,13 +259,17 @@ pub struct LoadOptions {
 }
 
 /// What was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub keys: u64,
     /// Left out, being past their deadline.
     pub expired: u64,
     /// Left out, being collections without elements.
     pub empty: u64,
+    /// What the file says of the history it is a moment of; see [`Format::aux`].
+    pub stream_db: Option<u32>,
+    pub repl_id: Option<String>,
+    pub repl_offset: Option<u64>,
 }
 
 /// Loads a file into the key space. Every stripe is held, or none: then each key's is taken for a moment, and the caller sees to it that
@@ -290,8 +299,14 @@ pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions
             opcode::IDLE => word = Some(access.with_idle(from.len()?)),
             opcode::FREQUENCY => word = Some(access.with_frequency(from.u8()?)),
             opcode::AUX => {
-                from.string()?;
-                from.string()?;
+                let (name, value) = (from.string()?, from.string()?);
+                let text = std::str::from_utf8(&value).unwrap_or_default();
+                match &name[..] {
+                    b"repl-stream-db" => loaded.stream_db = text.parse().ok().filter(|db| *db < space.databases()),
+                    b"repl-id" => loaded.repl_id = Some(text.to_owned()),
+                    b"repl-offset" => loaded.repl_offset = text.parse().ok(),
+                    _ => {}
+                }
             }
             opcode::RESIZE => {
                 from.len()?;

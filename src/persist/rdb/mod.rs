@@ -36,8 +36,8 @@ pub use source::{Fault, RdbError};
 
 /// The version this writes.
 pub const VERSION: u16 = 80;
-/// The version Valkey 8.1 loads.
-const VERSION_8_1: u16 = 11;
+/// The version that Valkey 8 and Redis 7.2 read: the same but for its name and the deadlines of fields.
+pub const VERSION_BEFORE: u16 = 11;
 /// Versions from here to the one below [`VERSION`] belong to others, who gave the same numbers other meanings.
 const FOREIGN_FROM: u16 = 12;
 
