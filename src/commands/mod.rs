@@ -23,6 +23,7 @@ pub mod node;
 pub mod pubsub;
 pub mod replication;
 pub mod scan;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod stream;
@@ -51,6 +52,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     connection::COMMANDS,
     transactions::COMMANDS,
     pubsub::COMMANDS,
+    scripting::COMMANDS,
     server::COMMANDS,
     acl::COMMANDS,
     replication::COMMANDS,

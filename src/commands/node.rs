@@ -15,6 +15,7 @@ use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
 use crate::replication::Replication;
 use crate::resp::args::Args;
+use crate::script::Scripts;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -64,6 +65,9 @@ pub struct Node {
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
     pub pubsub: Broker,
+    pub scripts: Scripts,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call commands that are not for them.
+    pub scripts_call_anything: AtomicBool,
     pub tracking: Tracking,
     pub monitors: Monitors,
     pub freer: Freer,

@@ -162,6 +162,8 @@ impl NodeBench {
             cron_paused: Default::default(),
             waiting: WaitList::default(),
             pubsub: Default::default(),
+            scripts: Default::default(),
+            scripts_call_anything: Default::default(),
             tracking: Default::default(),
             monitors: Default::default(),
             freer: Freer::start().expect("a thread"),

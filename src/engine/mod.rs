@@ -16,6 +16,7 @@ mod execute;
 mod host;
 mod monitor;
 mod permit;
+mod script;
 mod tracking;
 mod transaction;
 pub mod upkeep;
@@ -267,6 +268,14 @@ impl<'k> Turn<'k> {
                 self.space.unlock();
                 flow
             }
+            // What the server keeps beside the keys is changed as they are: one step, in the journal.
+            Handler::Node(f) if entry.is(CommandFlags::WRITE) => {
+                self.space.lock(&Plan::All);
+                self.run_node(client, entry, f, args, true, mark);
+                self.commit(client.db, args);
+                self.space.unlock();
+                Flow::Next
+            }
             Handler::Node(f) | Handler::Span(f) => {
                 let flow = self.run_node(client, entry, f, args, false, mark);
                 // A message that goes to the replicas too: nothing a lock would guard.
@@ -278,6 +287,10 @@ impl<'k> Turn<'k> {
                 if self.gates.monitored {
                     self.show(client, entry, args);
                 }
+                Flow::Next
+            }
+            Handler::Script(which) => {
+                self.run_script(client, which, entry, args, false, mark);
                 Flow::Next
             }
             Handler::Container => {
@@ -390,8 +403,10 @@ impl<'k> Turn<'k> {
         if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) {
             self.show(client, entry, args);
         }
-        self.dirty += std::mem::take(&mut self.space.changes.dirty);
-        self.space.changes.replaced = false;
+        if !entry.is(CommandFlags::WRITE) {
+            self.dirty += std::mem::take(&mut self.space.changes.dirty);
+            self.space.changes.replaced = false;
+        }
         // What it changed holds from the next command on.
         if self.node.acl.epoch() != self.acl_epoch {
             self.acl_epoch = self.node.acl.epoch();

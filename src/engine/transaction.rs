@@ -108,7 +108,8 @@ impl Turn<'_> {
         let mut db = client.db;
         for (q, entry) in queue.iter().zip(&entries) {
             match entry.command.handler {
-                Handler::Whole(_) | Handler::Span(_) => plan = Plan::All,
+                Handler::Whole(_) | Handler::Span(_) | Handler::Script(_) => plan = Plan::All,
+                Handler::Node(_) if entry.is(CommandFlags::WRITE) => plan = Plan::All,
                 _ => {}
             }
             super::for_each_key(db, entry, q.args.args(), |k| {
@@ -188,7 +189,9 @@ impl Turn<'_> {
             Handler::Node(f) | Handler::Span(f) => {
                 let flow = self.run_node(client, entry, f, args, true, mark);
                 debug_assert_eq!(flow, super::Flow::Next);
+                self.gather(client.db, args);
             }
+            Handler::Script(which) => self.run_script(client, which, entry, args, true, mark),
             Handler::Transaction(TransactionCommand::Unwatch) => {
                 // Inside EXEC nothing is watched any more.
                 self.reply.ok();

@@ -124,6 +124,12 @@ impl Reply {
         self.line(text.as_bytes());
     }
 
+    /// `+text` of any bytes; line ends become blanks.
+    pub fn status_bytes(&mut self, text: &[u8]) {
+        self.buf.push(b'+');
+        self.line(text);
+    }
+
     /// `-text`, where `text` begins with its code. Line ends become blanks: a reply must not be split by what a client sent.
     pub fn error(&mut self, text: &[u8]) {
         self.buf.push(b'-');

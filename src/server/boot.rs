@@ -127,6 +127,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         cron_paused: AtomicBool::new(false),
         waiting: WaitList::default(),
         pubsub: Default::default(),
+        scripts: Default::default(),
+        scripts_call_anything: AtomicBool::new(false),
         tracking: Default::default(),
         monitors: Default::default(),
         freer: Freer::start().map_err(failed("the freeing thread"))?,

@@ -58,6 +58,8 @@ impl Lab {
             active_expire: AtomicBool::new(true),
             waiting: WaitList::default(),
             pubsub: Default::default(),
+            scripts: Default::default(),
+            scripts_call_anything: Default::default(),
             tracking: Default::default(),
             monitors: Default::default(),
             freer: Freer::start().unwrap(),

@@ -5,11 +5,9 @@
 mod cluster;
 mod geo;
 mod hyperloglog;
-mod scripting;
 mod server;
 
 use super::Command;
 
 /// All of them, by what they wait for.
-pub static FAMILIES: &[&[&Command]] =
-    &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, scripting::COMMANDS, server::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, server::COMMANDS];

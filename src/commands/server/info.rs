@@ -37,6 +37,7 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
         metrics: &node.metrics,
         clients: &node.clients,
         waiting: &node.waiting,
+        scripts: &node.scripts,
         tracking: &node.tracking,
         subscribed: [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::Shard]
             .map(|kind| node.pubsub.len(kind)),

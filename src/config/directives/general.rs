@@ -105,7 +105,9 @@ topic! {
     /// Workers from which on values are shared.
     "min-io-threads-avoid-copy-reply" => min_io_threads_avoid_copy_reply: u32 = 7, INT, Runtime, Hidden, Standing::Inert(SHARED);
     /// Milliseconds a script may run before other clients are told that the server is busy.
-    "busy-reply-threshold" | "lua-time-limit" => busy_reply_threshold_ms: u64 = 5000, LONG, Runtime, Open, Standing::Later("scripts are not there yet");
+    "busy-reply-threshold" | "lua-time-limit" => busy_reply_threshold_ms: u64 = 5000, LONG, Runtime, Open, Standing::Works;
+    /// Give scripts getfenv, setfenv and newproxy, with which they can reach what is not theirs.
+    "lua.enable-insecure-api" | "lua-enable-insecure-api" => lua_enable_insecure_api: bool = false, YesNo, Runtime, Protected, Standing::Works;
     /// Log a report when the process crashes.
     "crash-log-enabled" => crash_log_enabled: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Test memory when the process crashes.

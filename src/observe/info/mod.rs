@@ -28,6 +28,7 @@ pub struct Facts<'a> {
     pub metrics: &'a Metrics,
     pub clients: &'a Registry,
     pub waiting: &'a WaitList,
+    pub scripts: &'a crate::script::Scripts,
     pub tracking: &'a Tracking,
     /// Channels, patterns and shard channels with subscribers.
     pub subscribed: [usize; 3],
