@@ -59,7 +59,7 @@ pub fn dump_functions<'a>(sources: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     for source in sources {
         out.push(opcode::FUNCTION);
-        write::put_string(&mut out, source);
+        write::put_string(&mut out, source, false);
     }
     sign(&mut out);
     out
