@@ -18,6 +18,9 @@ Usage: holdfast <tool> [arguments]
 
   server [CONF|-] [--directive value ...]   run the server
   cli [options] [command ...]               talk to a server
+  check-rdb FILE [--stats]                  look a snapshot through
+  check-aof [--fix] FILE                    look an append-only file through, and repair its end
+  restore [--to-time SECONDS] FROM TO       make a data folder as it was at a moment
   check-config FILE [--directive ...]       check a configuration without starting
   fips status [--json]                      run the start-up gate and print what it found
   fips evidence --out DIR | --json          gather what a reviewer of FIPS mode asks for
@@ -26,7 +29,7 @@ Usage: holdfast <tool> [arguments]
   container [words ...]                     the entry point of the image: the server by environment variables
   version                                   print the version
 
-Called by the name valkey-server, redis-server, valkey-cli or redis-cli (a link), it is that tool.
+Called by the name valkey-server, valkey-cli, valkey-check-rdb or valkey-check-aof, or redis- for valkey- (a link), it is that tool.
 ";
 
 /// `holdfast fips ...`
@@ -96,6 +99,9 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
             }
         },
         "cli" => holdfast::tools::cli::run(name, std::mem::take(&mut rest)),
+        "restore" => holdfast::tools::restore::run(rest, &mut std::io::stdout()),
+        "check-rdb" => holdfast::tools::check_rdb::run(&rest, &mut std::io::stdout()),
+        "check-aof" => holdfast::tools::check_aof::run(&rest, &mut std::io::stdin().lock(), &mut std::io::stdout()),
         "check-config" => match holdfast::tools::check_config::run(&rest, &mut std::io::stdout()) {
             Ok(status) => ExitCode::from(status as u8),
             Err(_) => ExitCode::from(2),
@@ -120,7 +126,7 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
             print!("{USAGE}");
             ExitCode::SUCCESS
         }
-        "sentinel" | "check-rdb" | "check-aof" | "valkey-benchmark" | "redis-benchmark" => {
+        "sentinel" | "valkey-benchmark" | "redis-benchmark" => {
             eprintln!("holdfast: {tool}: not there yet");
             ExitCode::from(2)
         }

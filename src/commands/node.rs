@@ -11,13 +11,16 @@ use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{self, Kind};
 use crate::net::tls::facts::Facts as TlsFacts;
+use crate::persist::aof::Aof;
+use crate::persist::rdb::Loading;
+use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
 use crate::replication::Replication;
 use crate::resp::args::Args;
 use crate::script::Scripts;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// What CLIENT PAUSE asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,9 @@ pub struct Pause {
     /// Reads go on.
     pub writes_only: bool,
 }
+
+/// Loads the append-only file into the key space.
+pub type Replay = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// Handles.
 pub struct Node {
@@ -51,10 +57,13 @@ pub struct Node {
     pub pause: Mutex<Pause>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,
-    /// Changes of the key space since the start (or the last save).
-    pub dirty: AtomicU64,
-    /// ms since the epoch of the last save that succeeded.
-    pub last_save_ms: AtomicI64,
+    /// Saving, and what has changed since.
+    pub saver: Saver,
+    pub aof: Aof,
+    /// The load that goes on, if one does.
+    pub loading: Arc<Loading>,
+    /// Replays the append-only file once more, for DEBUG LOADAOF; set at the start.
+    pub replay: std::sync::OnceLock<Replay>,
     /// Set by SHUTDOWN and by signals; workers finish their turn and end.
     pub shutdown: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
@@ -78,6 +87,28 @@ pub struct Node {
     pub peak_memory: AtomicU64,
     /// What the start-up gate found.
     pub fips: crate::fips::Approved,
+}
+
+impl Owner for Node {
+    fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
+    fn configuration(&self) -> Arc<Config> {
+        self.config.current()
+    }
+
+    fn saver(&self) -> &Saver {
+        &self.saver
+    }
+
+    fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    fn aof(&self) -> &Aof {
+        &self.aof
+    }
 }
 
 impl Node {

@@ -121,6 +121,10 @@ choice! {
     RdbVersionCheck { Strict = "strict", Relaxed = "relaxed" }
 }
 choice! {
+    /// Which server has to be able to load the RDB files that are written.
+    RdbVersion { V9 = "9.1", V8_1 = "8.1" }
+}
+choice! {
     /// How a replica loads a full synchronisation that came without a file.
     ReplDisklessLoad {
         Disabled = "disabled", OnEmptyDb = "on-empty-db", Swapdb = "swapdb", FlushBeforeLoad = "flush-before-load",

@@ -20,6 +20,13 @@ pub struct Gates {
     pub paused_all: bool,
     /// Somebody is paused, or commands are recorded: each command is looked at once more.
     pub special: bool,
+    /// Saving fails, and nobody may change what would be lost.
+    pub disk_fails: bool,
+    /// The append-only file fails, or is far behind: writers are refused, or wait.
+    pub log_fails: bool,
+    pub log_behind: bool,
+    /// The data are not there yet.
+    pub loading: bool,
     /// Somebody is sent every command.
     pub monitored: bool,
     slower_than_ns: u64,
@@ -70,6 +77,12 @@ impl Gates {
             paused_writes,
             paused_all,
             special: paused_writes || node.audit.is_on(),
+            disk_fails: node.saver.has_failed()
+                && config.persistence.stop_writes_on_bgsave_error
+                && !config.persistence.save.is_empty(),
+            log_fails: node.aof.has_failed(),
+            log_behind: node.aof.is_behind(),
+            loading: node.loading.is_running(),
             monitored: node.monitors.any(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
@@ -109,6 +122,10 @@ fn listens_only(entry: &Entry) -> Result<(), CommandError> {
     ).into_bytes()))
 }
 
+const MISCONF: &str = "MISCONF Holdfast is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands \
+     that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+     snapshotting fails (stop-writes-on-bgsave-error option). Please check the logs for details about the RDB error.";
+
 impl Turn<'_> {
     #[inline]
     pub(super) fn admit(
@@ -130,6 +147,9 @@ impl Turn<'_> {
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
         }
+        if self.gates.loading && !entry.is(CommandFlags::LOADING) {
+            return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
+        }
         if client.monitor && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE)) {
             return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
         }
@@ -141,6 +161,16 @@ impl Turn<'_> {
         }
         if self.gates.maxmemory != 0 {
             self.make_memory(client, entry)?;
+        }
+        if self.gates.disk_fails && (entry.is(CommandFlags::WRITE) || entry.spec().name == "ping") {
+            return Err(CommandError::fixed(MISCONF));
+        }
+        if (self.gates.log_fails || self.gates.log_behind) && self.is_writer(client, entry) {
+            if !self.gates.log_fails {
+                return Ok(Pass::Wait);
+            }
+            let why = self.node.aof.figures().error.unwrap_or_default();
+            return Err(CommandError::Bytes(format!("MISCONF Errors writing to the AOF file: {why}").into_bytes()));
         }
         if client.in_multi() {
             return self.queue(client, entry, args);
@@ -224,6 +254,19 @@ impl Turn<'_> {
                 .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(writes))),
             // In MULTI commands are only queued; EXEC waits for them.
             _ => !client.in_multi() && entry.is(writes),
+        }
+    }
+
+    /// It changes the key space, now.
+    #[cold]
+    fn is_writer(&self, client: &Client, entry: &'static Entry) -> bool {
+        match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(CommandFlags::WRITE))),
+            _ => !client.in_multi() && entry.is(CommandFlags::WRITE),
         }
     }
 

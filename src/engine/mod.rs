@@ -123,7 +123,7 @@ impl<'k> Turn<'k> {
     /// Ends the turn and gives the reply buffer back.
     pub fn end(self) -> Reply {
         if self.dirty > 0 {
-            self.node.dirty.fetch_add(self.dirty, std::sync::atomic::Ordering::Relaxed);
+            self.node.saver.changes.fetch_add(self.dirty, std::sync::atomic::Ordering::Relaxed);
         }
         // Whole microseconds are told; what is left over is kept for the next turn.
         self.recorder.counters.add(Counter::EventloopDurationCmdUsec, self.recorder.busy_ns / 1000);
@@ -392,6 +392,11 @@ impl<'k> Turn<'k> {
         mark: crate::resp::reply::Mark,
     ) -> Flow {
         let config = Arc::clone(&self.config);
+        // Who saves or asks sees the changes of this turn too.
+        if self.dirty > 0 {
+            let dirty = std::mem::take(&mut self.dirty);
+            self.node.saver.changes.fetch_add(dirty, std::sync::atomic::Ordering::Relaxed);
+        }
         let mut cx = NodeContext {
             args,
             node: self.node,

@@ -1,6 +1,7 @@
 //! Stripes and the locks over them.
 
 use super::key::{KeyHash, KeyPath, STRIPES};
+use super::snapshot::{Pending, Walks};
 use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
@@ -18,12 +19,19 @@ pub struct Database {
 }
 
 /// What one lock guards.
-#[derive(Debug)]
 pub struct Stripe {
     pub(super) databases: Vec<Database>,
     pub(super) watchers: Watchers,
     /// Keys, by database, whose fields may have deadlines of their own; one that has none any more is dropped by who looks.
     pub(super) volatile: HashSet<(u32, Box<[u8]>)>,
+    /// A snapshot that is not done with this stripe.
+    pub(super) pending: Option<Box<Pending>>,
+}
+
+impl std::fmt::Debug for Stripe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stripe({:?})", self.databases)
+    }
 }
 
 impl Stripe {
@@ -46,6 +54,7 @@ pub struct Keyspace {
     databases: u32,
     /// How many commands wait for keys of each of these buckets of the hash: while 0, a writer need not look for waiters.
     waiting: Box<[AtomicU32]>,
+    pub(super) walks: Mutex<Walks>,
     /// Some client tracks keys: changed ones are remembered by name.
     tracked: AtomicBool,
     /// Asked, under the locks, whether anybody reads what changes.
@@ -160,13 +169,19 @@ impl Keyspace {
     pub fn with_journal(databases: u32, journal: Arc<Journal>) -> Keyspace {
         let stripe = || {
             let databases = (0..databases).map(|_| Database::default()).collect();
-            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), volatile: HashSet::new() }))
+            Padded(Mutex::new(Stripe {
+                databases,
+                watchers: Watchers::default(),
+                volatile: HashSet::new(),
+                pending: None,
+            }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
         Keyspace {
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
             databases,
             waiting,
+            walks: Mutex::default(),
             tracked: AtomicBool::new(false),
             journal,
         }
@@ -229,6 +244,16 @@ impl Keyspace {
         for (i, s) in self.stripes.iter().enumerate() {
             f(i as u16, &mut s.0.lock());
         }
+    }
+
+    /// The stripe itself, for those of the key space who are no command.
+    pub(super) fn with_raw_stripe<R>(&self, n: u16, f: impl FnOnce(&mut Stripe) -> R) -> R {
+        f(&mut self.stripes[n as usize].0.lock())
+    }
+
+    /// The same, if nobody holds it.
+    pub(super) fn try_raw_stripe(&self, n: u16) -> Option<MutexGuard<'_, Stripe>> {
+        self.stripes[n as usize].0.try_lock()
     }
 
     /// Keys of a database, and those with a deadline, summed stripe by stripe.

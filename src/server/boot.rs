@@ -3,6 +3,7 @@
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
 use super::http::{self, Http};
+use super::recover::{self, recover};
 use super::reload::{self, Reloader};
 use super::service::Service;
 use super::tls;
@@ -13,6 +14,7 @@ use crate::base::background::Background;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
+use crate::commands::server::shutdown;
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::types::AuditFailure;
 use crate::config::{Config, ConfigHandle, Loaded};
@@ -25,14 +27,14 @@ use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
-use crate::persist::snapshot;
+use crate::persist::Saver;
 use crate::replication::{Host, Replication};
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::{Mutex, RwLock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Why the server did not start. The text names the remedy.
@@ -106,8 +108,9 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 3);
+    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 5);
     let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
+    let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
     let audit = start_audit(&config).map_err(BootError)?;
@@ -128,8 +131,10 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         run_id: id()?,
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
-        dirty: AtomicU64::new(0),
-        last_save_ms: AtomicI64::new(clock::wall_ms()),
+        saver: Saver::new(clock::wall_ms()),
+        aof: Default::default(),
+        loading: Default::default(),
+        replay: Default::default(),
         shutdown: AtomicBool::new(false),
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
@@ -149,7 +154,17 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     crate::commands::acl::load_configured(&node.acl, &config)
         .map_err(|e| BootError(format!("Aborting startup because of {e}")))?;
     let endpoint = Arc::new(http::start(&node, &config, http_tls.as_ref(), tls.as_ref())?);
-    service.while_loading(|| load_snapshot(&node, &config))?;
+    let weak = Arc::downgrade(&node);
+    node.aof.on_sync(Box::new(move || {
+        if let Some(node) = weak.upgrade() {
+            node.clients.ring_all();
+        }
+    }));
+    if node.replay.set(recover::again(&node, replay_recorder.expect("one recorder per thread"))).is_err() {
+        return Err(BootError("the server was started twice".into()));
+    }
+    node.loading.key_delay_us.store(config.general.key_load_delay_us, Ordering::Relaxed);
+    node.loading.begin(clock::wall_ms() / 1000);
     apply_metrics(&node, &config);
 
     let mut parts = Vec::new();
@@ -193,6 +208,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     for name in &names {
         tracing::info!("Listening on {name}");
     }
+    let recorder = recover_recorder.expect("one recorder per thread");
+    service.while_loading(|| recover(&node, &config, recorder))?;
     if let Some((address, port)) = &config.replication.replicaof {
         let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;
         let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
@@ -205,12 +222,18 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let reloader = Reloader::new(Arc::clone(&node), Arc::clone(&acceptor), Arc::clone(&endpoint), dir.clone());
     control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")), &service, reloader);
     service.stopping();
+    // Whoever decided on the end has saved what was to be saved; what still runs would not be ended by anybody.
+    node.saver.stop();
 
     node.clients.ring_all();
     acceptor.wake();
     for t in threads {
         // A worker's panic has ended the process already.
         let _ = t.join();
+    }
+    // After the last worker: what they acknowledged is in the journal.
+    if !node.aof.flush() {
+        tracing::warn!("The append only file could not be brought to disk.");
     }
     runtime_hint::withdraw(&hints, std::process::id());
     if let Some(p) = &config.general.pidfile {
@@ -274,31 +297,6 @@ fn control_runtime() -> Result<(tokio::runtime::Runtime, Signals), BootError> {
     Ok((runtime, signals))
 }
 
-/// Loads the snapshot of an earlier run, if there is one. A server whose data cannot be read does not start without them: an empty one
-/// would soon write its emptiness over them.
-fn load_snapshot(node: &Node, config: &Config) -> Result<(), BootError> {
-    let begin = clock::monotonic_ns();
-    let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
-    let name = &config.persistence.dbfilename;
-    match snapshot::load(&mut space, config, false) {
-        Ok(None) => Ok(()),
-        Ok(Some(loaded)) => {
-            tracing::info!(
-                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
-                loaded.keys,
-                loaded.expired,
-                loaded.empty
-            );
-            let ms = (clock::monotonic_ns() - begin) / 1_000_000;
-            tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
-            Ok(())
-        }
-        Err(e) => Err(BootError(format!(
-            "Fatal error loading the DB from {name} in dir: {e}. Put a whole file there, or move it away to start empty."
-        ))),
-    }
-}
-
 /// Waits for signals and runs the periodic tasks until the server ends.
 fn control(
     node: &Arc<Node>,
@@ -335,7 +333,15 @@ fn control(
 fn end(node: &Node, signal: &str) {
     tracing::warn!("Received {signal} scheduling shutdown...");
     tracing::warn!("User requested shutdown...");
-    node.shutdown.store(true, Ordering::Release);
+    let config = node.config.current();
+    let options =
+        if signal == "SIGINT" { config.general.shutdown_on_sigint } else { config.general.shutdown_on_sigterm };
+    let mut space = node.keyspace.space(access(&config, clock::wall_ms()));
+    if shutdown::end(node, &config, &mut space, options).is_err() {
+        tracing::warn!(
+            "{signal} received but errors trying to shut down the server, check the logs for more information"
+        );
+    }
 }
 
 /// A worker's thread: what panics in it ends the process, because half a server is worse than none.
@@ -483,6 +489,30 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
         Box::new(|_, new| match &new.general.dir {
             Some(d) => std::env::set_current_dir(d).map_err(|e| e.to_string()),
             None => Ok(()),
+        }),
+    );
+    let (weak, loading) = (Arc::downgrade(node), Arc::clone(&node.loading));
+    node.config.on_change(
+        &["key-load-delay"],
+        Box::new(move |_, new| {
+            loading.key_delay_us.store(new.general.key_load_delay_us, Ordering::Relaxed);
+            Ok(())
+        }),
+    );
+    node.config.on_change(
+        &["appendonly", "appendfsync"],
+        Box::new(move |old, new| {
+            let Some(node) = weak.upgrade() else { return Ok(()) };
+            match (old.persistence.appendonly, new.persistence.appendonly) {
+                // Not here: a change may come from inside a transaction, which holds locks.
+                (false, true) => node.aof.schedule(),
+                (true, false) => {
+                    node.aof.unschedule();
+                    node.aof.stop();
+                }
+                _ => node.aof.configure(new),
+            }
+            Ok(())
         }),
     );
     let (weak, a) = (Arc::downgrade(node), Arc::clone(acceptor));

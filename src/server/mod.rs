@@ -12,6 +12,7 @@ mod accept;
 mod boot;
 mod cron;
 mod http;
+pub mod recover;
 mod reload;
 mod service;
 mod tls;

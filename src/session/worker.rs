@@ -74,6 +74,8 @@ pub struct Worker {
     deadlines: BinaryHeap<Reverse<(u64, u64, u64)>>,
     next_tick_ms: u64,
     paused: Vec<usize>,
+    /// Connections whose replies wait for the disk.
+    held: Vec<usize>,
     /// Nanoseconds spent in turns that have not been counted yet.
     busy_ns: u64,
     /// Bytes of output that the node has been told of.
@@ -111,6 +113,7 @@ impl Worker {
             deadlines: BinaryHeap::new(),
             next_tick_ms: 0,
             paused: Vec::new(),
+            held: Vec::new(),
             busy_ns: 0,
             told_output: 0,
         }
@@ -442,7 +445,10 @@ impl Worker {
                 self.deadlines.push(Reverse((until, c.client.id, b.token)));
             }
         }
+        // The last snapshot may have been taken before this turn's commands ran: what is not in it is not acknowledged.
+        let silent = self.node.shutdown.load(Ordering::Acquire);
         for (run, (from, to, rest, flow)) in runs.iter().zip(sends) {
+            let to = if silent { from } else { to };
             self.after_run(&mut batch, run, from, to, rest, flow, now_mono, now_ms);
         }
         self.reply.clear();
@@ -466,6 +472,11 @@ impl Worker {
     ) {
         let i = run.connection;
         let Some(c) = self.connections[i].as_mut() else { return };
+        if to > from && !c.client.dead && !c.held && self.node.aof.holds(c.client.written) {
+            // Not before what it has changed is on disk.
+            c.held = true;
+            self.held.push(i);
+        }
         if to > from && !c.client.dead {
             match c.send(&mut self.scratch, &self.reply, from, to) {
                 Ok(sent) => {
@@ -599,6 +610,19 @@ impl Worker {
         }
     }
 
+    /// Sends the replies whose changes have come to the disk.
+    fn release(&mut self) {
+        for i in std::mem::take(&mut self.held) {
+            let Some(c) = self.connections[i].as_mut().filter(|c| c.held) else { continue };
+            if self.node.aof.holds(c.client.written) {
+                self.held.push(i);
+                continue;
+            }
+            c.held = false;
+            self.drain(i);
+        }
+    }
+
     fn drain(&mut self, i: usize) {
         self.drain_once(i);
         if self.connections[i].as_ref().is_some_and(|c| c.client.feed.is_some() && c.client.output.is_empty()) {
@@ -656,6 +680,7 @@ impl Worker {
             more: true,
             handshaking,
             eof: false,
+            held: false,
         });
         self.recorder.counters.add(Counter::ConnectionsReceived, 1);
         if !handshaking && let Some(text) = refusal(&self.config, &self.node.acl, &c) {
@@ -690,6 +715,7 @@ impl Worker {
         self.ready.retain(|r| *r != i);
         self.handshakes.retain(|r| *r != i);
         self.paused.retain(|r| *r != i);
+        self.held.retain(|r| *r != i);
         self.free.push(i);
     }
 
@@ -765,6 +791,7 @@ impl Worker {
                     }
                 }
                 Message::Look => {
+                    self.release();
                     for i in std::mem::take(&mut self.paused) {
                         if let Some(c) = self.connections[i].as_mut() {
                             c.client.paused = false;
@@ -796,6 +823,14 @@ impl Worker {
         c.client.last_active_ms = now_mono;
         if c.client.reply_mode == crate::client::ReplyMode::On {
             c.client.output.push_reply(&reply, 0, reply.buf.len(), 0);
+        }
+        if self.node.aof.is_always() {
+            // What it was served is a change like its own.
+            c.client.written = c.client.written.max(self.node.journal.end());
+            if !c.held && self.node.aof.holds(c.client.written) {
+                c.held = true;
+                self.held.push(i);
+            }
         }
         self.drain(i);
         if self.connections[i].is_some() {

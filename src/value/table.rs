@@ -18,6 +18,10 @@
 //! directory's, and all `2^(depth - segment depth)` entries of its range point at it; a segment's earliest deadline is not later than that of any of its
 //! records.
 
+mod walk;
+
+pub use walk::{Visit, Walked};
+
 use super::record::Record;
 use crate::base::hash::{self, Random};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -927,11 +931,18 @@ pub struct RecordMut<'t> {
     bucket: u16,
     place: u8,
     had_deadline: bool,
+    mark: u8,
     deadlines: *mut usize,
     _table: PhantomData<&'t mut Record>,
 }
 
 impl RecordMut<'_> {
+    /// Sets the record's mark for good, whatever is done to it while it is lent out.
+    pub fn set_table_mark(&mut self, mark: u8) {
+        self.mark = mark;
+        self.record.set_mark(mark);
+    }
+
     /// # Safety
     /// The place is occupied, and segment and counter are held exclusively for the result's lifetime.
     #[inline(always)]
@@ -939,7 +950,16 @@ impl RecordMut<'_> {
         // SAFETY: the caller's word.
         let record = ManuallyDrop::new(unsafe { Record::from_raw((*s).bucket(b).pointer(i)) });
         let had_deadline = record.deadline().is_some();
-        RecordMut { record, segment: s, bucket: b as u16, place: i as u8, had_deadline, deadlines, _table: PhantomData }
+        RecordMut {
+            mark: record.mark(),
+            record,
+            segment: s,
+            bucket: b as u16,
+            place: i as u8,
+            had_deadline,
+            deadlines,
+            _table: PhantomData,
+        }
     }
 }
 
@@ -967,6 +987,8 @@ impl Drop for RecordMut<'_> {
             let i = self.place as usize;
             if bucket.pointer(i) != self.record.as_raw() {
                 bucket.set_pointer(i, self.record.as_raw());
+                // The block may have been made anew.
+                self.record.set_mark(self.mark);
             }
             let deadline = self.record.deadline();
             if let Some(d) = deadline {

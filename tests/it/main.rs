@@ -19,6 +19,7 @@ mod identity;
 mod limits;
 mod monitor;
 mod openssl;
+mod persist;
 mod pubsub;
 mod replication;
 mod service;

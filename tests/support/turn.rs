@@ -15,7 +15,7 @@ use holdfast::resp::args::Args;
 use holdfast::resp::parser::{Limits, Parsed, Partial, Span, parse};
 use holdfast::resp::reply::Reply;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// The node, and what a worker keeps from turn to turn.
 pub struct Lab {
@@ -54,8 +54,10 @@ impl Lab {
             background: holdfast::base::background::Background::start("background").expect("a thread"),
             pause: Default::default(),
             paused: AtomicBool::new(false),
-            dirty: AtomicU64::new(0),
-            last_save_ms: AtomicI64::new(0),
+            saver: Default::default(),
+            aof: Default::default(),
+            loading: Default::default(),
+            replay: Default::default(),
             shutdown: AtomicBool::new(false),
             cron_paused: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),

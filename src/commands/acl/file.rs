@@ -117,7 +117,7 @@ fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn save(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let Some(path) = &cx.config.security.aclfile else { return Err(NO_FILE) };
     let text = file::text(&cx.node.acl);
-    storage::replace(path, |out| out.write_all(&text)).map_err(|e| {
+    storage::replace(path, false, |out| std::io::Write::write_all(out, &text)).map_err(|e| {
         tracing::warn!("Error saving ACLs to {}: {e}", path.display());
         CommandError::fixed(
             "ERR There was an error trying to save the ACLs. Please check the server logs for more information",

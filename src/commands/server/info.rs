@@ -43,6 +43,8 @@ pub fn with_facts<R>(
     let tls = node.tls.read().clone();
     let pause = *node.pause.lock();
     let replication = replication(node);
+    let mut saving = node.saver.report(config, &node.aof, &node.loading);
+    (saving.loading_copy, saving.loading_beside) = (replication.loading, replication.async_loading);
     let facts = Facts {
         config,
         config_file: node.config.file(),
@@ -59,8 +61,7 @@ pub fn with_facts<R>(
         run_id: &node.run_id,
         replication: &replication,
         pause: (pause.until_ms, pause.writes_only),
-        dirty: node.dirty.load(Relaxed),
-        last_save_ms: node.last_save_ms.load(Relaxed),
+        persistence: &saving,
         used_memory,
         baseline_memory: node.baseline_memory.load(Relaxed),
         output_memory: node.output_memory.load(Relaxed),

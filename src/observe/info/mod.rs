@@ -42,10 +42,8 @@ pub struct Facts<'a> {
     pub replication: &'a Replication,
     /// ms since the epoch until which clients are paused; 0 if nobody is. And whether only writes are.
     pub pause: (i64, bool),
-    /// Changes since the last save.
-    pub dirty: u64,
-    /// ms since the epoch.
-    pub last_save_ms: i64,
+    /// What is saved, and how it went: its owner's rows.
+    pub persistence: &'a dyn crate::metrics::Section,
     /// Bytes in use when the question came.
     pub used_memory: u64,
     /// Bytes in use before the first client came, in clients' output, and at the most.
@@ -81,7 +79,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "fips", title: "FIPS", by_default: true, rows: node::fips },
     Section { name: "clients", title: "Clients", by_default: true, rows: node::clients },
     Section { name: "memory", title: "Memory", by_default: true, rows: memory::rows },
-    Section { name: "persistence", title: "Persistence", by_default: true, rows: node::persistence },
+    Section { name: "persistence", title: "Persistence", by_default: true, rows: |f, out| f.persistence.rows(out) },
     Section { name: "stats", title: "Stats", by_default: true, rows: stats::rows },
     Section { name: "replication", title: "Replication", by_default: true, rows: replication::rows },
     Section { name: "cpu", title: "CPU", by_default: true, rows: node::cpu },

@@ -1,13 +1,15 @@
 //! The snapshot file: `dbfilename` in the working directory, which is `dir`.
 
-use super::rdb::{self, Limits, LoadOptions, Loaded, RdbError, WriteOptions, Written};
-use crate::base::memory;
+use super::format;
 use crate::config::Config;
 use crate::config::types::RdbVersionCheck;
 use crate::keyspace::Space;
+use crate::persist::rdb::{self, Limits, LoadOptions, Loaded, Loading, RdbError, Written};
 use crate::storage;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Why a snapshot could not be loaded.
 #[derive(Debug)]
@@ -27,14 +29,10 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// How this server writes snapshots.
-pub fn write_options(config: &Config) -> WriteOptions {
-    WriteOptions { checksum: config.persistence.rdbchecksum, used_memory: memory::used(), ..WriteOptions::default() }
-}
-
 /// How this server, a primary, loads them.
 pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
     LoadOptions {
+        loading: None,
         limits: Limits::of(config),
         relaxed: config.persistence.rdb_version_check == RdbVersionCheck::Relaxed,
         checksum: config.persistence.rdbchecksum,
@@ -43,24 +41,34 @@ pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
     }
 }
 
-/// Writes all databases into the file; every stripe is held. The file that was there goes only when the new one is whole on disk.
+/// Writes all databases into the file; every stripe is held, and everybody waits. The file that was there goes only when the new one is
+/// whole on disk.
 ///
 /// # Errors
 /// Those of the disk.
 pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
-    let options = write_options(config);
-    storage::replace(Path::new(&config.persistence.dbfilename), |mut out| rdb::write(space, &mut out, &options))
+    let format = format(config, space.access);
+    let incremental = config.persistence.rdb_save_incremental_fsync;
+    storage::replace(Path::new(&config.persistence.dbfilename), incremental, |out| rdb::write(space, out, &format))
 }
 
-/// Loads the file, if it is there; every stripe is held. Nobody is told of the keys.
+/// Loads the file, if it is there; every stripe is held, or none (see [`rdb::load`]). Nobody is told of the keys.
 ///
 /// # Errors
 /// See [`LoadError`]; a part of the data may be there then.
-pub fn load(space: &mut Space<'_>, config: &Config, merge: bool) -> Result<Option<Loaded>, LoadError> {
+pub fn load(
+    space: &mut Space<'_>,
+    config: &Config,
+    merge: bool,
+    loading: Option<Arc<Loading>>,
+) -> Result<Option<Loaded>, LoadError> {
     let path = Path::new(&config.persistence.dbfilename);
     let Some(file) = storage::open(path).map_err(LoadError::Open)? else { return Ok(None) };
     let wanted = std::mem::take(&mut space.events_wanted);
-    let loaded = rdb::load(file, space, &load_options(config, merge));
+    if let (Some(loading), Ok(about)) = (&loading, file.metadata()) {
+        loading.total_bytes.store(about.len(), Ordering::Relaxed);
+    }
+    let loaded = rdb::load(file, space, &LoadOptions { loading, ..load_options(config, merge) });
     space.events_wanted = wanted;
     loaded.map(Some).map_err(LoadError::Content)
 }
