@@ -150,6 +150,7 @@ impl<'k> Turn<'k> {
         hash: Option<KeyHash>,
     ) -> Flow {
         let mark = self.reply.mark();
+        let fed = client.feed.is_some() || client.feed_held;
         self.reply.version = client.version;
         self.space.no_touch = client.no_touch;
         self.current = client.id;
@@ -188,6 +189,10 @@ impl<'k> Turn<'k> {
         if self.offset > 0 {
             client.written = std::mem::take(&mut self.offset);
         }
+        if fed && !self.reply.bytes_since(mark).is_empty() {
+            self.stray(client, &entry, mark);
+            return flow;
+        }
         if client.reply_mode != ReplyMode::On {
             // Confirmations of subscriptions are no replies: they come whatever CLIENT REPLY says.
             if subscription && matches!(self.reply.bytes_since(mark).first(), Some(b'*' | b'>')) {
@@ -203,6 +208,26 @@ impl<'k> Turn<'k> {
             self.after_tracked(client, name);
         }
         flow
+    }
+
+    /// A replica's command was answered: the answer would stand in the stream it applies.
+    #[cold]
+    fn stray(
+        &mut self,
+        client: &mut Client,
+        entry: &Result<&'static Entry, CommandError>,
+        mark: crate::resp::reply::Mark,
+    ) {
+        let name = entry.as_ref().map_or("unknown", |e| &e.name);
+        if self.reply.bytes_since(mark).first() == Some(&b'-') {
+            tracing::warn!("== CRITICAL == This primary is sending an error to its replica: after processing '{name}'");
+        }
+        tracing::warn!(
+            "Replica generated a reply to command '{name}', disconnecting it: addr={}",
+            client.shared.addr
+        );
+        self.reply.rewind(mark);
+        client.dead = true;
     }
 
     /// Writes an error for a command that did not run; one that was to be queued breaks its transaction.
