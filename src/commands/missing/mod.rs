@@ -4,12 +4,10 @@
 
 mod cluster;
 mod geo;
-mod hyperloglog;
 mod scripting;
 mod server;
 
 use super::Command;
 
 /// All of them, by what they wait for.
-pub static FAMILIES: &[&[&Command]] =
-    &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, scripting::COMMANDS, server::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[cluster::COMMANDS, geo::COMMANDS, scripting::COMMANDS, server::COMMANDS];
