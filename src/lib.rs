@@ -60,6 +60,7 @@ pub mod net;
 // [5]
 pub mod client;
 pub mod fips;
+pub mod script;
 // [6]
 pub mod observe;
 pub mod persist;

@@ -26,8 +26,9 @@ thread_local! {
 /// The global allocator.
 pub struct Counting;
 
+/// Counts bytes that this module does not see being taken (or, below 0, given back).
 #[inline(always)]
-fn count(bytes: i64) {
+pub(super) fn count(bytes: i64) {
     let cell = CELL.try_with(Cell::get).unwrap_or(CELLS - 1);
     if cell < CELLS - 1 {
         // This thread alone writes the cell.

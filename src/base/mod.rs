@@ -1,4 +1,4 @@
-//! What needs nothing of ours: time, slots, hashing, checksums, glob patterns, number text.
+//! What needs nothing of ours: time, locks, slots, hashing, checksums, glob patterns, number text.
 
 pub mod clock;
 pub mod cpu;
@@ -6,10 +6,12 @@ pub mod crc64;
 pub mod extended;
 pub mod glob;
 pub mod hash;
+pub mod lock;
 pub mod memory;
 pub mod names;
 pub mod number;
 pub mod process;
 pub mod runtime_hint;
 pub mod size_class;
+pub mod slab;
 pub mod slot;

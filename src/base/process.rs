@@ -32,6 +32,20 @@ pub fn disable_huge_pages() -> io::Result<()> {
     }
 }
 
+const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
+
+/// How much likelier (or less likely) the kernel is to end this process when memory runs out.
+pub fn oom_score_adj() -> io::Result<i32> {
+    let text = std::fs::read_to_string(OOM_SCORE_ADJ)?;
+    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{OOM_SCORE_ADJ}: {text:?}")))
+}
+
+/// Sets it, -1000 to 1000; less than it was needs a privilege.
+pub fn set_oom_score_adj(score: i32) -> io::Result<()> {
+    // The kernel's file: nothing of it is kept on a disk.
+    std::fs::write(OOM_SCORE_ADJ, score.to_string())
+}
+
 /// User and system time of the process (`children`: of its ended children), in seconds.
 pub fn cpu_seconds(children: bool) -> (f64, f64) {
     let who = if children { libc::RUSAGE_CHILDREN } else { libc::RUSAGE_SELF };

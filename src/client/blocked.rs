@@ -12,6 +12,11 @@ pub enum TimeoutReply {
     Null,
     /// An integer (WAIT).
     Integer(i64),
+    /// How many replicas have acknowledged the offset; answered before that once `wanted` of them have.
+    Replicas {
+        offset: u64,
+        wanted: usize,
+    },
 }
 
 /// A handler's wish to wait.

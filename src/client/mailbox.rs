@@ -1,6 +1,7 @@
 //! Messages to a worker. The sender wakes it; it reads them at the start of its turn.
 
 use super::subscription::{Published, Subscription};
+use super::tracking::Notice;
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,20 +14,22 @@ pub enum Message {
     Kill { client: u64, flush: bool },
     /// The answer to a blocked command that another worker served.
     Served { client: u64, token: u64, reply: Reply },
-    /// CLIENT UNBLOCK.
-    Unblock { client: u64, error: bool },
+    /// Ends a wait, as if its time were up or with an error.
+    Unblock { client: u64, error: Option<&'static str> },
     /// Bytes between replies: a push, a published message, a monitored command.
     Push { client: u64, reply: std::sync::Arc<Vec<u8>> },
     /// The journal has something for a replica.
     Feed { client: u64 },
     /// A message of a channel.
     Published { to: std::sync::Arc<Subscription>, message: std::sync::Arc<Published> },
+    /// Keys that a client has read have changed.
+    Notice { client: u64, notice: Notice },
     /// Something changed that every worker looks at in its turn (configuration, pause, shutdown).
     Look,
 }
 
-/// A worker's mailbox. Unbounded by itself: every message but `Push` and `Published` is the answer to something its receiver or its client asked for, and
-/// those two count against the receiver's output limit as soon as the worker reads them.
+/// A worker's mailbox. Unbounded by itself: every message but `Push`, `Published` and `Notice` is the answer to something its receiver or its client asked for, and
+/// those three count against the receiver's output limit as soon as the worker reads them.
 pub struct Mailbox {
     queue: Mutex<Vec<Message>>,
     waker: mio::Waker,

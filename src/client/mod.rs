@@ -6,19 +6,27 @@
 mod blocked;
 mod execute;
 mod mailbox;
+mod memory;
+mod monitor;
 mod output;
 mod registry;
+mod replica;
 mod state;
 mod subscription;
+mod tracking;
 mod transaction;
 mod waitlist;
 
 pub use blocked::{BlockRequest, Blocked, TimeoutReply};
 pub use execute::{Execute, Failure, Forward, Request};
 pub use mailbox::{Mailbox, Message};
+pub use memory::NAME_BYTES;
+pub use monitor::Monitors;
 pub use output::Output;
 pub use registry::{Registry, Shared, SharedText};
+pub use replica::{ReplicaFacts, ReplicaPhase};
 pub use state::{Client, ReplyMode, Source};
 pub use subscription::{Published, Subscription, SubscriptionKind, Subscriptions};
+pub use tracking::{ClientTracking, Notice, PrefixError, Tracking, TrackingMode};
 pub use transaction::{Queued, Transaction};
 pub use waitlist::{WaitList, Waiter, WaitingCall};

@@ -52,6 +52,11 @@ impl Output {
         self.chunks.len()
     }
 
+    /// Bytes that waiting takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes + self.chunks.len() * size_of::<Chunk>()
+    }
+
     pub fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;

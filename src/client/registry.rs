@@ -1,6 +1,8 @@
 //! All clients of the server, as others see them.
 
 use super::mailbox::{Mailbox, Message};
+use super::replica::ReplicaFacts;
+use super::tracking::TrackingMode;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub struct Shared {
     pub multi: AtomicI64,
     pub watching: AtomicU32,
     pub blocked: AtomicBool,
+    /// Its next command waits for CLIENT PAUSE to end.
+    pub paused: AtomicBool,
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
     pub unix: AtomicBool,
@@ -49,6 +53,8 @@ pub struct Shared {
     pub output_bytes: AtomicU64,
     pub output_chunks: AtomicU64,
     pub reply_capacity: AtomicU64,
+    /// Bytes the client holds, as its worker told last.
+    pub memory: AtomicU64,
     pub net_in: AtomicU64,
     pub net_out: AtomicU64,
     pub commands: AtomicU64,
@@ -57,11 +63,26 @@ pub struct Shared {
     pub shard_subscriptions: AtomicU32,
     pub monitor: AtomicBool,
     pub replica: AtomicBool,
+    /// It is the link to our primary.
+    pub primary: AtomicBool,
+    /// What a replica says of itself.
+    pub facts: Mutex<ReplicaFacts>,
     pub import_source: AtomicBool,
     /// READONLY has been said.
     pub readonly: AtomicBool,
     /// CLIENT CAPA REDIRECT.
     pub capa_redirect: AtomicBool,
+    /// CLIENT TRACKING: bits of [`tracking_bits`].
+    tracking: AtomicU8,
+    /// Who gets its invalidations: 0 itself, -1 nobody.
+    pub redirect: AtomicI64,
+}
+
+/// How CLIENT LIST shows that a client tracks.
+mod tracking_bits {
+    pub const ON: u8 = 1;
+    pub const BCAST: u8 = 2;
+    pub const BROKEN: u8 = 4;
 }
 
 impl Shared {
@@ -81,6 +102,7 @@ impl Shared {
             multi: AtomicI64::new(-1),
             watching: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             unix: AtomicBool::new(false),
@@ -93,6 +115,7 @@ impl Shared {
             output_bytes: AtomicU64::new(0),
             output_chunks: AtomicU64::new(0),
             reply_capacity: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
@@ -101,14 +124,43 @@ impl Shared {
             shard_subscriptions: AtomicU32::new(0),
             monitor: AtomicBool::new(false),
             replica: AtomicBool::new(false),
+            primary: AtomicBool::new(false),
+            facts: Mutex::default(),
             import_source: AtomicBool::new(false),
             readonly: AtomicBool::new(false),
             capa_redirect: AtomicBool::new(false),
+            tracking: AtomicU8::new(0),
+            redirect: AtomicI64::new(-1),
         }
     }
 }
 
 impl Shared {
+    /// Tells how the client tracks, or that it does not.
+    pub fn set_tracking(&self, mode: Option<TrackingMode>) {
+        use tracking_bits::{BCAST, ON};
+        let bits = mode.map_or(0, |m| ON | if m.bcast { BCAST } else { 0 });
+        self.tracking.store(bits, Ordering::Relaxed);
+        self.redirect.store(mode.map_or(-1, |m| m.redirect.map_or(0, |id| id as i64)), Ordering::Relaxed);
+    }
+
+    /// The client that was to get its invalidations has gone.
+    pub fn set_tracking_broken(&self) {
+        self.tracking.fetch_or(tracking_bits::BROKEN, Ordering::Relaxed);
+    }
+
+    pub fn is_tracking(&self) -> bool {
+        self.tracking.load(Ordering::Relaxed) & tracking_bits::ON != 0
+    }
+
+    pub fn tracks_all(&self) -> bool {
+        self.tracking.load(Ordering::Relaxed) & tracking_bits::BCAST != 0
+    }
+
+    pub fn is_tracking_broken(&self) -> bool {
+        self.tracking.load(Ordering::Relaxed) & tracking_bits::BROKEN != 0
+    }
+
     /// The connection comes from this machine.
     pub fn is_local(&self) -> bool {
         if self.unix.load(Ordering::Relaxed) {
@@ -129,6 +181,9 @@ pub struct Registry {
     clients: Mutex<BTreeMap<u64, Arc<Shared>>>,
     next_id: AtomicU64,
     count: AtomicU32,
+    memory: AtomicU64,
+    /// Clients whose next command waits for CLIENT PAUSE to end.
+    paused: AtomicU32,
     mailboxes: OnceLock<Vec<Arc<Mailbox>>>,
 }
 
@@ -157,13 +212,40 @@ impl Registry {
         self.count.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// Clients whose next command waits for CLIENT PAUSE to end.
+    pub fn paused(&self) -> u32 {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a client's next command waits for the end of a pause, or does not any more.
+    pub fn set_paused(&self, client: &Shared, yes: bool) {
+        match (client.paused.swap(yes, Ordering::Relaxed), yes) {
+            (false, true) => self.paused.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.paused.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+
+    /// Bytes all clients hold.
+    #[inline]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// A client that held `before` bytes holds `now`.
+    pub fn count_memory(&self, before: u64, now: u64) {
+        self.memory.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
     pub fn add(&self, shared: Arc<Shared>) {
         self.clients.lock().insert(shared.id, shared);
     }
 
     /// Forgets a client and gives back its place.
     pub fn remove(&self, id: u64) {
-        if self.clients.lock().remove(&id).is_some() {
+        let gone = self.clients.lock().remove(&id);
+        if let Some(c) = gone {
+            self.count_memory(c.memory.load(Ordering::Relaxed), 0);
             self.release();
         }
     }
@@ -193,7 +275,8 @@ impl Registry {
 
     /// Marks a client as gone and tells its worker to close it.
     pub fn kill(&self, client: &Shared, flush: bool) {
-        if !client.killed.swap(true, Ordering::AcqRel) {
+        // The link to a primary has no worker: its thread looks at the mark.
+        if !client.killed.swap(true, Ordering::AcqRel) && !client.primary.load(Ordering::Relaxed) {
             self.send(client, Message::Kill { client: client.id, flush });
         }
     }

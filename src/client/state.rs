@@ -4,6 +4,7 @@ use super::blocked::Blocked;
 use super::output::Output;
 use super::registry::Shared;
 use super::subscription::Subscriptions;
+use super::tracking::ClientTracking;
 use super::transaction::Transaction;
 use crate::acl::{Acl, User};
 use crate::journal::Cursor;
@@ -77,8 +78,14 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
+    /// MONITOR has been said: it is sent what others run, and runs nothing on keys.
+    pub monitor: bool,
+    /// CLIENT TRACKING.
+    pub tracking: Option<Box<ClientTracking>>,
     /// A replica's place in the journal: its worker sends what follows as fast as the socket takes it.
     pub feed: Option<Cursor>,
+    /// It has to acknowledge the copy first: what follows would be taken for a part of it.
+    pub feed_held: bool,
     /// The journal's offset behind this client's last change: what WAIT waits for.
     pub written: u64,
 }
@@ -118,7 +125,10 @@ impl Client {
             reply_peak: 0,
             paused: false,
             import_source: false,
+            monitor: false,
+            tracking: None,
             feed: None,
+            feed_held: false,
             written: 0,
         }
     }

@@ -5,6 +5,7 @@
 //!   client takes the next bytes for the reply of its next command.
 //! * A message is encoded by whoever delivers it, for the version its client speaks at that moment, once per version.
 
+use super::memory::NAME_BYTES;
 use super::registry::Shared;
 use crate::resp::reply::{Reply, Version};
 use std::collections::BTreeMap;
@@ -50,9 +51,28 @@ pub struct Subscriptions {
     pub channels: Names,
     pub patterns: Names,
     pub shard: Names,
+    /// Bytes of all names, with what goes with each.
+    bytes: usize,
 }
 
 impl Subscriptions {
+    #[inline]
+    pub fn name_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn add(&mut self, kind: SubscriptionKind, name: &[u8], subscription: Arc<Subscription>) {
+        if self.of(kind).insert(name.to_vec(), subscription).is_none() {
+            self.bytes += 2 * name.len() + NAME_BYTES;
+        }
+    }
+
+    pub fn remove(&mut self, kind: SubscriptionKind, name: &[u8]) -> Option<Arc<Subscription>> {
+        let gone = self.of(kind).remove(name)?;
+        self.bytes -= 2 * name.len() + NAME_BYTES;
+        Some(gone)
+    }
+
     pub fn of(&mut self, kind: SubscriptionKind) -> &mut Names {
         match kind {
             SubscriptionKind::Channel => &mut self.channels,

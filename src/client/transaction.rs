@@ -26,6 +26,8 @@ pub struct Transaction {
     /// Bytes of the queue, counted against `client-query-buffer-limit`.
     pub queued_bytes: usize,
     pub watched: Vec<(u32, Vec<u8>)>,
+    /// Bytes of what is watched.
+    pub watched_bytes: usize,
     /// Raised when a watched key changes. One flag for all of them.
     pub flag: Option<Arc<WatchFlag>>,
     /// Watched keys whose deadline had passed already when they were watched do not count as changed when they go.
@@ -42,6 +44,7 @@ impl Client {
             }
         }
         t.watched_expired.clear();
+        t.watched_bytes = 0;
     }
 
     /// Ends a transaction and what it watched, whatever was queued.

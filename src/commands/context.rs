@@ -69,6 +69,8 @@ impl<'a> DataContext<'a, '_> {
             TimeoutReply::NullArray => self.reply.null_array(),
             TimeoutReply::Null => self.reply.null(),
             TimeoutReply::Integer(n) => self.reply.integer(n),
+            // No command on keys waits for replicas.
+            TimeoutReply::Replicas { .. } => self.reply.integer(0),
         }
     }
 }
@@ -87,6 +89,8 @@ pub struct NodeContext<'a, 'k> {
     pub nested: bool,
     /// This thread's side of the statistics.
     pub recorder: &'a mut Recorder,
+    /// Set by a handler that waits; it writes no reply then.
+    pub block: Option<BlockRequest>,
 }
 
 impl<'a> NodeContext<'a, '_> {

@@ -24,6 +24,7 @@ pub mod node;
 pub mod pubsub;
 pub mod replication;
 pub mod scan;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod stream;
@@ -53,6 +54,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     connection::COMMANDS,
     transactions::COMMANDS,
     pubsub::COMMANDS,
+    scripting::COMMANDS,
     server::COMMANDS,
     acl::COMMANDS,
     replication::COMMANDS,

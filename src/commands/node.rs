@@ -2,7 +2,7 @@
 
 use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
-use crate::client::{Client, Registry, WaitList};
+use crate::client::{Client, Execute, Monitors, Registry, Tracking, WaitList};
 
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
@@ -10,8 +10,9 @@ use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::{Event, Kind};
 use crate::pubsub::Broker;
-use crate::replication::Replicas;
+use crate::replication::Replication;
 use crate::resp::args::Args;
+use crate::script::Scripts;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -31,15 +32,15 @@ pub struct Node {
     pub config: ConfigHandle,
     pub commands: &'static CommandTable,
     pub clients: Arc<Registry>,
+    pub replication: Arc<Replication>,
     pub acl: Arc<Acl>,
-    pub replicas: Arc<Replicas>,
     pub journal: Arc<Journal>,
     /// ms since the epoch when the process began.
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
-    /// 40 hexadecimal digits: which history of changes this is.
-    pub replication_id: Mutex<String>,
+    /// Runs what comes from a primary.
+    pub executor: Mutex<Option<Box<dyn Execute>>>,
     pub pause: Mutex<Pause>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,
@@ -55,6 +56,11 @@ pub struct Node {
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
     pub pubsub: Broker,
+    pub scripts: Scripts,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call commands that are not for them.
+    pub scripts_call_anything: AtomicBool,
+    pub tracking: Tracking,
+    pub monitors: Monitors,
     pub freer: Freer,
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.

@@ -22,6 +22,8 @@ pub enum Handler {
     Container,
     /// Part of MULTI's own machinery; the engine knows it.
     Transaction(TransactionCommand),
+    /// Runs a script; the engine knows how.
+    Script(ScriptCommand),
     /// Known, but not there yet: answers with an error that says what is missing.
     Missing(&'static str),
 }
@@ -41,6 +43,17 @@ pub struct Command {
     pub spec: CommandSpec,
     pub handler: Handler,
     pub subcommands: &'static [&'static Command],
+}
+
+/// Where a script comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptCommand {
+    /// The call brings it.
+    Text,
+    /// The call names it by its digest.
+    Digest,
+    /// It is a function of a library.
+    Function,
 }
 
 impl Command {
@@ -71,6 +84,10 @@ impl Command {
 
     pub const fn transaction(spec: CommandSpec, which: TransactionCommand) -> Command {
         Command { spec, handler: Handler::Transaction(which), subcommands: &[] }
+    }
+
+    pub const fn script(spec: CommandSpec, which: ScriptCommand) -> Command {
+        Command { spec, handler: Handler::Script(which), subcommands: &[] }
     }
 
     /// `what` completes "... is not there yet: <what>".

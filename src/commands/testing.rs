@@ -144,12 +144,12 @@ impl NodeBench {
             config: ConfigHandle::with_defaults(),
             commands,
             clients: Arc::new(Registry::default()),
+            replication: Arc::default(),
             acl: Arc::new(crate::acl::Acl::new(commands.catalog())),
-            replicas: Arc::default(),
             journal,
             started_ms: 0,
             run_id: String::new(),
-            replication_id: Default::default(),
+            executor: Default::default(),
             pause: Default::default(),
             paused: Default::default(),
             dirty: Default::default(),
@@ -159,6 +159,10 @@ impl NodeBench {
             cron_paused: Default::default(),
             waiting: WaitList::default(),
             pubsub: Default::default(),
+            scripts: Default::default(),
+            scripts_call_anything: Default::default(),
+            tracking: Default::default(),
+            monitors: Default::default(),
             freer: Freer::start().expect("a thread"),
             metrics,
             baseline_memory: Default::default(),
@@ -204,6 +208,7 @@ impl NodeBench {
             entry,
             nested: false,
             recorder: &mut self.recorder,
+            block: None,
         };
         if let Err(e) = f(&mut cx) {
             return String::from_utf8_lossy(&e.text()).into_owned();

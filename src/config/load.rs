@@ -304,6 +304,9 @@ impl Reader {
             config.tls.port = 0;
             notices.push("tls-port is 0 because a plaintext port is configured and tls-port is not".to_string());
         }
+        if config.tls.port == 0 && !given("tls-replication") {
+            config.tls.replication = false;
+        }
         if config.tls.cert_file.is_none() && config.tls.auto_generate && !given("tls-auth-clients") {
             config.tls.auth_clients = TlsAuthClients::No;
         }
@@ -517,8 +520,8 @@ mod tests {
         for args in [["--appendonly", "no"], ["--save", ""], ["--replica-serve-stale-data", "yes"]] {
             assert!(loaded(&args).is_ok(), "{args:?}");
         }
-        let notices = load(&["--repl-timeout".into(), "9".into()]).unwrap().notices;
-        assert_eq!(notices, ["'repl-timeout' has no effect: replication is not there yet"]);
+        let notices = load(&["--repl-disable-tcp-nodelay".into(), "yes".into()]).unwrap().notices;
+        assert_eq!(notices, ["'repl-disable-tcp-nodelay' has no effect: packets are always sent at once"]);
     }
 
     #[test]

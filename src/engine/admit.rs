@@ -5,6 +5,7 @@ use crate::client::{Client, Queued, Source};
 use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, Entry, Node};
 use crate::config::Config;
+use crate::replication::Look;
 use crate::resp::args::Args;
 use crate::resp::reply::Version;
 use crate::spec::{CommandFlags, DatabaseUse};
@@ -17,9 +18,20 @@ pub struct Gates {
     /// CLIENT PAUSE: nobody, writers, or everybody.
     pub paused_writes: bool,
     pub paused_all: bool,
+    /// Somebody is sent every command.
+    pub monitored: bool,
     slower_than_ns: u64,
     request_larger_than: usize,
     reply_larger_than: usize,
+    /// The journal's epoch: whose history this is may have changed when locks are taken later.
+    pub epoch: u64,
+    /// Something about replication may refuse a command.
+    restricted: bool,
+    look: Look,
+    readonly: bool,
+    /// The link is down, and what is here is too old to be served.
+    stale: bool,
+    too_few_replicas: bool,
 }
 
 impl Gates {
@@ -35,10 +47,27 @@ impl Gates {
         let bound = |n: i64, unit: u64| if n < 0 { u64::MAX } else { (n as u64).saturating_mul(unit) };
         let l = &config.latency;
         let threshold = |n: i64, max_len: u64, unit: u64| if max_len == 0 { u64::MAX } else { bound(n, unit) };
+        // The epoch first: what is looked at after it may be newer, but not older.
+        let epoch = node.journal.standing().epoch();
+        let r = &config.replication;
+        let look = node.replication.follower.look();
+        let stale = look.is_following() && !look.is_connected() && !r.replica_serve_stale_data;
+        let readonly = look.is_following() && r.replica_read_only;
+        let too_few_replicas = r.min_replicas_to_write > 0
+            && r.min_replicas_max_lag_secs > 0
+            && !look.is_following()
+            && node.replication.replicas.good() < r.min_replicas_to_write;
         Gates {
-            maxmemory: config.memory.maxmemory,
+            epoch,
+            restricted: look.is_following() || too_few_replicas,
+            look,
+            readonly,
+            stale,
+            too_few_replicas,
+            maxmemory: if look.is_following() && r.replica_ignore_maxmemory { 0 } else { config.memory.maxmemory },
             paused_writes,
             paused_all,
+            monitored: node.monitors.any(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
@@ -92,8 +121,14 @@ impl Turn<'_> {
         if !client.trusted {
             self.permit(client, entry, args)?;
         }
+        if self.gates.restricted {
+            self.check_replication(client, entry)?;
+        }
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
+        }
+        if client.monitor && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE)) {
+            return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
         }
         if self.gates.paused_writes && self.is_paused(client, entry) {
             return Ok(Pass::Wait);
@@ -105,6 +140,68 @@ impl Turn<'_> {
             return self.queue(client, entry, args);
         }
         Ok(Pass::Run)
+    }
+
+    /// What a replica, or a primary with too few replicas, refuses.
+    #[cold]
+    fn check_replication(&self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+        let g = &self.gates;
+        // EXEC writes what was queued; what is queued is judged when it is queued and again then.
+        let is = |flags: CommandFlags| match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(flags))),
+            _ => entry.is(flags),
+        };
+        let reads = CommandFlags::READONLY;
+        if g.look.is_following()
+            && client.shared.capa_redirect.load(Ordering::Relaxed)
+            && (is(CommandFlags::WRITE) || (is(reads) && !client.shared.readonly.load(Ordering::Relaxed)))
+            && let Some(f) = self.node.replication.follower.following()
+        {
+            return Err(CommandError::Bytes(format!("REDIRECT {}:{}", f.host, f.port).into_bytes()));
+        }
+        if g.too_few_replicas && is(CommandFlags::WRITE) {
+            return Err(CommandError::fixed("NOREPLICAS Not enough good replicas to write."));
+        }
+        if g.readonly && is(CommandFlags::WRITE) {
+            return Err(CommandError::fixed("READONLY You can't write against a read only replica."));
+        }
+        if g.stale && !entry.is(CommandFlags::STALE) {
+            return Err(CommandError::fixed(
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            ));
+        }
+        if g.look.is_loading() && !entry.is(CommandFlags::LOADING) {
+            return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
+        }
+        if g.look.is_loading_beside() && entry.is(CommandFlags::NO_ASYNC_LOADING) {
+            return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
+        }
+        Ok(())
+    }
+
+    /// Under the locks a command needs: whose history this is has changed since the gates were looked at. Looks again, and if the command
+    /// is refused now, lets go of the locks, says so and returns false.
+    #[cold]
+    pub(super) fn still_admitted(&mut self, client: &mut Client, entry: &'static Entry) -> bool {
+        self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
+        let outcome = match client.source {
+            Source::Primary => Err(CommandError::fixed("ERR another primary is followed now")),
+            Source::Log => Ok(()),
+            Source::Connection => self.check_replication(client, entry),
+        };
+        match outcome {
+            Ok(()) => true,
+            Err(e) => {
+                self.space.unlock();
+                self.forward = None;
+                self.refuse(client, Some(entry), &e);
+                false
+            }
+        }
     }
 
     #[cold]
@@ -127,7 +224,11 @@ impl Turn<'_> {
     /// Memory is over its limit: something goes, or what would need more is refused.
     #[cold]
     fn make_memory(&mut self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
-        if self.evict() {
+        let fits = self.evict();
+        if !self.notices.is_empty() {
+            self.write_notices_first(client);
+        }
+        if fits {
             return Ok(());
         }
         let denied = match entry.command.handler {

@@ -10,10 +10,11 @@
 //! * Serving may change keys that others wait for (BLMOVE): they are locked beforehand, and served in the same step.
 
 use super::Turn;
-use crate::client::{BlockRequest, Blocked, Client, Message, Waiter};
+use crate::client::{BlockRequest, Blocked, Client, Message, TimeoutReply, Waiter};
 use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry};
 use crate::keyspace::{Key, KeyHash, Plan};
+use crate::replication::Answers;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use std::sync::Arc;
@@ -46,6 +47,11 @@ impl Turn<'_> {
             needs_key: request.needs_key,
         };
         self.node.waiting.add(&self.node.keyspace, waiter);
+        if let TimeoutReply::Replicas { offset, wanted } = request.timeout_reply {
+            let node = self.node;
+            let to = Answers { clients: &node.clients, waiting: &node.waiting, keyspace: &node.keyspace };
+            node.replication.replicas.wait(&client.shared, token, offset, wanted, &to);
+        }
     }
 
     /// Takes the locks of `plan` and of all keys that waiters on the command's keys would touch.
@@ -153,7 +159,9 @@ impl Turn<'_> {
             self.gather(db, args);
             return;
         };
-        self.gather(db, args);
+        if self.node.keyspace.is_tracked() && self.node.tracking.notes_reads_of(waiter.client.id) {
+            self.note_reads_as(waiter.client.id, db, entry, args);
+        }
         if let Err(e) = &outcome {
             reply.clear();
             reply.error(&e.text());
@@ -163,6 +171,8 @@ impl Turn<'_> {
         self.node
             .clients
             .send(&waiter.client, Message::Served { client: waiter.client.id, token: waiter.token, reply });
+        // What it changed is told behind its reply.
+        self.gather(db, args);
     }
 
     /// True if the key of a wait exists in this database; for tests of the list's invariants.

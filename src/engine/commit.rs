@@ -43,6 +43,9 @@ impl Turn<'_> {
             changes.databases.clear();
         }
         changes.replaced = false;
+        if changes.invalidated.len() > self.told {
+            self.invalidate();
+        }
     }
 
     /// What needs no lock: events are published, big values go.
@@ -52,6 +55,8 @@ impl Turn<'_> {
         super::events::publish(self.node, &self.config, &mut changes.events);
         changes.ready.clear();
         changes.effects.clear();
+        self.end_invalidation();
+        let changes = &mut self.space.changes;
         let unlinked = std::mem::take(&mut changes.unlinked);
         if !unlinked.is_empty() {
             self.node.freer.free(Garbage::Records(unlinked));

@@ -2,7 +2,7 @@
 
 use super::{Evictor, Turn};
 use crate::base::clock;
-use crate::client::{Client, Execute, Failure, Request};
+use crate::client::{Client, Execute, Failure, Request, Source};
 use crate::commands::Node;
 use crate::metrics::recorder::Recorder;
 use crate::resp::reply::Reply;
@@ -32,6 +32,12 @@ impl Execute for Executor {
         turn.space.replays = true;
         turn.keeps_error = true;
         let mut outcome = Ok(());
+        if client.source == Source::Primary
+            && requests.iter().any(|r| r.forward.is_some_and(|f| f.epoch != turn.gates.epoch))
+        {
+            self.reply = turn.end();
+            return Err(Failure { at: 0, text: b"ERR another primary is followed now".to_vec() });
+        }
         for (at, request) in requests.iter().enumerate() {
             turn.forward = request.forward;
             let entry = turn.node.commands.resolve(request.args);

@@ -13,7 +13,11 @@ mod commit;
 mod events;
 mod evict;
 mod execute;
+mod host;
+mod monitor;
 mod permit;
+mod script;
+mod tracking;
 mod transaction;
 pub mod upkeep;
 
@@ -22,7 +26,7 @@ pub use evict::Evictor;
 pub use execute::Executor;
 
 use crate::base::clock::Tick;
-use crate::client::{Client, Forward, ReplyMode, Source};
+use crate::client::{Client, Forward, Notice, ReplyMode, Source};
 use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
 use crate::config::Config;
@@ -62,6 +66,12 @@ pub struct Turn<'k> {
     pub last_tick: Tick,
     /// The command that runs has answered with an error.
     failed: bool,
+    /// The client whose command runs.
+    current: u64,
+    /// What that client is to be told of keys it has read, behind its reply.
+    notices: Vec<Notice>,
+    /// How many of the step's changed keys their readers have been told of.
+    told: usize,
     /// The step of a primary's stream that runs: it goes into the journal as it is.
     forward: Option<Forward<'k>>,
     /// The journal's offset behind the last step of this turn; 0 before the first.
@@ -99,6 +109,9 @@ impl<'k> Turn<'k> {
             acl_epoch: node.acl.epoch(),
             last_tick: Tick::now(),
             failed: false,
+            current: 0,
+            notices: Vec::new(),
+            told: 0,
             forward: None,
             offset: 0,
             error: None,
@@ -135,9 +148,10 @@ impl<'k> Turn<'k> {
         let mark = self.reply.mark();
         self.reply.version = client.version;
         self.space.no_touch = client.no_touch;
+        self.current = client.id;
         client.commands += 1;
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
-        let flow = match entry {
+        let flow = match &entry {
             Ok(entry) => match self.admit(client, entry, args) {
                 Ok(admit::Pass::Run) => self.execute(client, entry, args, hash),
                 Ok(admit::Pass::Answered) => Flow::Next,
@@ -151,7 +165,7 @@ impl<'k> Turn<'k> {
                 }
             },
             Err(e) => {
-                self.refuse(client, None, &e);
+                self.refuse(client, None, e);
                 Flow::Next
             }
         };
@@ -167,6 +181,10 @@ impl<'k> Turn<'k> {
                 return flow;
             }
             self.swallow(client, mark);
+        }
+        if client.tracking.is_some() || !self.notices.is_empty() {
+            let name = entry.as_ref().map_or("", |e| e.spec().parent.unwrap_or(e.spec().name));
+            self.after_tracked(client, name);
         }
         flow
     }
@@ -206,6 +224,10 @@ impl<'k> Turn<'k> {
     fn execute(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>, hash: Option<KeyHash>) -> Flow {
         let mark = self.reply.mark();
         client.last_command(entry.id);
+        if self.gates.monitored && entry.is(CommandFlags::SKIP_MONITOR) {
+            // It runs commands itself, which are shown behind it.
+            self.show(client, entry, args);
+        }
         let flow = match entry.command.handler {
             Handler::Data(f) => {
                 let single = match (hash, entry.single_key) {
@@ -228,6 +250,9 @@ impl<'k> Turn<'k> {
                 }
                 // What comes from a log or a primary never waits: its waiting was over where it happened first.
                 let may_block = client.source == Source::Connection;
+                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
+                    return Flow::Next;
+                }
                 let flow = self.run_data(client, entry, f, args, single, may_block, mark);
                 self.commit(client.db, args);
                 self.space.unlock();
@@ -235,19 +260,37 @@ impl<'k> Turn<'k> {
             }
             Handler::Whole(f) => {
                 self.space.lock(&Plan::All);
+                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
+                    return Flow::Next;
+                }
                 let flow = self.run_data(client, entry, f, args, None, true, mark);
                 self.commit(client.db, args);
                 self.space.unlock();
                 flow
             }
+            // What the server keeps beside the keys is changed as they are: one step, in the journal.
+            Handler::Node(f) if entry.is(CommandFlags::WRITE) => {
+                self.space.lock(&Plan::All);
+                self.run_node(client, entry, f, args, true, mark);
+                self.commit(client.db, args);
+                self.space.unlock();
+                Flow::Next
+            }
             Handler::Node(f) | Handler::Span(f) => {
-                self.run_node(client, entry, f, args, false, mark);
+                let flow = self.run_node(client, entry, f, args, false, mark);
                 // A message that goes to the replicas too: nothing a lock would guard.
                 self.append();
-                Flow::Next
+                flow
             }
             Handler::Transaction(which) => {
                 self.run_transaction(client, which, entry, args, mark);
+                if self.gates.monitored {
+                    self.show(client, entry, args);
+                }
+                Flow::Next
+            }
+            Handler::Script(which) => {
+                self.run_script(client, which, entry, args, false, mark);
                 Flow::Next
             }
             Handler::Container => {
@@ -297,6 +340,12 @@ impl<'k> Turn<'k> {
         };
         let outcome = f(&mut cx);
         let block = cx.block.take();
+        if client.tracking.is_some() {
+            self.note_reads(client, entry, args);
+        }
+        if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) {
+            self.show(client, entry, args);
+        }
         match outcome {
             Ok(()) => match block {
                 None => Flow::Next,
@@ -322,7 +371,7 @@ impl<'k> Turn<'k> {
         args: Args<'_>,
         nested: bool,
         mark: crate::resp::reply::Mark,
-    ) {
+    ) -> Flow {
         let config = Arc::clone(&self.config);
         let mut cx = NodeContext {
             args,
@@ -334,14 +383,25 @@ impl<'k> Turn<'k> {
             entry,
             nested,
             recorder: self.recorder,
+            block: None,
         };
-        if let Err(e) = f(&mut cx) {
+        let outcome = f(&mut cx);
+        let block = cx.block.take();
+        if let Err(e) = outcome {
             self.reply.rewind(mark);
             self.reply.error(&e.text());
             self.failed(entry, args, &e);
         }
-        self.dirty += std::mem::take(&mut self.space.changes.dirty);
-        self.space.changes.replaced = false;
+        if client.tracking.is_some() {
+            self.note_reads(client, entry, args);
+        }
+        if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) {
+            self.show(client, entry, args);
+        }
+        if !entry.is(CommandFlags::WRITE) {
+            self.dirty += std::mem::take(&mut self.space.changes.dirty);
+            self.space.changes.replaced = false;
+        }
         // What it changed holds from the next command on.
         if self.node.acl.epoch() != self.acl_epoch {
             self.acl_epoch = self.node.acl.epoch();
@@ -349,11 +409,19 @@ impl<'k> Turn<'k> {
         }
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
+            self.limit_tracking();
             self.space.access = access(&self.config, self.space.now_ms());
         }
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
+        match block {
+            None => Flow::Next,
+            Some(request) => {
+                self.wait(client, entry, args, request);
+                Flow::Blocked
+            }
+        }
     }
 
     fn failed(&mut self, entry: &'static Entry, _args: Args<'_>, error: &CommandError) {

@@ -105,6 +105,11 @@ impl Turn<'_> {
         Err(format!("ACL failure in script: {}", refusal.text))
     }
 
+    /// Whether a call would be allowed; nothing is counted or logged.
+    pub(super) fn would_permit(&self, client: &Client, entry: &'static Entry, args: Args<'_>) -> bool {
+        client.trusted || self.judge(&client.user, entry, args, client.db).is_none()
+    }
+
     /// Whether the user of a waiting command may still run it.
     pub(super) fn permit_waiter(
         &mut self,

@@ -11,6 +11,7 @@ use crate::commands::{CommandError, Entry};
 use crate::keyspace::{Key, Plan};
 use crate::resp::args::Args;
 use crate::resp::reply::Mark;
+use crate::spec::CommandFlags;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -87,6 +88,7 @@ impl Turn<'_> {
             }
             self.node.keyspace.watch(key, &flag, self.space.now_ms());
             t.watched.push((db, name.to_vec()));
+            t.watched_bytes += name.len() + crate::client::NAME_BYTES;
         }
         self.reply.ok();
         Ok(())
@@ -106,7 +108,8 @@ impl Turn<'_> {
         let mut db = client.db;
         for (q, entry) in queue.iter().zip(&entries) {
             match entry.command.handler {
-                Handler::Whole(_) | Handler::Span(_) => plan = Plan::All,
+                Handler::Whole(_) | Handler::Span(_) | Handler::Script(_) => plan = Plan::All,
+                Handler::Node(_) if entry.is(CommandFlags::WRITE) => plan = Plan::All,
                 _ => {}
             }
             super::for_each_key(db, entry, q.args.args(), |k| {
@@ -122,6 +125,13 @@ impl Turn<'_> {
             plan.add(Key::new(*db, name).hash.stripe);
         }
         self.lock_with_waiters_of(plan, keys);
+        if self.space.epoch != self.gates.epoch
+            && let Some(entry) = entries.iter().copied().find(|e| e.is(CommandFlags::WRITE))
+            && !self.still_admitted(client, entry)
+        {
+            self.close(client);
+            return Ok(());
+        }
         if self.watched_key_changed(client) {
             self.space.unlock();
             self.close(client);
@@ -167,13 +177,21 @@ impl Turn<'_> {
             return;
         }
         client.last_command(entry.id);
+        if self.gates.monitored && entry.is(CommandFlags::SKIP_MONITOR) {
+            self.show(client, entry, args);
+        }
         match entry.command.handler {
             Handler::Data(f) | Handler::Whole(f) => {
                 let flow = self.run_data(client, entry, f, args, None, false, mark);
                 debug_assert_eq!(flow, super::Flow::Next);
                 self.gather(client.db, args);
             }
-            Handler::Node(f) | Handler::Span(f) => self.run_node(client, entry, f, args, true, mark),
+            Handler::Node(f) | Handler::Span(f) => {
+                let flow = self.run_node(client, entry, f, args, true, mark);
+                debug_assert_eq!(flow, super::Flow::Next);
+                self.gather(client.db, args);
+            }
+            Handler::Script(which) => self.run_script(client, which, entry, args, true, mark),
             Handler::Transaction(TransactionCommand::Unwatch) => {
                 // Inside EXEC nothing is watched any more.
                 self.reply.ok();

@@ -69,6 +69,7 @@ impl Expiry {
                     node.freer.free(Garbage::Records(unlinked));
                 }
                 space.changes.ready.clear();
+                super::tracking::invalidate(node, &mut space.changes.invalidated);
                 super::events::publish(node, config, &mut space.changes.events);
                 if !more {
                     break;

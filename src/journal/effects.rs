@@ -15,6 +15,14 @@ pub struct Effects {
     last: u32,
 }
 
+/// Where effects stood once.
+#[derive(Clone, Copy, Debug)]
+pub struct EffectsMark {
+    bytes: usize,
+    count: usize,
+    last: u32,
+}
+
 /// Memory that is kept for the next step.
 const KEEP_BYTES: usize = 64 * 1024;
 
@@ -50,6 +58,18 @@ impl Effects {
         }
         self.last = db;
         self.count += 1;
+    }
+
+    /// A place to come back to.
+    pub fn mark(&self) -> EffectsMark {
+        EffectsMark { bytes: self.bytes.len(), count: self.count, last: self.last }
+    }
+
+    /// Takes back what was added since `mark`.
+    pub fn rewind(&mut self, mark: EffectsMark) {
+        self.bytes.truncate(mark.bytes);
+        self.count = mark.count;
+        self.last = mark.last;
     }
 
     pub fn clear(&mut self) {

@@ -38,7 +38,7 @@ mod stream;
 mod tests;
 
 pub use cursor::{Cursor, Gone, Lost};
-pub use effects::Effects;
+pub use effects::{Effects, EffectsMark};
 pub use stream::{Chunk, Kind};
 
 use effects::put_command;

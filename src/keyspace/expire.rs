@@ -65,7 +65,7 @@ impl Space<'_> {
                 args.extend(due.iter().map(Vec::as_slice));
                 self.changes.effects.push(db, &args);
             }
-            self.mark(key);
+            self.mark_by_server(key);
             self.event(EventClass::HASH, "hexpired", key);
             if emptied {
                 self.delete(key);

@@ -26,6 +26,6 @@ pub use evict::{Candidate, EvictionPool, Pick, Policy};
 pub use free::{FreeCounts, Freer, Garbage};
 pub use key::{Key, KeyHash, KeyPath, STRIPES};
 pub use scan::Cursor;
-pub use space::{Change, Changes, Event, EventClass, FREE_AT_ONCE_MAX, Flushed, Space};
+pub use space::{Change, Changes, Event, EventClass, FREE_AT_ONCE_MAX, Flushed, Invalidated, Space};
 pub use stripe::{Database, Keyspace, Plan, Stripe};
 pub use watch::WatchFlag;

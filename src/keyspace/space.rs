@@ -53,6 +53,15 @@ pub struct Change {
     pub event: &'static str,
 }
 
+/// What clients that track keys are to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidated {
+    /// The key has changed; by the server itself, as when its time had come, or by a command.
+    Key { name: Box<[u8]>, by_server: bool },
+    /// Whole databases have changed.
+    All,
+}
+
 /// What a command did, gathered under the locks.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -63,6 +72,8 @@ pub struct Changes {
     pub effects: Effects,
     /// The command's own arguments are not its effect: `effects` says it all.
     pub replaced: bool,
+    /// Keys that changed while some client tracks keys.
+    pub invalidated: Vec<Invalidated>,
     /// Databases whose keys have changed all at once: commands that wait in them look again.
     pub databases: Vec<u32>,
     /// Keys that changed and that somebody waits for.
@@ -85,6 +96,7 @@ impl Changes {
         self.effects.is_empty()
             && self.events.is_empty()
             && self.ready.is_empty()
+            && self.invalidated.is_empty()
             && self.unlinked.is_empty()
             && self.flushed.is_none()
     }
@@ -296,7 +308,7 @@ impl<'k> Space<'k> {
         if self.journaled {
             self.changes.effects.push(key.db, &[b"UNLINK", key.name]);
         }
-        self.mark(key);
+        self.mark_by_server(key);
         self.event(class, event, key);
     }
 
@@ -420,6 +432,16 @@ impl<'k> Space<'k> {
     /// Marks watchers and waiters of a key without counting a change.
     #[inline]
     pub fn mark(&mut self, key: Key<'_>) {
+        self.mark_for(key, false);
+    }
+
+    /// The same for what the server did by itself.
+    pub(super) fn mark_by_server(&mut self, key: Key<'_>) {
+        self.mark_for(key, true);
+    }
+
+    #[inline]
+    fn mark_for(&mut self, key: Key<'_>, by_server: bool) {
         let stripe = self.held.stripe(key.hash.stripe);
         if !stripe.watchers.is_empty() {
             let there = stripe.database(key.db).table.get_at(key.hash.path, key.name).is_some();
@@ -427,6 +449,9 @@ impl<'k> Space<'k> {
         }
         if self.keyspace.may_be_waited_for(key.hash) {
             self.changes.ready.push((key.db, key.name.to_vec()));
+        }
+        if self.keyspace.is_tracked() {
+            self.changes.invalidated.push(Invalidated::Key { name: key.name.into(), by_server });
         }
     }
 
@@ -496,6 +521,9 @@ impl<'k> Space<'k> {
         });
         let (mut keys, mut tables) = (0, Vec::new());
         let now = self.now_ms();
+        if self.keyspace.is_tracked() {
+            self.changes.invalidated.push(Invalidated::All);
+        }
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {
@@ -519,11 +547,31 @@ impl<'k> Space<'k> {
         (keys, Flushed(tables))
     }
 
+    /// Exchanges all databases with another key space; every stripe of both is held. Watchers of keys in either are marked.
+    pub fn exchange(&mut self, other: &mut Space<'_>) {
+        assert!(self.is_whole() && other.is_whole(), "a data set takes another's place at one instant");
+        let now = self.now_ms();
+        for n in 0..super::STRIPES as u16 {
+            let (mine, theirs) = (self.held.stripe(n), other.held.stripe(n));
+            if !mine.watchers.is_empty() {
+                let (a, b) = (&mine.databases, &theirs.databases);
+                mine.watchers
+                    .raise_where(|d, name| (is_there(&a[d as usize], name, now), is_there(&b[d as usize], name, now)));
+            }
+            std::mem::swap(&mut mine.databases, &mut theirs.databases);
+            std::mem::swap(&mut mine.volatile, &mut theirs.volatile);
+        }
+    }
+
     /// Exchanges two databases; every stripe is held. Watchers of keys in either are marked where a key is there before or after.
     pub fn swap(&mut self, a: u32, b: u32) {
         assert!(self.is_whole(), "SWAPDB plans for every stripe");
         let now = self.now_ms();
         self.changes.databases.extend([a, b]);
+        if self.keyspace.is_tracked() {
+            // Keys are told by name alone, so whoever has read any in either holds what is another's now.
+            self.changes.invalidated.push(Invalidated::All);
+        }
         for n in 0..super::STRIPES as u16 {
             let stripe = self.held.stripe(n);
             if !stripe.watchers.is_empty() {

@@ -4,12 +4,12 @@ use super::key::{KeyHash, KeyPath, STRIPES};
 use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
+use crate::base::lock::{Mutex, MutexGuard};
 use crate::journal::Journal;
 use crate::value::table::Table;
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// One database's part of a stripe.
 #[derive(Debug, Default)]
@@ -46,6 +46,8 @@ pub struct Keyspace {
     databases: u32,
     /// How many commands wait for keys of each of these buckets of the hash: while 0, a writer need not look for waiters.
     waiting: Box<[AtomicU32]>,
+    /// Some client tracks keys: changed ones are remembered by name.
+    tracked: AtomicBool,
     /// Asked, under the locks, whether anybody reads what changes.
     journal: Arc<Journal>,
 }
@@ -161,7 +163,13 @@ impl Keyspace {
             Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), volatile: HashSet::new() }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
-        Keyspace { stripes: (0..STRIPES).map(|_| stripe()).collect(), databases, waiting, journal }
+        Keyspace {
+            stripes: (0..STRIPES).map(|_| stripe()).collect(),
+            databases,
+            waiting,
+            tracked: AtomicBool::new(false),
+            journal,
+        }
     }
 
     pub fn databases(&self) -> u32 {
@@ -242,6 +250,17 @@ impl Keyspace {
 
     pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
         self.stripes[key.hash.stripe as usize].0.lock().watchers.remove(key.db, key.name, flag);
+    }
+
+    /// True while some client tracks keys. Read under a key's lock, it is true for whoever changes the key after it was read by one.
+    #[inline(always)]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked.load(Ordering::Relaxed)
+    }
+
+    /// Set before the first client tracks; taken back after the last.
+    pub fn set_tracked(&self, yes: bool) {
+        self.tracked.store(yes, Ordering::Relaxed);
     }
 
     /// False if certainly no command waits for the key in any database. Asked and told under the key's lock.

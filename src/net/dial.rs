@@ -130,6 +130,19 @@ impl Dialled {
         }
     }
 
+    /// Bounds each later write; `None` waits for ever.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Unix(socket) => socket.set_write_timeout(timeout),
+            _ => self.socket().map_or(Ok(()), |s| s.set_write_timeout(timeout)),
+        }
+    }
+
+    /// Our own end, as `address:port`; empty for a Unix socket.
+    pub fn local_address(&self) -> String {
+        self.socket().and_then(|s| s.local_addr().ok()).map_or(String::new(), |a| a.to_string())
+    }
+
     /// Version and suite in OpenSSL's names, when it is TLS.
     pub fn negotiated(&self) -> Option<(&'static str, &'static str)> {
         let Self::Tls(stream) = self else { return None };

@@ -222,7 +222,7 @@ impl Listener {
 
     /// Listens at `path` with the permissions `mode` (0: what the umask leaves). A socket file that nobody answers at is
     /// removed first; the file is removed when the listener is [`Self::close`]d.
-    pub fn unix(_: &Permit, path: &Path, mode: u32, backlog: u32) -> Result<Self, BindError> {
+    pub fn unix(_: &Permit, path: &Path, mode: u32, group: Option<&str>, backlog: u32) -> Result<Self, BindError> {
         let failed = |step| move |error| BindError::Unix { path: path.to_owned(), step, error };
         match std::fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => {
@@ -238,7 +238,14 @@ impl Listener {
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None).map_err(failed("socket"))?;
         let address = socket2::SockAddr::unix(path).map_err(failed("path"))?;
         socket.bind(&address).map_err(failed("bind"))?;
-        // Between bind and listen nobody can connect, so the mode is in force before the first connection.
+        // Between bind and listen nobody can connect, so group and mode are in force before the first connection.
+        if let Some(name) = group {
+            let missing = || io::Error::new(io::ErrorKind::NotFound, format!("there is no group '{name}'"));
+            let group =
+                nix::unistd::Group::from_name(name).map_err(io::Error::from).and_then(|g| g.ok_or_else(missing));
+            let gid = group.map_err(failed("unixsocketgroup"))?.gid.as_raw();
+            std::os::unix::fs::chown(path, None, Some(gid)).map_err(failed("chown"))?;
+        }
         if mode != 0 {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed("chmod"))?;
         }
@@ -395,19 +402,19 @@ mod tests {
     fn a_unix_socket_has_its_mode_replaces_a_dead_one_and_respects_a_live_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("holdfast.sock");
-        let listener = Listener::unix(&permit(), &path, 0o700, 16).unwrap();
+        let listener = Listener::unix(&permit(), &path, 0o700, None, 16).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        assert!(matches!(Listener::unix(&permit(), &path, 0, 16), Err(BindError::UnixInUse { .. })));
+        assert!(matches!(Listener::unix(&permit(), &path, 0, None, 16), Err(BindError::UnixInUse { .. })));
         drop(listener);
         assert!(path.exists());
-        let listener = Listener::unix(&permit(), &path, 0, 16).unwrap();
+        let listener = Listener::unix(&permit(), &path, 0, None, 16).unwrap();
         let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
         assert!(matches!(listener.accept().unwrap(), Some(Accepted::Unix(_))));
         listener.close();
         assert!(!path.exists());
 
         std::fs::write(&path, "mine").unwrap();
-        assert!(matches!(Listener::unix(&permit(), &path, 0, 16), Err(BindError::NotASocket { .. })));
+        assert!(matches!(Listener::unix(&permit(), &path, 0, None, 16), Err(BindError::NotASocket { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }
 }

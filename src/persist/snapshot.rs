@@ -29,7 +29,7 @@ impl std::error::Error for LoadError {}
 
 /// How this server writes snapshots.
 pub fn write_options(config: &Config) -> WriteOptions {
-    WriteOptions { checksum: config.persistence.rdbchecksum, used_memory: memory::used() }
+    WriteOptions { checksum: config.persistence.rdbchecksum, used_memory: memory::used(), ..WriteOptions::default() }
 }
 
 /// How this server, a primary, loads them.

@@ -63,7 +63,7 @@ impl Broker {
             return false;
         }
         let subscription = Arc::new(Subscription::new(Arc::clone(&client.shared)));
-        client.subscriptions.of(kind).insert(name.to_vec(), Arc::clone(&subscription));
+        client.subscriptions.add(kind, name, Arc::clone(&subscription));
         client.subscriptions.tell(&client.shared);
         let mut state = self.state.write();
         state.of_mut(kind).entry(name.to_vec()).or_default().insert(client.id, subscription);
@@ -73,7 +73,7 @@ impl Broker {
 
     /// Ends a subscription; false if there was none.
     pub fn unsubscribe(&self, client: &mut Client, kind: SubscriptionKind, name: &[u8]) -> bool {
-        let Some(subscription) = client.subscriptions.of(kind).remove(name) else { return false };
+        let Some(subscription) = client.subscriptions.remove(kind, name) else { return false };
         subscription.end();
         client.subscriptions.tell(&client.shared);
         let mut state = self.state.write();

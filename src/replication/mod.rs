@@ -1,12 +1,191 @@
-//! Replication: the primary's side.
+//! Replication: whose history this server has, who follows it, and whom it follows.
 //!
-//! A replica asks with SYNC or PSYNC, gets the whole data set as an RDB and from then on the stream of the journal. It is a client like any
-//! other to its worker, which reads the journal for it as fast as its socket takes what is there.
+//! # As a primary
+//! A replica asks with PSYNC. If the backlog holds the byte it wants next, in a history we share, it goes on from there; otherwise it gets
+//! the data set as an RDB and then the stream of the journal. It is a client like any other to its worker, which reads the journal for it as
+//! fast as its socket takes what is there ([`primary`]).
 //!
-//! Invariant: the data set is written and the journal's cursor is set under all locks, so a change is in one of them, never in both or neither.
+//! # As a replica
+//! A thread holds the link ([`replica`]). What it does is decided by a machine that knows neither socket nor clock. The stream is applied step
+//! by step and goes into our own journal byte for byte, so our offset is the primary's and our own replicas can follow either of us.
 //!
-//! Partial resynchronisation, the replica's side and failover are not there yet.
+//! # Invariants
+//! * The data set is written and the journal's cursor is set under all locks: a change is in one of them, never in both or neither.
+//! * Whom this server follows changes under all locks, and begins an epoch of the journal; what belongs to an older epoch changes nothing.
+//! * A history that somebody may know by its name never has a gap: when the backlog ends the history gets another name.
+//!
+//! # Where things are
+//! | file | what |
+//! |---|---|
+//! | `identity.rs` | the names of histories |
+//! | `primary.rs` | the replicas, their acknowledgements, and who waits for those |
+//! | `replica/machine.rs` | the protocol of the link, pure |
+//! | `replica/apply.rs` | the stream, cut into steps |
+//! | `replica/load.rs` | a full copy takes the place of the data |
+//! | `replica/link.rs` | the thread |
+//! | `failover.rs` | handing the role over, pure |
 
+pub mod failover;
+mod host;
+mod identity;
 mod primary;
+mod replica;
 
-pub use primary::Replicas;
+pub use host::Host;
+pub use identity::{Identity, NONE, is_id};
+pub use primary::{Answers, Replicas};
+pub use replica::{Follower, Following, LinkState, Look, Progress};
+
+use crate::base::clock;
+use crate::client::{Message, ReplicaPhase};
+use crate::crypto;
+use crate::journal::State;
+use crate::keyspace::{Plan, Space};
+use failover::Failover;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// What a client that waits for something is told when this server begins to follow another.
+const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+
+/// What the periodic tasks remember, in monotonic ms.
+#[derive(Debug, Default)]
+struct Rounds {
+    next_ms: u64,
+    next_ping_ms: u64,
+    /// Since when there has been no replica.
+    alone_since_ms: Option<u64>,
+}
+
+/// Everything this server knows of replication.
+#[derive(Default)]
+pub struct Replication {
+    pub identity: Mutex<Identity>,
+    pub replicas: Replicas,
+    pub follower: Follower,
+    pub failover: Mutex<Failover>,
+    rounds: Mutex<Rounds>,
+}
+
+/// A new name for a history.
+///
+/// # Errors
+/// The module gives no random bytes.
+pub fn new_id() -> Result<String, String> {
+    crypto::random_hex(40).map_err(|e| e.to_string())
+}
+
+impl Replication {
+    pub fn new(id: String) -> Replication {
+        Replication { identity: Mutex::new(Identity::new(id)), ..Replication::default() }
+    }
+
+    /// Follows a primary from here on. Every stripe is held.
+    ///
+    /// # Errors
+    /// There can be no thread for the link.
+    pub fn follow(
+        host: &Arc<dyn Host>,
+        space: &Space<'_>,
+        address: &str,
+        port: u16,
+        failover: bool,
+    ) -> std::io::Result<()> {
+        assert!(space.is_whole(), "whom a server follows changes at one instant");
+        let this = host.replication();
+        let config = host.config().current();
+        let journal = host.keyspace().journal();
+        journal.keep_backlog(Some(config.replication.repl_backlog_size));
+        let epoch = journal.follow();
+        this.follower.set(Some(Following { host: address.to_owned(), port, epoch, ..Following::default() }));
+        // They have to ask anew: what they follow may not be what we will follow.
+        this.replicas.drop_all(host.clients());
+        for c in host.clients().all() {
+            if c.blocked.load(std::sync::atomic::Ordering::Relaxed) {
+                host.clients().send(&c, Message::Unblock { client: c.id, error: Some(UNBLOCKED) });
+            }
+        }
+        replica::link::start(Arc::clone(host), epoch, address.to_owned(), port, failover)
+    }
+
+    /// Is a primary from here on, with a history of its own that goes on where it had come to. Every stripe is held.
+    ///
+    /// # Errors
+    /// There is no name for the new history; nothing has changed then.
+    pub fn lead(host: &dyn Host, space: &Space<'_>) -> Result<(), String> {
+        assert!(space.is_whole(), "whom a server follows changes at one instant");
+        let this = host.replication();
+        if this.follower.following().is_none() {
+            return Ok(());
+        }
+        let id = new_id()?;
+        // First of all: a link that is just being continued looks at this before it gives the history a name.
+        this.follower.set(None);
+        let journal = host.keyspace().journal();
+        let end = journal.end();
+        this.identity.lock().shift(id.clone(), end);
+        journal.lead();
+        this.replicas.drop_all(host.clients());
+        tracing::info!("Setting secondary replication ID, valid up to offset: {}. New replication ID is {id}", end + 1);
+        Ok(())
+    }
+
+    /// What has to be done regularly. Called several times a second, without locks.
+    pub fn round(host: &Arc<dyn Host>) {
+        let this = host.replication();
+        let now = clock::monotonic_ms();
+        failover::round(host, now);
+        let mut rounds = this.rounds.lock();
+        if now < rounds.next_ms {
+            return;
+        }
+        rounds.next_ms = now + 1000;
+        let config = host.config().current();
+        let r = &config.replication;
+        let lag_max = u64::from(r.min_replicas_max_lag_secs) * 1000;
+        this.replicas.count_good(lag_max, now);
+        let timeout = u64::from(r.repl_timeout_secs) * 1000;
+        for c in this.replicas.all() {
+            let (phase, at) = {
+                let facts = c.facts.lock();
+                (facts.phase, facts.acked_at_ms)
+            };
+            if phase == ReplicaPhase::Online && now.saturating_sub(at) > timeout {
+                tracing::warn!("Disconnecting timedout replica (streaming sync): {}", c.addr);
+                host.clients().kill(&c, false);
+            }
+        }
+        let journal = host.keyspace().journal();
+        if now >= rounds.next_ping_ms {
+            rounds.next_ping_ms = now + u64::from(r.repl_ping_replica_period_secs) * 1000;
+            // While the role is handed over the offsets have to meet, and a ping would move them.
+            if !this.replicas.is_empty() && !this.failover.lock().is_going_on() {
+                journal.append_talk(&[b"PING"]);
+            }
+        }
+        if !this.replicas.is_empty() || journal.state() == State::Following || journal.backlog().0.is_none() {
+            rounds.alone_since_ms = None;
+        } else if r.repl_backlog_ttl_secs > 0 {
+            let since = *rounds.alone_since_ms.get_or_insert(now);
+            if now - since > r.repl_backlog_ttl_secs * 1000 {
+                rounds.alone_since_ms = None;
+                drop(rounds);
+                forget_backlog(&**host);
+            }
+        }
+        journal.ring();
+    }
+}
+
+/// Nobody has come back for the backlog: it goes, and with it the name of a history that will have a gap.
+fn forget_backlog(host: &dyn Host) {
+    let Ok(id) = new_id() else { return };
+    let space = host.keyspace().lock(&Plan::All, host.access(clock::wall_ms()));
+    let (this, journal) = (host.replication(), host.keyspace().journal());
+    if journal.state() != State::Following && this.replicas.is_empty() {
+        this.identity.lock().adopt(id);
+        journal.keep_backlog(None);
+        tracing::info!("Replication backlog freed: no replica has been connected for repl-backlog-ttl seconds");
+    }
+    drop(space);
+}

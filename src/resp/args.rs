@@ -78,6 +78,12 @@ impl OwnedArgs {
         own
     }
 
+    /// Forgets all arguments and keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
     pub fn push(&mut self, arg: &[u8]) {
         self.spans.push(Span { start: self.bytes.len(), len: arg.len() });
         self.bytes.extend_from_slice(arg);

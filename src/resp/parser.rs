@@ -59,6 +59,11 @@ impl Partial {
         self.bulk.map(|n| self.at + n + 2)
     }
 
+    /// Bytes of the request that need not be looked at again.
+    pub fn parsed(&self) -> usize {
+        self.at
+    }
+
     pub fn is_fresh(&self) -> bool {
         self.at == 0 && self.left == 0 && self.searched == 0
     }

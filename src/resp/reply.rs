@@ -31,6 +31,8 @@ pub struct Reply {
     pub buf: Vec<u8>,
     pub shared: Vec<Shared>,
     pub version: Version,
+    /// Output beyond this length goes nowhere: its client is closed for it. 0: there is no bound.
+    pub stop_at: usize,
     /// Bytes in `shared`, so that the output's size is known without a walk.
     shared_bytes: usize,
 }
@@ -55,6 +57,12 @@ impl Reply {
     /// Bytes that would be sent.
     pub fn len(&self) -> usize {
         self.buf.len() + self.shared_bytes
+    }
+
+    /// True if what else is written goes nowhere: whoever writes much may stop.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.stop_at != 0 && self.len() > self.stop_at
     }
 
     pub fn is_empty(&self) -> bool {
@@ -114,6 +122,12 @@ impl Reply {
     pub fn status(&mut self, text: &str) {
         self.buf.push(b'+');
         self.line(text.as_bytes());
+    }
+
+    /// `+text` of any bytes; line ends become blanks.
+    pub fn status_bytes(&mut self, text: &[u8]) {
+        self.buf.push(b'+');
+        self.line(text);
     }
 
     /// `-text`, where `text` begins with its code. Line ends become blanks: a reply must not be split by what a client sent.

@@ -44,8 +44,6 @@ pub struct Acceptor {
 }
 
 const WAKER: Token = Token(0);
-/// Connections accepted from one listener before the others are looked at.
-const ACCEPT_AT_ONCE: usize = 128;
 /// While descriptors or memory are short.
 const SHORTAGE: Duration = Duration::from_millis(50);
 
@@ -147,6 +145,16 @@ struct Thread {
     handle: Arc<Acceptor>,
 }
 
+/// What is left at a listener.
+enum Accept {
+    /// Nothing; an event will tell of the next.
+    Drained,
+    /// There may be more, and no event will say so.
+    More,
+    /// Descriptors or memory are short: again in a little while.
+    Short,
+}
+
 impl Thread {
     fn add(&mut self, kind: Kind, mut l: Listener) {
         let token = Token(self.next_token);
@@ -164,9 +172,13 @@ impl Thread {
 
     fn run(&mut self) {
         let mut events = Events::with_capacity(64);
-        let mut again: Vec<Token> = Vec::new();
+        let (mut again, mut short): (Vec<Token>, bool) = (Vec::new(), false);
         loop {
-            let wait = if again.is_empty() { Duration::from_secs(1) } else { SHORTAGE };
+            let wait = match (again.is_empty(), short) {
+                (true, _) => Duration::from_secs(1),
+                (false, true) => SHORTAGE,
+                (false, false) => Duration::ZERO,
+            };
             if let Err(e) = self.poll.poll(&mut events, Some(wait))
                 && e.kind() != std::io::ErrorKind::Interrupted
             {
@@ -190,31 +202,39 @@ impl Thread {
                 let _ = r.done.send(());
             }
             let mut tokens: Vec<Token> = std::mem::take(&mut again);
+            short = false;
             tokens.extend(events.iter().map(|e| e.token()).filter(|t| *t != WAKER));
             let config = self.node.config.current();
             for token in tokens {
-                if self.accept(token, &config) {
-                    again.push(token);
+                match self.accept(token, &config) {
+                    Accept::Drained => {}
+                    Accept::More => again.push(token),
+                    Accept::Short => {
+                        short = true;
+                        again.push(token);
+                    }
                 }
             }
         }
     }
 
-    /// Accepts what waits at a listener; true if it has to be looked at again without an event.
-    fn accept(&mut self, token: Token, config: &Config) -> bool {
-        for _ in 0..ACCEPT_AT_ONCE {
-            let Some((kind, _, l)) = self.listeners.iter().find(|(_, t, _)| *t == token) else { return false };
+    /// Accepts what waits at a listener, `max-new-connections-per-cycle` at the most before the others are looked at.
+    fn accept(&mut self, token: Token, config: &Config) -> Accept {
+        for _ in 0..config.network.max_new_connections_per_cycle {
+            let Some((kind, _, l)) = self.listeners.iter().find(|(_, t, _)| *t == token) else {
+                return Accept::Drained;
+            };
             let kind = *kind;
             match l.accept() {
                 Ok(Some(accepted)) => self.place(kind, accepted, config),
-                Ok(None) => return false,
+                Ok(None) => return Accept::Drained,
                 Err(e) => {
                     tracing::warn!("Accepting client connection: {e}");
-                    return true;
+                    return Accept::Short;
                 }
             }
         }
-        true
+        Accept::More
     }
 
     fn place(&mut self, kind: Kind, accepted: Accepted, config: &Config) {

@@ -3,14 +3,15 @@
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
 use super::tls;
+use super::tuning;
 use crate::acl::{Acl, Policy};
 use crate::base::runtime_hint::{self, RuntimeHint};
-use crate::base::{clock, hash, memory, process};
+use crate::base::{clock, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::{Config, ConfigHandle, Loaded};
 use crate::crypto;
-use crate::engine::access;
+use crate::engine::{Executor, access};
 use crate::fips::Booting;
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace, Plan};
@@ -19,7 +20,7 @@ use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
 use crate::persist::snapshot;
-use crate::replication::Replicas;
+use crate::replication::{Host, Replication};
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,18 +91,15 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         announce(t);
     }
 
-    let key = crypto::random_array::<16>().map_err(|e| BootError(e.to_string()))?;
-    let (a, b) = key.split_at(8);
-    let word = |b: &[u8]| u64::from_le_bytes(b.try_into().expect("eight bytes"));
-    hash::seed(hash::HashKey(word(a), word(b)));
+    tuning::seed_hash(&config)?;
 
     let renames: Vec<(String, String)> =
         config.security.rename_command.iter().map(|r| (r.from.clone(), r.to.clone())).collect();
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 2);
-    let (accept_recorder, cron_recorder) = (recorders.pop(), recorders.pop());
+    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 3);
+    let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
     let node = Arc::new(Node {
@@ -109,12 +107,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
         clients: Arc::new(Registry::default()),
+        replication: Arc::new(Replication::new(id()?)),
+        executor: Mutex::new(None),
         acl: Arc::new(Acl::new(commands.catalog())),
-        replicas: Arc::new(Replicas::default()),
         journal,
         started_ms: clock::wall_ms(),
         run_id: id()?,
-        replication_id: Mutex::new(id()?),
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
         dirty: AtomicU64::new(0),
@@ -124,6 +122,10 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         cron_paused: AtomicBool::new(false),
         waiting: WaitList::default(),
         pubsub: Default::default(),
+        scripts: Default::default(),
+        scripts_call_anything: AtomicBool::new(false),
+        tracking: Default::default(),
+        monitors: Default::default(),
         freer: Freer::start().map_err(failed("the freeing thread"))?,
         metrics,
         baseline_memory: AtomicU64::new(0),
@@ -156,6 +158,9 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     )
     .map_err(failed("the accepting thread"))?;
     hooks(&node, &acceptor, logs, dir.clone());
+    let executor = Executor::new(Arc::clone(&node), apply_recorder.expect("one recorder per thread"));
+    *node.executor.lock() = Some(Box::new(executor));
+    tuning::apply(&node, &config);
     let threads: Vec<_> = parts
         .into_iter()
         .map(|p| std::thread::Builder::new().name(format!("worker-{}", p.id)).spawn(move || work(p)).expect("a thread"))
@@ -173,6 +178,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     tracing::info!("Server initialized");
     for name in &names {
         tracing::info!("Listening on {name}");
+    }
+    if let Some((address, port)) = &config.replication.replicaof {
+        let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;
+        let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
+        Replication::follow(&host, &space, address, *port, false)
+            .map_err(failed("the thread of the primary's link"))?;
     }
     tracing::info!("Ready to accept connections");
     control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")));
@@ -276,15 +287,7 @@ fn work(parts: WorkerParts) {
 }
 
 fn install_panic_hook() {
-    std::panic::set_hook(Box::new(|info| {
-        let trace = std::backtrace::Backtrace::force_capture();
-        tracing::error!("=== HOLDFAST BUG REPORT START: Cut & paste starting from here ===");
-        tracing::error!("{info}");
-        for line in trace.to_string().lines() {
-            tracing::error!("{line}");
-        }
-        tracing::error!("=== HOLDFAST BUG REPORT END ===");
-    }));
+    std::panic::set_hook(Box::new(tuning::report_panic));
 }
 
 /// Clients that there can be descriptors for.
@@ -337,7 +340,7 @@ fn listen(node: &Node, config: &Config) -> Result<Vec<(Kind, Listener)>, BootErr
     all.extend(port(Kind::Plain, &n.plaintext_bind(), n.port)?);
     all.extend(port(Kind::Tls, &n.bind, config.tls.port)?);
     if let Some(path) = &n.unixsocket {
-        let l = Listener::unix(permit, path, n.unixsocketperm, n.tcp_backlog)
+        let l = Listener::unix(permit, path, n.unixsocketperm, n.unixsocketgroup.as_deref(), n.tcp_backlog)
             .map_err(|e| BootError(format!("Failed opening Unix socket: {e}")))?;
         all.push((Kind::Unix, l));
     }
@@ -379,6 +382,18 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
         Box::new(move |_, new| {
             if let Some(node) = weak.upgrade() {
                 apply_metrics(&node, new);
+            }
+            Ok(())
+        }),
+    );
+    let weak = Arc::downgrade(node);
+    node.config.on_change(
+        &["repl-backlog-size"],
+        Box::new(move |_, new| {
+            if let Some(node) = weak.upgrade()
+                && node.journal.backlog().0.is_some()
+            {
+                node.journal.keep_backlog(Some(new.replication.repl_backlog_size));
             }
             Ok(())
         }),

@@ -5,6 +5,7 @@ use crate::commands::Node;
 use crate::engine::upkeep::Expiry;
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
+use crate::replication::{Host, Replication};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -39,6 +40,8 @@ impl Cron {
         if node.metrics.latency.wants(spent_ms) {
             node.metrics.latency.record("expire-cycle", clock::wall_ms() / 1000, spent_ms);
         }
+        let host: Arc<dyn Host> = Arc::clone(node) as Arc<dyn Host>;
+        Replication::round(&host);
         let now = clock::monotonic_ms();
         if now - self.last_sample_ms >= 100 {
             self.last_sample_ms = now;

@@ -12,5 +12,6 @@ mod accept;
 mod boot;
 mod cron;
 mod tls;
+mod tuning;
 
 pub use boot::{BootError, run};

@@ -4,10 +4,11 @@ use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
 use crate::acl::Acl;
 use crate::base::clock;
-use crate::client::{Client, Mailbox, Message, Shared, TimeoutReply};
+use crate::client::{Client, Mailbox, Message, ReplicaPhase, Shared, TimeoutReply};
 use crate::commands::Node;
 use crate::config::Config;
-use crate::engine::{Evictor, Flow, Turn};
+use crate::config::types::OutputLimit;
+use crate::engine::{Evictor, Flow, Gates, Turn};
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::net::{Scratch, Stream};
@@ -138,7 +139,7 @@ impl Worker {
     }
 
     fn wait(&self) -> Duration {
-        if !self.ready.is_empty() || !self.handshakes.is_empty() {
+        if !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
             return Duration::ZERO;
         }
         let now = clock::monotonic_ms();
@@ -179,6 +180,14 @@ impl Worker {
         if now_mono >= self.next_tick_ms {
             self.next_tick_ms = now_mono + TICK_MS;
             self.tick(now_mono);
+            if self.id == 0 && self.config.memory.maxmemory != 0 {
+                // The limit may have come down, or what is not data gone up, without any command.
+                self.evict_keys();
+            }
+        }
+        self.evict_clients();
+        if self.evictor.pending {
+            self.evict_keys();
         }
         self.recorder.counters.add(Counter::EventloopCycles, 1);
         // Whole microseconds are told; what is left over is kept for the next turn.
@@ -258,7 +267,7 @@ impl Worker {
                 // alone costs nothing.
                 if let Some(wanted) = c.client.partial.wanted() {
                     let room = wanted.saturating_sub(c.client.query.len()).min(c.client.query.len().max(1 << 20));
-                    c.client.query.reserve(room);
+                    c.client.query.reserve_exact(room);
                 }
                 &mut c.client.query
             } else {
@@ -379,7 +388,9 @@ impl Worker {
         for run in &runs {
             let Some(c) = self.connections[run.connection].as_mut() else { continue };
             turn.meet(&mut c.client);
-            let from = turn.reply.buf.len();
+            let (from, written) = (turn.reply.buf.len(), turn.reply.len());
+            let room = output_room(&self.config, &c.client);
+            turn.reply.stop_at = if room == usize::MAX { 0 } else { written + room };
             let mut flow = Flow::Next;
             let mut rest = run.parsed;
             for n in run.requests.0..run.requests.1 {
@@ -390,6 +401,10 @@ impl Worker {
                 let request = &batch.requests[n];
                 let entry = batch.resolve(request, node.commands);
                 flow = turn.run(&mut c.client, entry, batch.args(request), request.hash);
+                if turn.reply.is_full() {
+                    over_limit(&mut c.client, turn.reply.len() - written, turn.recorder);
+                    break;
+                }
                 if flow == Flow::Paused {
                     // Not run: it is the first thing to look at when the pause ends.
                     rest = if n == run.requests.0 { run.begin } else { batch.requests[n - 1].end };
@@ -411,6 +426,9 @@ impl Worker {
                 blocked.push(run.connection);
             }
             c.client.paused = flow == Flow::Paused;
+            if c.client.paused || c.client.shared.paused.load(Ordering::Relaxed) {
+                self.node.clients.set_paused(&c.client.shared, c.client.paused);
+            }
             sends.push((from, turn.reply.buf.len(), rest, flow));
         }
         self.reply = turn.end();
@@ -447,7 +465,7 @@ impl Worker {
     ) {
         let i = run.connection;
         let Some(c) = self.connections[i].as_mut() else { return };
-        if to > from {
+        if to > from && !c.client.dead {
             match c.send(&mut self.scratch, &self.reply, from, to) {
                 Ok(sent) => {
                     if sent > 0 {
@@ -526,14 +544,10 @@ impl Worker {
             return self.close(i);
         }
         if over_output_limit(&self.config, &mut c.client, clock::monotonic_ms()) {
-            tracing::warn!(
-                "Client addr={} closed for overcoming of output buffer limits: {} bytes waiting.",
-                c.client.shared.addr,
-                c.client.output.len()
-            );
-            self.recorder.counters.add(Counter::OutputBufferLimitDisconnections, 1);
+            over_limit(&mut c.client, 0, &mut self.recorder);
             return self.close(i);
         }
+        c.client.tell_memory(&self.node.clients);
         if c.more && !c.listed && c.client.blocked.is_none() && !c.client.paused && !c.client.closing {
             self.list(i);
         }
@@ -544,8 +558,17 @@ impl Worker {
         loop {
             let Some(c) = self.connections[i].as_mut() else { return };
             let Some(cursor) = &mut c.client.feed else { return };
-            if c.client.dead || c.client.closing {
+            if c.client.dead || c.client.closing || c.client.feed_held {
                 return;
+            }
+            if c.client.output.is_empty() {
+                let mut facts = c.client.shared.facts.lock();
+                if facts.phase == ReplicaPhase::Copying {
+                    // A copy of known length is over when its last byte is sent.
+                    facts.phase = ReplicaPhase::Online;
+                    facts.acked_at_ms = clock::monotonic_ms();
+                    tracing::info!("Synchronization with replica {} succeeded", c.client.shared.addr);
+                }
             }
             let mut ended = false;
             while c.client.output.len() < FEED_BYTES {
@@ -654,9 +677,13 @@ impl Worker {
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
         c.client.forget_watched(&self.node.keyspace);
         if c.client.feed.take().is_some() {
-            self.node.replicas.remove(c.client.id);
+            self.node.replication.replicas.remove(c.client.id);
+            tracing::info!("Connection with replica {} lost.", c.client.shared.addr);
         }
         self.node.pubsub.forget(&mut c.client);
+        self.node.monitors.remove(&c.client.shared);
+        self.node.clients.set_paused(&c.client.shared, false);
+        self.node.tracking.stop(&self.node.keyspace, &c.client.shared, &mut c.client.tracking);
         self.by_id.remove(&c.client.id);
         self.node.clients.remove(c.client.id);
         self.ready.retain(|r| *r != i);
@@ -686,9 +713,17 @@ impl Worker {
                 Message::Unblock { client, error } => self.unblock(client, error, now_mono),
                 Message::Push { client, reply } => {
                     let Some(&i) = self.by_id.get(&client) else { continue };
-                    if let Some(c) = self.connections[i].as_mut() {
+                    let Some(c) = self.connections[i].as_mut() else { continue };
+                    if c.client.dead || c.client.closing {
+                        continue;
+                    }
+                    if reply.len() <= PUBLISHED_COPY_MAX {
+                        c.client.output.push(&reply);
+                    } else {
                         c.client.output.push_shared(reply);
-                        self.drain(i);
+                    }
+                    if told.last() != Some(&i) {
+                        told.push(i);
                     }
                 }
                 Message::Feed { client } => {
@@ -713,6 +748,19 @@ impl Worker {
                     }
                     if told.last() != Some(&i) {
                         told.push(i);
+                    }
+                }
+                Message::Notice { client, notice } => {
+                    let Some(&i) = self.by_id.get(&client) else { continue };
+                    let Some(c) = self.connections[i].as_mut() else { continue };
+                    if c.client.dead || c.client.closing {
+                        continue;
+                    }
+                    if let Some(bytes) = notice.bytes(c.client.version, !c.client.subscriptions.is_empty()) {
+                        c.client.output.push(&bytes);
+                        if told.last() != Some(&i) {
+                            told.push(i);
+                        }
                     }
                 }
                 Message::Look => {
@@ -752,7 +800,7 @@ impl Worker {
         }
     }
 
-    fn unblock(&mut self, client: u64, error: bool, now_mono: u64) {
+    fn unblock(&mut self, client: u64, error: Option<&'static str>, now_mono: u64) {
         let Some(&i) = self.by_id.get(&client) else { return };
         let Some(c) = self.connections[i].as_ref() else { return };
         let Some(b) = &c.client.blocked else { return };
@@ -761,12 +809,11 @@ impl Worker {
             return;
         }
         let mut reply = Reply::new(c.client.version);
-        if error {
-            reply.error(b"UNBLOCKED client unblocked via CLIENT UNBLOCK");
-        } else {
-            timeout_reply(&mut reply, b.timeout_reply);
+        match error {
+            Some(text) => reply.error(text.as_bytes()),
+            None => timeout_reply(&self.node, &mut reply, b.timeout_reply),
         }
-        self.recorder.commands.ran(usize::from(b.command), 0, error, false);
+        self.recorder.commands.ran(usize::from(b.command), 0, error.is_some(), false);
         let token = b.token;
         self.answer(client, Some(token), reply, now_mono);
     }
@@ -781,8 +828,40 @@ impl Worker {
             let Some(&i) = self.by_id.get(&client) else { continue };
             let Some(b) = self.connections[i].as_ref().and_then(|c| c.client.blocked.as_ref()) else { continue };
             if b.token == token {
-                self.unblock(client, false, now_mono);
+                self.unblock(client, None, now_mono);
             }
+        }
+    }
+
+    /// Goes on with an eviction for a command's share of the time.
+    fn evict_keys(&mut self) {
+        let node = Arc::clone(&self.node);
+        let mut turn = Turn::begin(
+            &node,
+            Arc::clone(&self.config),
+            self.config_version,
+            clock::wall_ms(),
+            std::mem::take(&mut self.reply),
+            &mut self.evictor,
+            &mut self.recorder,
+        );
+        turn.evict();
+        self.reply = turn.end();
+        self.reply.clear();
+    }
+
+    /// Closes the largest clients if all together hold too much.
+    #[inline]
+    fn evict_clients(&mut self) {
+        let m = &self.config.memory;
+        let limit = m.maxmemory_clients.bytes(m.maxmemory);
+        if limit == 0 || self.node.clients.memory_bytes() <= limit {
+            return;
+        }
+        for c in self.node.clients.evict(limit) {
+            let bytes = c.memory.load(Ordering::Relaxed);
+            tracing::info!("Evicting client: {bytes} bytes, of all clients' limit of {limit} (addr={})", c.addr);
+            self.recorder.counters.add(Counter::EvictedClients, 1);
         }
     }
 
@@ -795,15 +874,11 @@ impl Worker {
             let s = &c.client.shared;
             let waiting = c.client.output.len() as u64;
             output += waiting;
-            s.output_bytes.store(waiting, Ordering::Relaxed);
-            s.output_chunks.store(c.client.output.chunks() as u64, Ordering::Relaxed);
-            s.query_bytes.store(c.client.query.len() as u64, Ordering::Relaxed);
-            s.query_capacity.store(c.client.query.capacity() as u64, Ordering::Relaxed);
-            s.multi_bytes.store(c.client.transaction.queued_bytes as u64, Ordering::Relaxed);
+            c.client.tell_figures(&self.node.clients);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
             // Who waits for a key or for messages is silent by nature.
-            let waits = c.client.blocked.is_some() || !c.client.subscriptions.is_empty();
+            let waits = c.client.blocked.is_some() || !c.client.subscriptions.is_empty() || c.client.feed.is_some();
             if late || (timeout > 0 && idle > timeout && !waits && !c.handshaking) {
                 tracing::debug!("Closing idle client addr={}", s.addr);
                 c.client.dead = true;
@@ -814,7 +889,8 @@ impl Worker {
         }
         let before = std::mem::replace(&mut self.told_output, output);
         self.node.output_memory.fetch_add(output.wrapping_sub(before), Ordering::Relaxed);
-        if !self.paused.is_empty() {
+        // A pause that has been changed or ended rings; here it is only seen that its time is up.
+        if !self.paused.is_empty() && !Gates::of(&self.node, &self.config, clock::wall_ms()).paused_writes {
             for i in std::mem::take(&mut self.paused) {
                 if let Some(c) = self.connections[i].as_mut() {
                     c.client.paused = false;
@@ -829,11 +905,14 @@ impl Worker {
     }
 }
 
-fn timeout_reply(reply: &mut Reply, kind: TimeoutReply) {
+fn timeout_reply(node: &Node, reply: &mut Reply, kind: TimeoutReply) {
     match kind {
         TimeoutReply::NullArray => reply.null_array(),
         TimeoutReply::Null => reply.null(),
         TimeoutReply::Integer(n) => reply.integer(n),
+        TimeoutReply::Replicas { offset, .. } => {
+            reply.integer(node.replication.replicas.acknowledged(offset) as i64);
+        }
     }
 }
 
@@ -882,16 +961,44 @@ fn refusal(config: &Config, acl: &Acl, c: &Connection) -> Option<&'static [u8]> 
     )
 }
 
-/// Applies the `client-output-buffer-limit` of the client's class.
-fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
+/// Marks a client as gone that is sent more than it may leave unread; `more` bytes of it are not kept yet.
+#[cold]
+fn over_limit(client: &mut Client, more: usize, recorder: &mut Recorder) {
+    tracing::warn!(
+        "Client addr={} closed for overcoming of output buffer limits: {} bytes waiting.",
+        client.shared.addr,
+        client.output.len() + more
+    );
+    recorder.counters.add(Counter::OutputBufferLimitDisconnections, 1);
+    client.dead = true;
+}
+
+/// Bytes a client's replies may take before it is closed: its hard limit counts what is written for it, whether or not the socket would
+/// take it at once.
+#[inline]
+fn output_room(config: &Config, client: &Client) -> usize {
+    match output_limit(config, client).hard_bytes {
+        0 => usize::MAX,
+        hard => usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(client.output.len()),
+    }
+}
+
+/// The `client-output-buffer-limit` of the client's class.
+fn output_limit<'a>(config: &'a Config, client: &Client) -> &'a OutputLimit {
     let limits = &config.limits.client_output_buffer_limit;
-    let limit = if client.shared.replica.load(Ordering::Relaxed) {
+    let unbounded = limits.normal.hard_bytes == 0 && limits.normal.soft_bytes == 0;
+    if client.shared.replica.load(Ordering::Relaxed) {
         &limits.replica
-    } else if !client.subscriptions.is_empty() {
+    } else if !client.subscriptions.is_empty() || (client.monitor && unbounded) {
         &limits.pubsub
     } else {
         &limits.normal
-    };
+    }
+}
+
+/// Applies the limit of the client's class to what is kept.
+fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
+    let limit = output_limit(config, client);
     let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
     if !client.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX {
         return true;

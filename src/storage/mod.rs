@@ -54,6 +54,19 @@ pub fn replace<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<
     }
 }
 
+/// Creates a file that is read again soon and then removed; nothing forces it to disk.
+///
+/// # Errors
+/// Those of the disk.
+pub fn create_temporary(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)
+}
+
+/// Removes a temporary file. One that cannot be removed is in nobody's way.
+pub fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+}
+
 /// Opens a file for reading; `None` if there is none.
 ///
 /// # Errors

@@ -17,7 +17,7 @@
 //! `Object` payloads are owned. A record never moves by itself: a call that needs `&mut Record` may put it elsewhere.
 
 use super::object::Object;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use crate::base::slab;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -91,11 +91,6 @@ impl Shape {
     }
 }
 
-fn layout(size: usize) -> Layout {
-    // Sizes come from u32 lengths and a few constants, far below isize::MAX.
-    Layout::from_size_align(size, 8).expect("a record's size fits")
-}
-
 impl Record {
     /// Makes a record. `deadline` is in ms since the epoch.
     pub fn new(name: &[u8], content: Content<'_>, deadline: Option<i64>) -> Record {
@@ -137,10 +132,9 @@ impl Record {
             flags |= VALUE_WIDE;
             at += 4;
         }
-        let layout = layout(at + name.len() + value.len());
-        // SAFETY: the layout's size is at least HEADER; every write below stays inside it by the sums just made.
+        let block = slab::take(at + name.len() + value.len());
+        // SAFETY: the block has at least HEADER bytes; every write below stays inside it by the sums just made.
         unsafe {
-            let Some(block) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
             let p = block.as_ptr();
             p.write(kind as u8);
             p.add(1).write(flags);
@@ -373,9 +367,7 @@ impl Record {
             let size = s.name + s.name_len + value.len();
             // SAFETY: the block was allocated with `s.size()`; the new size is not 0; the name and what stands before it are kept.
             unsafe {
-                let Some(block) = NonNull::new(realloc(self.0.as_ptr(), layout(s.size()), size)) else {
-                    handle_alloc_error(layout(size))
-                };
+                let block = slab::resize(self.0, s.size(), size);
                 self.0 = block;
                 if wide {
                     block.as_ptr().add(s.name - 4).cast::<u32>().write_unaligned(value.len() as u32);
@@ -455,7 +447,7 @@ impl Record {
     fn free_block(self) {
         let this = std::mem::ManuallyDrop::new(self);
         // SAFETY: the block was allocated with the size its header tells, and nobody uses it afterwards.
-        unsafe { dealloc(this.0.as_ptr(), layout(this.shape().size())) }
+        unsafe { slab::give(this.0, this.shape().size()) }
     }
 
     /// The owner's 32 bits (LRU clock or LFU counter).
@@ -522,7 +514,7 @@ impl Drop for Record {
                 Kind::Object => drop(Box::from_raw(self.payload() as *mut Object)),
                 _ => {}
             }
-            dealloc(self.0.as_ptr(), layout(self.shape().size()));
+            slab::give(self.0, self.shape().size());
         }
     }
 }

@@ -94,6 +94,9 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let client = &mut *cx.client;
     client.end_transaction(&cx.node.keyspace);
     cx.node.pubsub.forget(client);
+    cx.node.monitors.remove(&client.shared);
+    client.monitor = false;
+    cx.node.tracking.stop(&cx.node.keyspace, &client.shared, &mut client.tracking);
     set_database(client, 0);
     client.version = Version::Resp2;
     client.reply_mode = ReplyMode::On;

@@ -15,12 +15,6 @@ const CLIENT_SPEC: CommandSpec = CommandSpec::container("client", Group::Connect
     .since("2.4.0")
     .doc("Groups the commands for connections.", "By subcommand");
 
-const CLIENT_CACHING_SPEC: CommandSpec =
-    CommandSpec::sub("client", "caching", 3, Group::Connection, "noscript loading stale allow_busy")
-        .since("6.0.0")
-        .args("mode{YES|NO}")
-        .doc("Says whether the next command's keys are tracked.", "O(1)");
-
 const CLIENT_CAPA_SPEC: CommandSpec =
     CommandSpec::sub("client", "capa", -3, Group::Connection, "noscript loading stale allow_busy")
         .since("8.0.0")
@@ -31,11 +25,6 @@ const CLIENT_GETNAME_SPEC: CommandSpec =
     CommandSpec::sub("client", "getname", 2, Group::Connection, "noscript loading stale allow_busy")
         .since("2.6.9")
         .doc("Tells the name of this connection.", "O(1)");
-
-const CLIENT_GETREDIR_SPEC: CommandSpec =
-    CommandSpec::sub("client", "getredir", 2, Group::Connection, "noscript loading stale allow_busy")
-        .since("6.0.0")
-        .doc("Tells the connection that gets this one's invalidations.", "O(1)");
 
 const CLIENT_HELP_SPEC: CommandSpec = CommandSpec::sub("client", "help", 2, Group::Connection, "loading stale")
     .since("5.0.0")
@@ -168,20 +157,6 @@ const CLIENT_SETNAME_SPEC: CommandSpec =
         .args("connection-name")
         .doc("Names the connection.", "O(1)");
 
-const CLIENT_TRACKING_SPEC: CommandSpec =
-    CommandSpec::sub("client", "tracking", -3, Group::Connection, "noscript loading stale")
-        .since("6.0.0")
-        .args(
-            "status{ON|OFF} [REDIRECT=client-id:integer] [PREFIX=prefix*...] [BCAST] [OPTIN] \
-        [OPTOUT] [NOLOOP]",
-        )
-        .doc("Turns notices about changed keys on or off.", "O(1), more with prefixes");
-
-const CLIENT_TRACKINGINFO_SPEC: CommandSpec =
-    CommandSpec::sub("client", "trackinginfo", 2, Group::Connection, "noscript loading stale")
-        .since("6.2.0")
-        .doc("Describes the tracking of this connection.", "O(1)");
-
 const CLIENT_UNBLOCK_SPEC: CommandSpec =
     CommandSpec::sub("client", "unblock", -3, Group::Connection, "admin noscript loading stale")
         .since("5.0.0")
@@ -195,10 +170,10 @@ const CLIENT_UNPAUSE_SPEC: CommandSpec =
 pub static CLIENT: Command = Command::container(
     CLIENT_SPEC,
     &[
-        &Command::missing(CLIENT_CACHING_SPEC, "client-side caching"),
+        &super::tracking::CACHING,
         &Command::node(CLIENT_CAPA_SPEC, capa),
         &Command::node(CLIENT_GETNAME_SPEC, get_name),
-        &Command::node(CLIENT_GETREDIR_SPEC, get_redir),
+        &super::tracking::GETREDIR,
         &Command::node(CLIENT_HELP_SPEC, help),
         &Command::node(CLIENT_ID_SPEC, id),
         &Command::node(CLIENT_IMPORT_SOURCE_SPEC, import_source),
@@ -211,8 +186,8 @@ pub static CLIENT: Command = Command::container(
         &Command::node(CLIENT_REPLY_SPEC, reply),
         &Command::node(CLIENT_SETINFO_SPEC, set_info),
         &Command::node(CLIENT_SETNAME_SPEC, set_name),
-        &Command::missing(CLIENT_TRACKING_SPEC, "client-side caching"),
-        &Command::node(CLIENT_TRACKINGINFO_SPEC, tracking_info),
+        &super::tracking::TRACKING,
+        &super::tracking::TRACKINGINFO,
         &Command::node(CLIENT_UNBLOCK_SPEC, unblock),
         &Command::node(CLIENT_UNPAUSE_SPEC, unpause),
     ],
@@ -279,23 +254,6 @@ fn set_info(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-fn get_redir(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    cx.reply.integer(-1);
-    Ok(())
-}
-
-fn tracking_info(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    cx.reply.map(3);
-    cx.reply.bulk(b"flags");
-    cx.reply.set(1);
-    cx.reply.bulk(b"off");
-    cx.reply.bulk(b"redirect");
-    cx.reply.integer(-1);
-    cx.reply.bulk(b"prefixes");
-    cx.reply.array(0);
-    Ok(())
-}
-
 fn id(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.reply.integer(cx.client.id as i64);
     Ok(())
@@ -303,13 +261,9 @@ fn id(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 /// What the worker tells only now and then is told now for the client that asks.
 fn refresh_own(cx: &mut NodeContext<'_, '_>) {
-    let (client, s) = (&*cx.client, &cx.client.shared);
-    s.query_bytes.store(client.query.len() as u64, Ordering::Relaxed);
-    s.query_capacity.store(client.query.capacity() as u64, Ordering::Relaxed);
+    cx.client.tell_figures(&cx.node.clients);
+    let s = &cx.client.shared;
     s.args_bytes.store(cx.args.bytes() as u64, Ordering::Relaxed);
-    s.multi_bytes.store(client.transaction.queued_bytes as u64, Ordering::Relaxed);
-    s.output_bytes.store(client.output.len() as u64, Ordering::Relaxed);
-    s.output_chunks.store(client.output.chunks() as u64, Ordering::Relaxed);
     s.last_ms.store(cx.space.now_ms(), Ordering::Relaxed);
 }
 
@@ -431,6 +385,8 @@ fn pause(cx: &mut NodeContext<'_, '_>) -> Outcome {
     *p = Pause { until_ms: until_ms.max(running), writes_only };
     cx.node.paused.store(true, Ordering::Release);
     drop(p);
+    // Whom an earlier pause holds back, and this one does not, may go on.
+    cx.node.clients.ring_all();
     cx.reply.ok();
     Ok(())
 }
@@ -455,7 +411,13 @@ fn unblock(cx: &mut NodeContext<'_, '_>) -> Outcome {
     match target.filter(|c| c.blocked.load(Ordering::Relaxed)) {
         Some(c) => {
             let c: Arc<_> = c;
-            cx.node.clients.send(&c, Message::Unblock { client: c.id, error });
+            cx.node.clients.send(
+                &c,
+                Message::Unblock {
+                    client: c.id,
+                    error: error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+                },
+            );
             cx.reply.integer(1);
         }
         None => cx.reply.integer(0),
@@ -465,6 +427,8 @@ fn unblock(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.help(&[
+        "CACHING (YES|NO)",
+        "    Track the keys of the next command, or do not (OPTIN, OPTOUT).",
         "CAPA <capability> [<capability> ...]",
         "    Tell what this client can do. REDIRECT: it follows redirections.",
         "GETNAME",
@@ -497,6 +461,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Name the client's library or its version.",
         "SETNAME <name>",
         "    Name this connection.",
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]",
+        "    Have this connection, or another, told when keys it has read change.",
         "TRACKINGINFO",
         "    Describe the tracking of this connection.",
         "UNBLOCK <id> [TIMEOUT|ERROR]",

@@ -7,9 +7,6 @@ use crate::commands::CommandTable;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A client's fixed cost in memory: its state and buffers that are there without a request.
-const CLIENT_BYTES: u64 = size_of::<crate::client::Client>() as u64 + size_of::<Shared>() as u64;
-
 /// The letters of a client's state.
 pub fn flags(c: &Shared) -> String {
     let mut out = String::new();
@@ -17,9 +14,14 @@ pub fn flags(c: &Shared) -> String {
         c.subscriptions.load(Relaxed) + c.pattern_subscriptions.load(Relaxed) + c.shard_subscriptions.load(Relaxed) > 0;
     for (set, letter) in [
         (c.monitor.load(Relaxed), 'O'),
+        (c.replica.load(Relaxed), 'S'),
+        (c.primary.load(Relaxed), 'M'),
         (subscribed, 'P'),
         (c.multi.load(Relaxed) >= 0, 'x'),
-        (c.blocked.load(Relaxed), 'b'),
+        (c.blocked.load(Relaxed) || c.paused.load(Relaxed), 'b'),
+        (c.is_tracking(), 't'),
+        (c.is_tracking_broken(), 'R'),
+        (c.tracks_all(), 'B'),
         (c.unix.load(Relaxed), 'U'),
         (c.readonly.load(Relaxed), 'r'),
         (c.no_evict.load(Relaxed), 'e'),
@@ -43,19 +45,14 @@ pub fn line(c: &Shared, table: &CommandTable, now_ms: i64) -> String {
     let get = |n: &std::sync::atomic::AtomicU64| n.load(Relaxed);
     let query = get(&c.query_bytes);
     let query_free = get(&c.query_capacity).saturating_sub(query);
-    let memory = CLIENT_BYTES
-        + get(&c.query_capacity)
-        + get(&c.args_bytes)
-        + get(&c.multi_bytes)
-        + get(&c.reply_capacity)
-        + get(&c.output_bytes);
+    let memory = get(&c.memory);
     let command = u16::try_from(c.last_command.load(Relaxed)).ok().and_then(|id| table.by_id(id));
     let mut out = String::with_capacity(400);
     let _ = write!(
         out,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} \
          watch={} qbuf={query} qbuf-free={query_free} argv-mem={} multi-mem={} rbs={} rbp={} obl=0 oll={} omem={} \
-         tot-mem={memory} events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} \
+         tot-mem={memory} events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} \
          tot-cmds={}",
         c.id,
         c.addr,
@@ -81,6 +78,7 @@ pub fn line(c: &Shared, table: &CommandTable, now_ms: i64) -> String {
         if get(&c.output_bytes) > 0 { "rw" } else { "r" },
         command.map_or("NULL", |e| &e.name),
         text.user,
+        c.redirect.load(Relaxed),
         c.resp.load(Relaxed),
         text.lib_name,
         text.lib_ver,

@@ -13,7 +13,6 @@ use std::sync::atomic::Ordering::Relaxed;
 enum Kind {
     Normal,
     PubSub,
-    /// There are none of these two yet, but they can be asked for.
     Replica,
     Primary,
 }
@@ -206,7 +205,15 @@ impl Test {
                 let subscribed = c.subscriptions.load(Relaxed)
                     + c.pattern_subscriptions.load(Relaxed)
                     + c.shard_subscriptions.load(Relaxed);
-                *k == if subscribed > 0 { Kind::PubSub } else { Kind::Normal }
+                *k == if c.primary.load(Relaxed) {
+                    Kind::Primary
+                } else if c.replica.load(Relaxed) {
+                    Kind::Replica
+                } else if subscribed > 0 {
+                    Kind::PubSub
+                } else {
+                    Kind::Normal
+                }
             }
             Test::User(u) => c.text.lock().user.as_bytes() == u,
             Test::Addr(a) => c.addr.as_bytes() == a,

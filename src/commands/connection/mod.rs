@@ -5,6 +5,7 @@ mod basic;
 mod client;
 mod describe;
 mod filter;
+mod tracking;
 
 use super::Command;
 

@@ -8,7 +8,7 @@ mod rename;
 mod scan;
 mod serialise;
 mod sort;
-mod wait;
+pub mod wait;
 
 use super::Command;
 
@@ -41,6 +41,5 @@ pub static COMMANDS: &[&Command] = &[
     &serialise::DUMP,
     &serialise::RESTORE,
     &serialise::MIGRATE,
-    &wait::WAIT,
     &wait::WAITAOF,
 ];

@@ -57,6 +57,9 @@ fn keys(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let array = cx.reply.deferred();
     let mut n = 0;
     for stripe in stripes_of(pattern) {
+        if cx.reply.is_full() {
+            break;
+        }
         cx.with_stripe(stripe, |space, reply| {
             space.stripe(stripe).database(db).table.for_each(|record| {
                 if is_alive(record, now_ms) && (everything || glob::matches(pattern, record.name())) {

@@ -57,7 +57,7 @@ fn hrandfield(cx: &mut DataContext<'_, '_>) -> Outcome {
     } else {
         many
     };
-    if n > REPLY_ELEMENTS_MAX && count < 0 {
+    if n > REPLY_ELEMENTS_MAX && count < 0 && cx.reply.stop_at == 0 {
         return Err(CommandError::OutOfRange);
     }
     let mark = cx.reply.mark();
@@ -76,6 +76,9 @@ fn hrandfield(cx: &mut DataContext<'_, '_>) -> Outcome {
         hash.sample(n, live, &mut rng, now, |field, value| write(cx.reply, field, value));
     } else {
         for _ in 0..n {
+            if cx.reply.is_full() {
+                break;
+            }
             hash.random(&mut rng, now, |field, value| write(cx.reply, field, value));
             if cx.reply.len_since(mark) > REPLY_BYTES_MAX {
                 return Err(CommandError::OutOfRange);

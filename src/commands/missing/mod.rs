@@ -4,10 +4,9 @@
 
 mod cluster;
 mod geo;
-mod scripting;
 mod server;
 
 use super::Command;
 
 /// All of them, by what they wait for.
-pub static FAMILIES: &[&[&Command]] = &[cluster::COMMANDS, geo::COMMANDS, scripting::COMMANDS, server::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[cluster::COMMANDS, geo::COMMANDS, server::COMMANDS];

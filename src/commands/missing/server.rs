@@ -1,4 +1,4 @@
-//! Disk, replication, MONITOR.
+//! Disk.
 
 use super::Command;
 use crate::spec::{CommandSpec, Group, KeySpec};
@@ -6,15 +6,6 @@ use crate::spec::{CommandSpec, Group, KeySpec};
 const BGREWRITEAOF: CommandSpec = CommandSpec::new("bgrewriteaof", 1, Group::Server, "admin noscript no_async_loading")
     .since("1.0.0")
     .doc("Rewrites the append-only file in the background.", "O(1)");
-
-const FAILOVER: CommandSpec = CommandSpec::new("failover", -1, Group::Server, "admin noscript stale")
-    .since("6.2.0")
-    .args("[TO=target(host port:integer [FORCE])] [ABORT] [TIMEOUT=milliseconds:integer]")
-    .doc("Hands the role of primary to a replica in good order.", "O(1)");
-
-const MONITOR: CommandSpec = CommandSpec::new("monitor", 1, Group::Server, "admin noscript loading stale")
-    .since("1.0.0")
-    .doc("Streams every command the server handles.", "");
 
 const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group::Server, "write denyoom asking")
     .acl("keyspace dangerous")
@@ -32,9 +23,5 @@ const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group
     );
 
 /// The rows in reading order.
-pub static COMMANDS: &[&Command] = &[
-    &Command::missing(BGREWRITEAOF, "saving to disk"),
-    &Command::missing(FAILOVER, "replication"),
-    &Command::missing(MONITOR, "watching other clients' commands"),
-    &Command::missing(RESTORE_ASKING, "the cluster"),
-];
+pub static COMMANDS: &[&Command] =
+    &[&Command::missing(BGREWRITEAOF, "saving to disk"), &Command::missing(RESTORE_ASKING, "the cluster")];

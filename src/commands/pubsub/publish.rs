@@ -21,13 +21,28 @@ const SPUBLISH_SPEC: CommandSpec =
 pub static PUBLISH: Command = Command::node(PUBLISH_SPEC, publish);
 pub static SPUBLISH: Command = Command::node(SPUBLISH_SPEC, spublish);
 
+/// Replicas have subscribers too: they hear it at its place in the stream.
+fn forward(cx: &mut NodeContext<'_, '_>) {
+    if !cx.node.journal.is_read() {
+        return;
+    }
+    if cx.nested {
+        // A part of the transaction's step.
+        cx.space.changes.effects.push_args(cx.client.db, cx.args);
+    } else {
+        cx.node.journal.append_talk(&cx.args.iter().collect::<Vec<_>>());
+    }
+}
+
 fn publish(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    forward(cx);
     let n = cx.node.pubsub.publish(&cx.node.clients, cx.args.at(1), cx.args.at(2));
     cx.reply.integer(n as i64);
     Ok(())
 }
 
 fn spublish(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    forward(cx);
     let n = cx.node.pubsub.publish_shard(&cx.node.clients, cx.args.at(1), cx.args.at(2));
     cx.reply.integer(n as i64);
     Ok(())

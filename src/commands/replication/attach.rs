@@ -1,13 +1,18 @@
 //! SYNC, PSYNC, REPLCONF: how a replica attaches.
-//!
-//! Every synchronisation is a full one: the data set as an RDB, then the stream. PSYNC's offer to continue is declined by FULLRESYNC.
 
+use crate::base::clock;
 use crate::base::memory;
+use crate::base::number::parse_i64;
+use crate::client::{Message, ReplicaPhase};
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::journal::Cursor;
 use crate::keyspace::Plan;
+use crate::metrics::counters::Counter;
 use crate::persist::rdb;
+use crate::replication::{Answers, Replication};
 use crate::spec::{CommandSpec, Group};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub static SYNC: Command = Command::node(
@@ -34,20 +39,122 @@ pub static REPLCONF: Command = Command::node(
 );
 
 fn sync(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    attach(cx, false)
+    if !may_attach(cx)? {
+        return Ok(());
+    }
+    full(cx, false)
 }
 
 fn psync(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    attach(cx, true)
-}
-
-fn attach(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
-    if cx.client.shared.replica.swap(true, Ordering::AcqRel) {
+    if cx.args.get(3).is_some_and(|a| is(a, "FAILOVER")) {
+        take_over(cx)?;
+    }
+    if !may_attach(cx)? {
         return Ok(());
     }
+    let id = String::from_utf8_lossy(cx.args.at(1)).into_owned();
+    let next = parse_i64(cx.args.at(2)).ok_or(CommandError::NotInteger)?;
+    if let Ok(next) = u64::try_from(next)
+        && next > 0
+    {
+        let shares = cx.node.replication.identity.lock().shares(&id, next);
+        let bytes_max = cx.config.limits.client_output_buffer_limit.replica.hard_bytes;
+        match cx.node.journal.cursor_at(next - 1, bytes_max) {
+            Ok(cursor) if shares => {
+                go_on(cx, cursor, next - 1);
+                return Ok(());
+            }
+            outcome => {
+                cx.recorder.counters.add(Counter::SyncPartialErr, 1);
+                tracing::info!(
+                    "Unable to partial resync with replica {} for lack of {}: it asked for {id}:{next}",
+                    cx.client.shared.addr,
+                    if outcome.is_ok() || !shares { "a shared history" } else { "backlog" }
+                );
+            }
+        }
+    }
+    full(cx, true)
+}
+
+/// False if it is one already: it is not answered again.
+fn may_attach(cx: &NodeContext<'_, '_>) -> Result<bool, CommandError> {
+    if cx.client.shared.replica.load(Ordering::Acquire) {
+        return Ok(false);
+    }
+    let look = cx.node.replication.follower.look();
+    if look.is_following() && !look.is_connected() {
+        return Err(CommandError::fixed("NOMASTERLINK Can't SYNC while not connected with my master"));
+    }
+    if cx.node.replication.failover.lock().is_going_on() {
+        return Err(CommandError::fixed("ERR Failover in progress: come back when it is over"));
+    }
+    Ok(true)
+}
+
+/// Our primary, which has seen that we have everything, wants to follow us.
+fn take_over(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let node = Arc::clone(cx.node);
+    if !node.replication.follower.look().is_following() {
+        return Err(CommandError::fixed("ERR PSYNC FAILOVER can't be sent to a master."));
+    }
+    let ours = node.replication.identity.lock().id.clone();
+    if !cx.args.at(1).eq_ignore_ascii_case(ours.as_bytes()) {
+        return Err(CommandError::fixed("ERR PSYNC FAILOVER replid must match my replid."));
+    }
+    cx.space.lock(&Plan::All);
+    let outcome = Replication::lead(&*node, cx.space);
+    cx.space.unlock();
+    outcome.map_err(CommandError::err)?;
+    node.config.adjust(|c| c.replication.replicaof = None);
+    tracing::info!("PRIMARY MODE enabled (failover request from '{}')", cx.client.shared.addr);
+    Ok(())
+}
+
+/// The stream goes on where the replica is.
+fn go_on(cx: &mut NodeContext<'_, '_>, cursor: Cursor, offset: u64) {
+    {
+        let mut facts = cx.client.shared.facts.lock();
+        facts.phase = ReplicaPhase::Online;
+        (facts.acked, facts.acked_at_ms) = (offset, clock::monotonic_ms());
+        if facts.takes_new_id {
+            cx.reply.status(&format!("CONTINUE {}", cx.node.replication.identity.lock().id));
+        } else {
+            cx.reply.status("CONTINUE");
+        }
+    }
+    let bytes = cx.node.journal.end() - offset;
+    tracing::info!(
+        "Partial resynchronization request from {} accepted. Sending {bytes} bytes of backlog starting from offset {}.",
+        cx.client.shared.addr,
+        offset + 1
+    );
+    cx.recorder.counters.add(Counter::SyncPartialOk, 1);
+    feed(cx, cursor);
+}
+
+/// The client's worker reads the journal for it from here on.
+fn feed(cx: &mut NodeContext<'_, '_>, cursor: Cursor) {
+    let (clients, shared) = (Arc::clone(&cx.node.clients), Arc::clone(&cx.client.shared));
+    cursor.on_append(Arc::new(move || clients.send(&shared, Message::Feed { client: shared.id })));
+    cx.client.feed = Some(cursor);
+    cx.node.replication.replicas.add(Arc::clone(&cx.client.shared));
+    // What is there already is no news to anybody.
+    cx.node.clients.send(&cx.client.shared, Message::Feed { client: cx.client.id });
+}
+
+/// Everything, then the stream.
+fn full(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
+    let r = &cx.config.replication;
     cx.space.lock(&Plan::All);
     let mut data = Vec::new();
-    let options = rdb::WriteOptions { checksum: cx.config.persistence.rdbchecksum, used_memory: memory::used() };
+    let options = rdb::WriteOptions {
+        checksum: cx.config.persistence.rdbchecksum,
+        used_memory: memory::used(),
+        for_older: is_older(&cx.client.shared.facts.lock().version),
+        stream_db: cx.node.journal.selected(),
+        history: None,
+    };
     // Into memory: there is no output that could fail.
     let written = rdb::write(cx.space, &mut data, &options);
     if let Err(e) = written {
@@ -55,31 +162,75 @@ fn attach(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
         return Err(CommandError::err(format_args!("the data set could not be written: {e}")));
     }
     // Under the same locks as the copy: the first change after it is the first of the stream.
-    let bytes_max = cx.config.limits.client_output_buffer_limit.replica.hard_bytes;
-    cx.node.replicas.add(cx.client, &cx.node.journal, &cx.node.clients, bytes_max);
+    if cx.node.journal.backlog().0.is_none() {
+        // Changes before now are in no backlog, so nobody may take the name he knew for this history.
+        if let Ok(id) = crate::replication::new_id() {
+            cx.node.replication.identity.lock().adopt(id);
+        }
+    }
+    cx.node.journal.keep_backlog(Some(r.repl_backlog_size));
+    let cursor = cx.node.journal.cursor_here(cx.config.limits.client_output_buffer_limit.replica.hard_bytes);
     let offset = cx.node.journal.end();
+    let id = cx.node.replication.identity.lock().id.clone();
     cx.space.unlock();
     tracing::info!("Replica {} asks for synchronization: {} bytes of data", cx.client.shared.addr, data.len());
+    cx.recorder.counters.add(Counter::SyncFull, 1);
+    {
+        let mut facts = cx.client.shared.facts.lock();
+        facts.phase = ReplicaPhase::Copying;
+        (facts.acked, facts.acked_at_ms) = (0, clock::monotonic_ms());
+    }
     if announce {
-        cx.reply.status(&format!("FULLRESYNC {} {offset}", cx.node.replication_id.lock()));
+        cx.reply.status(&format!("FULLRESYNC {id} {offset}"));
     }
     cx.reply.raw(format!("${}\r\n", data.len()).as_bytes());
     cx.reply.raw(&data);
+    feed(cx, cursor);
     Ok(())
+}
+
+/// Replicas of the time before Valkey 9, and those that do not say.
+fn is_older(version: &str) -> bool {
+    version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < 9)
 }
 
 fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if cx.args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
-    if cx.args.get(1).is_some_and(|a| is(a, "ACK")) {
-        // Acknowledgements are not answered.
-        return Ok(());
-    }
     for i in (1..cx.args.len()).step_by(2) {
-        let word = cx.args.at(i);
-        let known = ["listening-port", "ip-address", "capa", "version", "rdb-only", "rdb-filter-only"];
-        if !known.iter().any(|k| word.eq_ignore_ascii_case(k.as_bytes())) {
+        let (word, value) = (cx.args.at(i), cx.args.at(i + 1));
+        if is(word, "ACK") {
+            return ack(cx, value);
+        }
+        if is(word, "GETACK") {
+            // For replicas; the link answers it, not this.
+            return Ok(());
+        }
+        let mut facts = cx.client.shared.facts.lock();
+        if is(word, "listening-port") {
+            let port = parse_i64(value).and_then(|p| u16::try_from(p).ok());
+            facts.port = port.ok_or(CommandError::NotInteger)?;
+        } else if is(word, "ip-address") {
+            let address = std::str::from_utf8(value).ok().filter(|a| a.len() < 256 && a.bytes().all(|b| b > b' '));
+            facts.address = address
+                .ok_or(CommandError::err("REPLCONF ip-address provided by replica instance is not an address"))?
+                .to_owned();
+        } else if is(word, "capa") {
+            facts.takes_eof |= is(value, "eof");
+            facts.takes_new_id |= is(value, "psync2");
+        } else if is(word, "version") {
+            facts.version = String::from_utf8_lossy(&value[..value.len().min(32)]).into_owned();
+        } else if is(word, "rdb-only")
+            || is(word, "rdb-filter-only")
+            || is(word, "rdb-channel")
+            || is(word, "set-rdb-client-id")
+        {
+            return Err(CommandError::err(format_args!(
+                "REPLCONF {} is not there yet",
+                String::from_utf8_lossy(word).to_ascii_lowercase()
+            )));
+        } else {
             return Err(CommandError::err(format_args!(
                 "Unrecognized REPLCONF option: {}",
                 String::from_utf8_lossy(&word[..word.len().min(64)])
@@ -87,5 +238,29 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
         }
     }
     cx.reply.ok();
+    Ok(())
+}
+
+/// An acknowledgement, which is not answered.
+fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8]) -> Outcome {
+    if cx.client.feed.is_none() {
+        return Ok(());
+    }
+    let Some(offset) = parse_i64(offset).and_then(|n| u64::try_from(n).ok()) else { return Ok(()) };
+    {
+        let mut facts = cx.client.shared.facts.lock();
+        facts.acked = facts.acked.max(offset);
+        facts.acked_at_ms = clock::monotonic_ms();
+        if facts.phase == ReplicaPhase::Copying {
+            facts.phase = ReplicaPhase::Online;
+            tracing::info!("Synchronization with replica {} succeeded", cx.client.shared.addr);
+        }
+    }
+    if std::mem::take(&mut cx.client.feed_held) {
+        cx.node.clients.send(&cx.client.shared, Message::Feed { client: cx.client.id });
+    }
+    let node = cx.node;
+    let answers = Answers { clients: &node.clients, waiting: &node.waiting, keyspace: &node.keyspace };
+    node.replication.replicas.acked(&answers);
     Ok(())
 }

@@ -1,7 +1,20 @@
-//! What replicas say to their primary.
+//! What replicas and their primaries say to each other, and what operators say to both.
 
 mod attach;
+mod failover;
+mod follow;
+mod wait;
 
 use super::Command;
 
-pub static COMMANDS: &[&Command] = &[&attach::SYNC, &attach::PSYNC, &attach::REPLCONF];
+/// The rows in reading order.
+pub static COMMANDS: &[&Command] = &[
+    &follow::REPLICAOF,
+    &follow::SLAVEOF,
+    &follow::ROLE,
+    &failover::FAILOVER,
+    &wait::WAIT,
+    &attach::SYNC,
+    &attach::PSYNC,
+    &attach::REPLCONF,
+];

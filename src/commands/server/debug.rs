@@ -234,7 +234,7 @@ fn log(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn change_replication_id(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let id = crate::crypto::random_hex(40).map_err(CommandError::err)?;
     tracing::info!("Changing replication IDs after receiving change-repl-id");
-    *cx.node.replication_id.lock() = id;
+    cx.node.replication.identity.lock().adopt(id);
     cx.reply.ok();
     Ok(())
 }

@@ -3,8 +3,10 @@
 use super::flush::sizes;
 use crate::base::{clock, memory};
 use crate::client::SubscriptionKind;
-use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::commands::{Command, CommandError, Node, NodeContext, Outcome};
 use crate::observe::info::{self, Choice, Facts};
+use crate::replication::LinkState;
+use crate::replication::failover::address_of;
 use crate::spec::{CommandSpec, Group};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,20 +28,22 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let names: Vec<&str> = node.commands.all().iter().map(|e| e.name.as_str()).collect();
     let fips = if choice.wants("fips") { node.fips.report().rows() } else { Vec::new() };
     let pause = *node.pause.lock();
-    let replication_id = node.replication_id.lock().clone();
+    let replication = replication(node);
     let facts = Facts {
         config: cx.config,
         config_file: node.config.file(),
         metrics: &node.metrics,
         clients: &node.clients,
         waiting: &node.waiting,
+        scripts: &node.scripts,
+        tracking: &node.tracking,
         subscribed: [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::Shard]
             .map(|kind| node.pubsub.len(kind)),
         freed: &node.freer.counts,
         now_us: clock::wall_us(),
         started_ms: node.started_ms,
         run_id: &node.run_id,
-        replication_id: &replication_id,
+        replication: &replication,
         pause: (pause.until_ms, pause.writes_only),
         dirty: node.dirty.load(Relaxed),
         last_save_ms: node.last_save_ms.load(Relaxed),
@@ -54,6 +58,46 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let text = info::print(&facts, choice);
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
+}
+
+/// What INFO says of replication, at this instant.
+fn replication(node: &Node) -> info::Replication {
+    let this = &node.replication;
+    let (identity, look, now) = (this.identity.lock().clone(), this.follower.look(), clock::monotonic_ms());
+    let seconds = |since: u64| (now.saturating_sub(since) / 1000) as i64;
+    let link = this.follower.following().map(|f| {
+        let up = f.state == LinkState::Connected;
+        info::Link {
+            host: f.host,
+            port: f.port,
+            up,
+            last_io_s: if up { seconds(f.heard_ms) } else { -1 },
+            down_s: f.down_since_ms.map_or(-1, seconds),
+            sync: f.sync.map(|s| (s.total.unwrap_or(0), s.read, seconds(s.last_ms))),
+        }
+    });
+    let replicas = this.replicas.all().into_iter().map(|r| {
+        let (address, port) = address_of(&r);
+        let facts = r.facts.lock();
+        let lag_s = seconds(facts.acked_at_ms).max(0) as u64;
+        info::Replica { address, port, state: facts.phase.name(), offset: facts.acked, lag_s }
+    });
+    let (before, before_offset) = identity.before_or_none();
+    let (backlog, backlog_first, backlog_len) = node.journal.backlog();
+    info::Replication {
+        link,
+        replicas: replicas.collect(),
+        good_replicas: this.replicas.good(),
+        failover: this.failover.lock().name(),
+        before: (before.to_owned(), before_offset),
+        id: identity.id,
+        offset: node.journal.end(),
+        backlog,
+        backlog_first,
+        backlog_len,
+        loading: look.is_loading(),
+        async_loading: look.is_loading_beside(),
+    }
 }
 
 const FIPS_SPEC: CommandSpec = CommandSpec::container("fips", Group::Server, "")

@@ -1,7 +1,7 @@
 //! MEMORY: what keys and the server cost.
 
 use super::flush::sizes;
-use crate::base::size_class::size_class;
+use crate::base::slab;
 use crate::commands::arguments::{integer, is};
 use crate::commands::{Command, CommandError, DataContext, NodeContext, Outcome};
 use crate::keyspace::STRIPES;
@@ -88,7 +88,7 @@ fn record_bytes(record: &Record, samples: usize) -> usize {
         },
         _ => None,
     };
-    size_class(record.block_bytes()) + object.unwrap_or_else(|| record.memory_bytes() - record.block_bytes())
+    slab::block_bytes(record.block_bytes()) + object.unwrap_or_else(|| record.memory_bytes() - record.block_bytes())
 }
 
 fn usage(cx: &mut DataContext<'_, '_>) -> Outcome {

@@ -9,6 +9,7 @@ mod latency;
 mod logs;
 mod lolwut;
 mod memory;
+mod monitor;
 mod node;
 pub mod save;
 
@@ -35,11 +36,9 @@ pub static COMMANDS: &[&Command] = &[
     &node::TIME,
     &save::SAVE,
     &save::BGSAVE,
+    &monitor::MONITOR,
     &node::LASTSAVE,
     &node::SHUTDOWN,
-    &node::ROLE,
-    &node::REPLICAOF,
-    &node::SLAVEOF,
 ];
 
 #[cfg(test)]
@@ -52,7 +51,7 @@ mod tests {
     fn command_lists_what_works_and_nothing_else() {
         let mut b = NodeBench::new(FAMILIES);
         b.check(&[
-            ("command info cluster monitor", "*2\r\n$-1\r\n$-1\r\n"),
+            ("command info cluster failover", "*2\r\n$-1\r\n$-1\r\n"),
             ("command list filterby pattern watc*", "*1\r\n$5\r\nwatch\r\n"),
             ("command list filterby module any", "*0\r\n"),
             ("command getkeys set k v", "*1\r\n$1\r\nk\r\n"),

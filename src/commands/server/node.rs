@@ -1,4 +1,4 @@
-//! The server itself: TIME, LASTSAVE, SHUTDOWN, ROLE, REPLICAOF NO ONE.
+//! The server itself: TIME, LASTSAVE, SHUTDOWN.
 
 use crate::base::clock;
 use crate::commands::arguments::is;
@@ -27,29 +27,9 @@ const SHUTDOWN_SPEC: CommandSpec =
         )
         .doc("Saves as configured and ends the server.", "O(N) with a save, N: keys in all databases; else O(1)");
 
-const ROLE_SPEC: CommandSpec = CommandSpec::new("role", 1, Group::Server, "noscript loading stale fast")
-    .acl("admin dangerous")
-    .since("2.8.12")
-    .doc("Tells the role in replication.", "O(1)");
-
-const REPLICAOF_SPEC: CommandSpec =
-    CommandSpec::new("replicaof", 3, Group::Server, "admin noscript stale no_async_loading")
-        .since("5.0.0")
-        .args("args{host-port(host port:integer)|no-one(NO ONE)}")
-        .doc("Makes the server a replica, or a primary again.", "O(1)");
-
-const SLAVEOF_SPEC: CommandSpec =
-    CommandSpec::new("slaveof", 3, Group::Server, "admin noscript stale no_async_loading")
-        .since("1.0.0")
-        .deprecated("5.0.0", "`REPLICAOF`")
-        .args("args{host-port(host port:integer)|no-one(NO ONE)}")
-        .doc("Makes the server a replica, or a primary again.", "O(1)");
 pub static TIME: Command = Command::node(TIME_SPEC, time);
 pub static LASTSAVE: Command = Command::node(LASTSAVE_SPEC, lastsave);
 pub static SHUTDOWN: Command = Command::node(SHUTDOWN_SPEC, shutdown);
-pub static ROLE: Command = Command::node(ROLE_SPEC, role);
-pub static REPLICAOF: Command = Command::node(REPLICAOF_SPEC, replicaof);
-pub static SLAVEOF: Command = Command::node(SLAVEOF_SPEC, replicaof);
 
 fn time(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let us = clock::wall_us();
@@ -112,25 +92,6 @@ fn shutdown(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.shutdown.store(true, Ordering::Release);
     cx.node.clients.ring_all();
     Ok(())
-}
-
-fn role(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    cx.reply.array(3);
-    cx.reply.bulk(b"master");
-    cx.reply.integer(0);
-    cx.reply.array(0);
-    Ok(())
-}
-
-fn replicaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    if is(cx.args.at(1), "NO") && is(cx.args.at(2), "ONE") {
-        cx.reply.ok();
-        return Ok(());
-    }
-    if crate::base::number::parse_i64(cx.args.at(2)).is_none_or(|port| !(0..=65535).contains(&port)) {
-        return Err(CommandError::fixed("ERR Invalid master port"));
-    }
-    Err(cx.entry.missing("replication"))
 }
 
 const MODULE_SPEC: CommandSpec = CommandSpec::container("module", Group::Server, "")

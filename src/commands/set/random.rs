@@ -132,12 +132,15 @@ fn srandmember(cx: &mut DataContext<'_, '_>) -> Outcome {
         }
         Some(n) => {
             let n = usize::try_from(n.unsigned_abs()).unwrap_or(usize::MAX);
-            if n > REPLY_ELEMENTS_MAX {
+            if n > REPLY_ELEMENTS_MAX && cx.reply.stop_at == 0 {
                 return Err(CommandError::OutOfRange);
             }
             let mark = cx.reply.mark();
             cx.reply.array(n);
             for _ in 0..n {
+                if cx.reply.is_full() {
+                    break;
+                }
                 set.random(&mut rng, |m| reply_item(cx.reply, m));
                 if cx.reply.len_since(mark) > REPLY_BYTES_MAX {
                     return Err(CommandError::OutOfRange);

@@ -75,9 +75,9 @@ topic! {
     /// Locale for sorting text.
     "locale-collate" => locale_collate: String = String::new(), TEXT, Runtime, Open, Standing::Missing("sorting by locale");
     /// Tune how likely the kernel is to end this process when memory runs out.
-    "oom-score-adj" => oom_score_adj: OomScoreAdj = OomScoreAdj::No, OneOf, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "oom-score-adj" => oom_score_adj: OomScoreAdj = OomScoreAdj::No, OneOf, Runtime, Open, Standing::Works;
     /// Its values for a primary, a replica, and background work.
-    "oom-score-adj-values" => oom_score_adj_values: [i32; 3] = [0, 200, 800], OomValues, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "oom-score-adj-values" => oom_score_adj_values: [i32; 3] = [0, 200, 800], OomValues, Runtime, Open, Standing::Works;
     /// Keep the kernel from giving this process huge pages.
     "disable-thp" => disable_thp: bool = true, YesNo, Start, Open, Standing::Works;
     /// Availability zone of this machine, shown in INFO and HELLO.
@@ -87,7 +87,7 @@ topic! {
     /// Answer as the older server where names differ.
     "extended-redis-compatibility" => extended_redis_compatibility: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Seed of the key space's hash; the same on several servers makes SCAN go the same way. Empty draws one at random.
-    "hash-seed" => hash_seed: String = String::new(), TEXT, Start, Secret, Standing::Later("the server does not act on it yet");
+    "hash-seed" => hash_seed: String = String::new(), TEXT, Start, Secret, Standing::Works;
     /// Processors for the workers.
     "server-cpulist" | "server_cpulist" => server_cpulist: String = String::new(), TEXT, Start, Open, Standing::Missing(CPUS);
     /// Processors for background work.
@@ -105,9 +105,11 @@ topic! {
     /// Workers from which on values are shared.
     "min-io-threads-avoid-copy-reply" => min_io_threads_avoid_copy_reply: u32 = 7, INT, Runtime, Hidden, Standing::Inert(SHARED);
     /// Milliseconds a script may run before other clients are told that the server is busy.
-    "busy-reply-threshold" | "lua-time-limit" => busy_reply_threshold_ms: u64 = 5000, LONG, Runtime, Open, Standing::Later("scripts are not there yet");
+    "busy-reply-threshold" | "lua-time-limit" => busy_reply_threshold_ms: u64 = 5000, LONG, Runtime, Open, Standing::Works;
+    /// Give scripts getfenv, setfenv and newproxy, with which they can reach what is not theirs.
+    "lua.enable-insecure-api" | "lua-enable-insecure-api" => lua_enable_insecure_api: bool = false, YesNo, Runtime, Protected, Standing::Works;
     /// Log a report when the process crashes.
-    "crash-log-enabled" => crash_log_enabled: bool = true, YesNo, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "crash-log-enabled" => crash_log_enabled: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Test memory when the process crashes.
     "crash-memcheck-enabled" => crash_memcheck_enabled: bool = true, YesNo, Runtime, Open, Standing::Inert("a crash ends the process at once");
     /// Rehash in the background.

@@ -18,9 +18,11 @@ topic! {
     /// Keys looked at to choose one to evict.
     "maxmemory-samples" => maxmemory_samples: u32 = 5, int(1, 64), Runtime, Open, Standing::Works;
     /// How long a command may wait for eviction: 0 hardly, 100 as long as it takes.
-    "maxmemory-eviction-tenacity" => maxmemory_eviction_tenacity: u32 = 10, int(0, 100), Runtime, Open, Standing::Later("the server does not act on it yet");
+    "maxmemory-eviction-tenacity" => maxmemory_eviction_tenacity: u32 = 10, int(0, 100), Runtime, Open, Standing::Works;
     /// Memory all clients' buffers may use together, above which the largest are closed; 0 is no limit.
-    "maxmemory-clients" => maxmemory_clients: MemoryLimit = MemoryLimit::Bytes(0), MemoryOrPercent, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "maxmemory-clients" => maxmemory_clients: MemoryLimit = MemoryLimit::Bytes(0), MemoryOrPercent, Runtime, Open, Standing::Works;
+    /// Memory the scripts of one worker may use, above which the script that asks for more fails; 0 is no limit.
+    "script-memory-limit" => script_memory_limit: u64 = 256 << 20, MEM, Runtime, Open, Standing::Works;
     /// How slowly the frequency counter grows.
     "lfu-log-factor" => lfu_log_factor: u32 = 10, INT, Runtime, Open, Standing::Works;
     /// Minutes after which the frequency counter loses one.

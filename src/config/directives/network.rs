@@ -31,7 +31,7 @@ topic! {
     /// Path of a unix socket to listen on. It needs `allow-plaintext local` or `yes`.
     "unixsocket" => unixsocket: Option<PathBuf> = None, File, Start, Open, Standing::Works;
     /// Group that owns the unix socket.
-    "unixsocketgroup" => unixsocketgroup: Option<String> = None, TEXT, Start, Open, Standing::Later("the server does not act on it yet");
+    "unixsocketgroup" => unixsocketgroup: Option<String> = None, TEXT, Start, Open, Standing::Works;
     /// Octal mode of the unix socket; 0 leaves it to the umask.
     "unixsocketperm" => unixsocketperm: u32 = 0, Octal, Start, Open, Standing::Works;
     /// Refuse clients from other machines while the default user has no password.
@@ -43,11 +43,11 @@ topic! {
     /// Close a client that was idle for this many seconds; 0 never does.
     "timeout" => timeout_secs: u32 = 0, INT, Runtime, Open, Standing::Works;
     /// Plaintext connections a worker accepts in one turn.
-    "max-new-connections-per-cycle" => max_new_connections_per_cycle: u32 = 10, int(1, 1000), Runtime, Open, Standing::Later("the server does not act on it yet");
+    "max-new-connections-per-cycle" => max_new_connections_per_cycle: u32 = 10, int(1, 1000), Runtime, Open, Standing::Works;
     /// TLS connections a worker accepts in one turn; few, because a handshake costs more than a thousand commands.
-    "max-new-tls-connections-per-cycle" => max_new_tls_connections_per_cycle: u32 = 1, int(1, 1000), Runtime, Open, Standing::Later("the server does not act on it yet");
+    "max-new-tls-connections-per-cycle" => max_new_tls_connections_per_cycle: u32 = 1, int(1, 1000), Runtime, Open, Standing::Inert("a worker carries on two handshakes a turn, whatever is accepted");
     /// Local address of the connections this server opens itself.
-    "bind-source-addr" => bind_source_addr: Option<String> = None, TEXT, Runtime, Open, Standing::Later("outgoing links come with replication");
+    "bind-source-addr" => bind_source_addr: Option<String> = None, TEXT, Runtime, Open, Standing::Later("outgoing links leave the choice to the system");
     /// Mark (SO_MARK) on listening sockets, for packet filters; 0 sets none.
     "socket-mark-id" => socket_mark_id: u32 = 0, int(0, u32::MAX as i128), Start, Open, Standing::Missing("marked sockets");
     /// Multipath TCP on listening sockets.
@@ -65,7 +65,7 @@ topic! {
     /// Most connections at once, over all workers.
     "maxclients" => maxclients: u32 = 10_000, int(1, u32::MAX as i128), Runtime, Open, Standing::Works;
     /// Keys the server remembers for client-side caching; above it, old ones are invalidated early. 0 is no limit.
-    "tracking-table-max-keys" => tracking_table_max_keys: u64 = 1_000_000, LONG, Runtime, Open, Standing::Later("client tracking is not there yet");
+    "tracking-table-max-keys" => tracking_table_max_keys: u64 = 1_000_000, LONG, Runtime, Open, Standing::Works;
 }
 
 impl Network {

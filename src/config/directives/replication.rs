@@ -5,60 +5,60 @@ use crate::config::row::{Standing, topic};
 use crate::config::special::Primary;
 use crate::config::types::{PropagationErrorBehavior, ReplDisklessLoad, Secret};
 
-const LATER: &str = "replication is not there yet";
+const AT_ONCE: &str = "a full synchronisation begins at once";
 
 topic! {
     /// Whom to follow, and what replicas may do.
     Replication in replication, "Replication";
 
     /// Follow this primary: host and port.
-    "replicaof" | "slaveof" => replicaof: Option<(String, u16)> = None, Primary, Start, Open, Standing::Missing(LATER);
+    "replicaof" | "slaveof" => replicaof: Option<(String, u16)> = None, Primary, Start, Open, Standing::Works;
     /// User to log in as at the primary.
-    "primaryuser" | "masteruser" => primaryuser: Option<String> = None, TEXT, Runtime, Open, Standing::Later(LATER);
+    "primaryuser" | "masteruser" => primaryuser: Option<String> = None, TEXT, Runtime, Open, Standing::Works;
     /// Password for the primary.
-    "primaryauth" | "masterauth" => primaryauth: Secret = Secret::default(), Password, Runtime, Secret, Standing::Later(LATER);
+    "primaryauth" | "masterauth" => primaryauth: Secret = Secret::default(), Password, Runtime, Secret, Standing::Works;
     /// Answer reads while the link to the primary is down.
-    "replica-serve-stale-data" | "slave-serve-stale-data" => replica_serve_stale_data: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    "replica-serve-stale-data" | "slave-serve-stale-data" => replica_serve_stale_data: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Refuse writes on a replica.
-    "replica-read-only" | "slave-read-only" => replica_read_only: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    "replica-read-only" | "slave-read-only" => replica_read_only: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Leave eviction to the primary.
-    "replica-ignore-maxmemory" | "slave-ignore-maxmemory" => replica_ignore_maxmemory: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    "replica-ignore-maxmemory" | "slave-ignore-maxmemory" => replica_ignore_maxmemory: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Free old data on another thread when a full synchronisation replaces it.
-    "replica-lazy-flush" | "slave-lazy-flush" => replica_lazy_flush: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    "replica-lazy-flush" | "slave-lazy-flush" => replica_lazy_flush: bool = true, YesNo, Runtime, Open, Standing::Inert("old data are always freed on another thread");
     /// Lower is promoted first; 0 never.
-    "replica-priority" | "slave-priority" => replica_priority: u32 = 100, INT, Runtime, Open, Standing::Later(LATER);
+    "replica-priority" | "slave-priority" => replica_priority: u32 = 100, INT, Runtime, Open, Standing::Works;
     /// Address to tell the primary.
-    "replica-announce-ip" | "slave-announce-ip" => replica_announce_ip: Option<String> = None, TEXT, Runtime, Open, Standing::Later(LATER);
+    "replica-announce-ip" | "slave-announce-ip" => replica_announce_ip: Option<String> = None, TEXT, Runtime, Open, Standing::Works;
     /// Port to tell the primary.
-    "replica-announce-port" | "slave-announce-port" => replica_announce_port: u16 = 0, PORT, Runtime, Open, Standing::Later(LATER);
+    "replica-announce-port" | "slave-announce-port" => replica_announce_port: u16 = 0, PORT, Runtime, Open, Standing::Works;
     /// Whether Sentinel is shown this replica.
-    "replica-announced" => replica_announced: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    "replica-announced" => replica_announced: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Go on when a replica cannot write to its disk.
-    "replica-ignore-disk-write-errors" => replica_ignore_disk_write_errors: bool = false, YesNo, Runtime, Open, Standing::Later(LATER);
+    "replica-ignore-disk-write-errors" => replica_ignore_disk_write_errors: bool = false, YesNo, Runtime, Open, Standing::Later("saving to disk by itself is not there yet");
     /// Refuse writes with fewer replicas than this.
-    "min-replicas-to-write" | "min-slaves-to-write" => min_replicas_to_write: u32 = 0, INT, Runtime, Open, Standing::Missing(LATER);
+    "min-replicas-to-write" | "min-slaves-to-write" => min_replicas_to_write: u32 = 0, INT, Runtime, Open, Standing::Works;
     /// Seconds a replica may lag and still count.
-    "min-replicas-max-lag" | "min-slaves-max-lag" => min_replicas_max_lag_secs: u32 = 10, INT, Runtime, Open, Standing::Later(LATER);
+    "min-replicas-max-lag" | "min-slaves-max-lag" => min_replicas_max_lag_secs: u32 = 10, INT, Runtime, Open, Standing::Works;
     /// Bytes kept for replicas that come back.
-    "repl-backlog-size" => repl_backlog_size: u64 = 10 << 20, mem(1, i64::MAX as i128), Runtime, Open, Standing::Later(LATER);
+    "repl-backlog-size" => repl_backlog_size: u64 = 10 << 20, mem(1, i64::MAX as i128), Runtime, Open, Standing::Works;
     /// Seconds after the last replica left until they are dropped; 0 never.
-    "repl-backlog-ttl" => repl_backlog_ttl_secs: u64 = 3600, LONG, Runtime, Open, Standing::Later(LATER);
+    "repl-backlog-ttl" => repl_backlog_ttl_secs: u64 = 3600, LONG, Runtime, Open, Standing::Works;
     /// Send small packets together on replication links.
-    "repl-disable-tcp-nodelay" => repl_disable_tcp_nodelay: bool = false, YesNo, Runtime, Open, Standing::Later(LATER);
+    "repl-disable-tcp-nodelay" => repl_disable_tcp_nodelay: bool = false, YesNo, Runtime, Open, Standing::Later("packets are always sent at once");
     /// Send a full synchronisation without a file.
-    "repl-diskless-sync" => repl_diskless_sync: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    "repl-diskless-sync" => repl_diskless_sync: bool = true, YesNo, Runtime, Open, Standing::Inert("a full synchronisation never goes by way of a file");
     /// Seconds to wait for more replicas before it starts.
-    "repl-diskless-sync-delay" => repl_diskless_sync_delay_secs: u32 = 5, INT, Runtime, Open, Standing::Later(LATER);
+    "repl-diskless-sync-delay" => repl_diskless_sync_delay_secs: u32 = 5, INT, Runtime, Open, Standing::Later(AT_ONCE);
     /// Replicas that end that wait early; 0 waits it out.
-    "repl-diskless-sync-max-replicas" => repl_diskless_sync_max_replicas: u32 = 0, INT, Runtime, Open, Standing::Later(LATER);
-    /// How a replica loads one.
-    "repl-diskless-load" => repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled, OneOf, Runtime, Open, Standing::Later(LATER);
+    "repl-diskless-sync-max-replicas" => repl_diskless_sync_max_replicas: u32 = 0, INT, Runtime, Open, Standing::Later(AT_ONCE);
+    /// How a replica loads one: `swapdb` serves the old data until the copy is loaded; the others drop them before.
+    "repl-diskless-load" => repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled, OneOf, Runtime, Open, Standing::Works;
     /// Seconds between pings to replicas.
-    "repl-ping-replica-period" | "repl-ping-slave-period" => repl_ping_replica_period_secs: u32 = 10, int(1, i32::MAX as i128), Runtime, Open, Standing::Later(LATER);
+    "repl-ping-replica-period" | "repl-ping-slave-period" => repl_ping_replica_period_secs: u32 = 10, int(1, i32::MAX as i128), Runtime, Open, Standing::Works;
     /// Seconds after which a silent link is dropped.
-    "repl-timeout" => repl_timeout_secs: u32 = 60, int(1, i32::MAX as i128), Runtime, Open, Standing::Later(LATER);
+    "repl-timeout" => repl_timeout_secs: u32 = 60, int(1, i32::MAX as i128), Runtime, Open, Standing::Works;
     /// Full synchronisation and changes on two connections.
-    "dual-channel-replication-enabled" => dual_channel_replication_enabled: bool = false, YesNo, Runtime, Open, Standing::Missing(LATER);
-    /// What happens when a replicated command fails.
-    "propagation-error-behavior" => propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore, OneOf, Runtime, Open, Standing::Later(LATER);
+    "dual-channel-replication-enabled" => dual_channel_replication_enabled: bool = false, YesNo, Runtime, Open, Standing::Missing("changes and copy come on one connection");
+    /// What happens when a replicated command fails: with `ignore` the replica asks for a full copy, otherwise it ends.
+    "propagation-error-behavior" => propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore, OneOf, Runtime, Open, Standing::Works;
 }

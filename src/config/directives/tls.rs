@@ -22,7 +22,6 @@ const CIPHERSUITES: TlsNames =
     TlsNames { approved: &["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"], openssl_list: false };
 
 const DH: &str = "finite-field Diffie-Hellman suites are not offered";
-const OUTGOING: &str = "outgoing links come with replication";
 
 topic! {
     /// Certificates, versions, suites.
@@ -65,13 +64,13 @@ topic! {
     /// Seconds between looks for changed certificate files; 0 never looks.
     "tls-auto-reload-interval" => auto_reload_interval_secs: u32 = 0, INT, Runtime, Open, Standing::Missing("reloading certificates by itself");
     /// Certificate for connections this server opens.
-    "tls-client-cert-file" => client_cert_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Later(OUTGOING);
+    "tls-client-cert-file" => client_cert_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Works;
     /// Private key for connections this server opens.
-    "tls-client-key-file" => client_key_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Later(OUTGOING);
+    "tls-client-key-file" => client_key_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Works;
     /// Pass phrase of that key.
-    "tls-client-key-file-pass" => client_key_file_pass: Secret = Secret::default(), Password, Runtime, Secret, Standing::Later(OUTGOING);
-    /// TLS on replication links.
-    "tls-replication" => replication: bool = false, YesNo, Runtime, Open, Standing::Later("replication is not there yet");
+    "tls-client-key-file-pass" => client_key_file_pass: Secret = Secret::default(), Password, Runtime, Secret, Standing::Missing("encrypted private keys are not supported");
+    /// TLS on replication links, with the primary's certificate verified. Without a `tls-port` it is `no` unless it is set.
+    "tls-replication" => replication: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// TLS on the cluster bus.
     "tls-cluster" => cluster: bool = false, YesNo, Runtime, Open, Standing::Later("the cluster is not there yet");
     /// Diffie-Hellman parameters.

@@ -76,17 +76,7 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     out("allocator_resident", Unsigned(a.resident));
     out("allocator_muzzy", Unsigned(0));
     size(out, "total_system_memory", system_memory());
-    out("used_memory_lua", Unsigned(0));
-    out("used_memory_vm_eval", Unsigned(0));
-    out("used_memory_lua_human", Text("0B"));
-    out("used_memory_scripts_eval", Unsigned(0));
-    out("number_of_cached_scripts", Unsigned(0));
-    out("number_of_functions", Unsigned(0));
-    out("number_of_libraries", Unsigned(0));
-    out("used_memory_vm_functions", Unsigned(0));
-    size(out, "used_memory_vm_total", 0);
-    out("used_memory_functions", Unsigned(0));
-    size(out, "used_memory_scripts", 0);
+    scripts(f, out);
     size(out, "maxmemory", f.config.memory.maxmemory);
     out("maxmemory_policy", Text(&policy_name(f)));
     let (frag, frag_bytes) = ratio(a.active, a.allocated);
@@ -114,6 +104,27 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     out("active_defrag_running", Unsigned(0));
     out("lazyfree_pending_objects", Unsigned(f.freed.pending.load(Ordering::Relaxed)));
     out("lazyfreed_objects", Unsigned(f.freed.freed.load(Ordering::Relaxed)));
+}
+
+/// VMs, and what they run. One VM runs scripts and functions, so what libraries take of it is told apart.
+fn scripts(f: &Facts<'_>, out: Out<'_>) {
+    let usage = crate::script::Usage::now();
+    let eval = usage.all.saturating_sub(usage.functions);
+    out("used_memory_lua", Unsigned(eval));
+    out("used_memory_vm_eval", Unsigned(eval));
+    out("used_memory_lua_human", Text(&human(eval)));
+    let (cached, functions) = (f.scripts.cache.bytes() as u64, f.scripts.functions.bytes() as u64);
+    out("used_memory_scripts_eval", Unsigned(cached));
+    out("number_of_cached_scripts", Unsigned(f.scripts.cache.len() as u64));
+    let (libraries, count) = f.scripts.functions.counts();
+    out("number_of_functions", Unsigned(count as u64));
+    out("number_of_libraries", Unsigned(libraries as u64));
+    out("used_memory_vm_functions", Unsigned(usage.functions));
+    out("used_memory_vm_total", Unsigned(usage.all));
+    out("used_memory_vm_total_human", Text(&human(usage.all)));
+    out("used_memory_functions", Unsigned(functions));
+    out("used_memory_scripts", Unsigned(cached + functions));
+    out("used_memory_scripts_human", Text(&human(cached + functions)));
 }
 
 /// The policy's word, as CONFIG GET says it.

@@ -8,11 +8,13 @@
 mod memory;
 
 mod node;
+mod replication;
 mod stats;
 
 pub use memory::{Memory, ratio};
+pub use replication::{Link, Replica, Replication};
 
-use crate::client::{Registry, WaitList};
+use crate::client::{Registry, Tracking, WaitList};
 use crate::config::Config;
 use crate::keyspace::FreeCounts;
 use crate::metrics::Value;
@@ -26,6 +28,8 @@ pub struct Facts<'a> {
     pub metrics: &'a Metrics,
     pub clients: &'a Registry,
     pub waiting: &'a WaitList,
+    pub scripts: &'a crate::script::Scripts,
+    pub tracking: &'a Tracking,
     /// Channels, patterns and shard channels with subscribers.
     pub subscribed: [usize; 3],
     pub freed: &'a FreeCounts,
@@ -34,7 +38,7 @@ pub struct Facts<'a> {
     /// ms since the epoch.
     pub started_ms: i64,
     pub run_id: &'a str,
-    pub replication_id: &'a str,
+    pub replication: &'a Replication,
     /// ms since the epoch until which clients are paused; 0 if nobody is. And whether only writes are.
     pub pause: (i64, bool),
     /// Changes since the last save.
@@ -77,7 +81,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "memory", title: "Memory", by_default: true, rows: memory::rows },
     Section { name: "persistence", title: "Persistence", by_default: true, rows: node::persistence },
     Section { name: "stats", title: "Stats", by_default: true, rows: stats::rows },
-    Section { name: "replication", title: "Replication", by_default: true, rows: node::replication },
+    Section { name: "replication", title: "Replication", by_default: true, rows: replication::rows },
     Section { name: "cpu", title: "CPU", by_default: true, rows: node::cpu },
     Section { name: "modules", title: "Modules", by_default: true, rows: |_, _| {} },
     Section { name: "commandstats", title: "Commandstats", by_default: false, rows: stats::commands },

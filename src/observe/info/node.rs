@@ -83,8 +83,8 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
     out("maxclients", Unsigned(u64::from(f.config.network.maxclients)));
     out("client_recent_max_input_buffer", Unsigned(most(&|c| c.query_capacity.load(Relaxed))));
     out("client_recent_max_output_buffer", Unsigned(most(&|c| c.output_bytes.load(Relaxed))));
-    out("blocked_clients", Unsigned(f.waiting.len() as u64));
-    out("tracking_clients", Unsigned(0));
+    out("blocked_clients", Unsigned(f.waiting.len() as u64 + u64::from(f.clients.paused())));
+    out("tracking_clients", Unsigned(f.tracking.clients() as u64));
     let subscribed = |c: &crate::client::Shared| {
         c.subscriptions.load(Relaxed) + c.pattern_subscriptions.load(Relaxed) + c.shard_subscriptions.load(Relaxed) > 0
     };
@@ -107,8 +107,10 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
 }
 
 pub(super) fn persistence(f: &Facts<'_>, out: Out<'_>) {
-    for (name, value) in [("loading", 0), ("async_loading", 0), ("current_cow_peak", 0), ("current_cow_size", 0)] {
-        out(name, Signed(value));
+    out("loading", Flag(f.replication.loading));
+    out("async_loading", Flag(f.replication.async_loading));
+    for name in ["current_cow_peak", "current_cow_size"] {
+        out(name, Signed(0));
     }
     out("current_cow_size_age", Unsigned(0));
     out("current_fork_perc", Float(0.0, 2));
@@ -135,21 +137,6 @@ pub(super) fn persistence(f: &Facts<'_>, out: Out<'_>) {
     for name in ["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"] {
         out(name, Unsigned(0));
     }
-}
-
-pub(super) fn replication(f: &Facts<'_>, out: Out<'_>) {
-    out("role", Text("master"));
-    out("connected_slaves", Unsigned(0));
-    out("replicas_waiting_psync", Unsigned(0));
-    out("master_failover_state", Text("no-failover"));
-    out("master_replid", Text(f.replication_id));
-    out("master_replid2", Text("0000000000000000000000000000000000000000"));
-    out("master_repl_offset", Unsigned(0));
-    out("second_repl_offset", Signed(-1));
-    out("repl_backlog_active", Unsigned(0));
-    out("repl_backlog_size", Unsigned(f.config.replication.repl_backlog_size));
-    out("repl_backlog_first_byte_offset", Unsigned(0));
-    out("repl_backlog_histlen", Unsigned(0));
 }
 
 pub(super) fn cpu(f: &Facts<'_>, out: Out<'_>) {

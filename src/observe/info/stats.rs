@@ -46,12 +46,12 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
                     "active_defrag_key_misses",
                     "total_active_defrag_time",
                     "current_active_defrag_time",
-                    "tracking_total_keys",
-                    "tracking_total_items",
-                    "tracking_total_prefixes",
                 ] {
                     out(name, Unsigned(0));
                 }
+                out("tracking_total_keys", Unsigned(f.tracking.keys() as u64));
+                out("tracking_total_items", Unsigned(f.tracking.items() as u64));
+                out("tracking_total_prefixes", Unsigned(f.tracking.prefixes() as u64));
             }
             Counter::WritesProcessed => {
                 for name in ["io_threaded_reads_processed", "io_threaded_writes_processed"] {

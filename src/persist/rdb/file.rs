@@ -2,18 +2,24 @@
 
 use super::read::{Limits, get_value};
 use super::source::{Fault, Got, RdbError, Source};
-use super::{VERSION, is_readable, opcode, write as values};
+use super::{VERSION, VERSION_BEFORE, is_readable, opcode, write as values};
 use crate::base::crc64::crc64;
 use crate::keyspace::{AccessPolicy, Key, STRIPES, Space};
 use crate::value::record::Record;
 use std::io::{self, Read, Write};
 
 /// What a file says beside the data.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WriteOptions {
     /// `rdbchecksum`: without it the sum is 0 and nobody checks it.
     pub checksum: bool,
     pub used_memory: u64,
+    /// For a reader that knows no version later than [`VERSION_BEFORE`].
+    pub for_older: bool,
+    /// The database that is selected where the journal's stream goes on, for a replica that follows it.
+    pub stream_db: Option<u32>,
+    /// The history this is a moment of, and the bytes of it so far.
+    pub history: Option<(String, u64)>,
 }
 
 /// What was written.
@@ -76,11 +82,19 @@ pub fn write(space: &mut Space<'_>, out: &mut impl Write, options: &WriteOptions
     let access = space.access;
     let mut sink = Sink { out, buffer: Vec::new(), checksum: options.checksum, crc: 0, bytes: 0 };
     let mut keys = 0;
-    sink.buffer.extend_from_slice(format!("VALKEY{VERSION:03}").as_bytes());
+    let magic = if options.for_older { format!("REDIS{VERSION_BEFORE:04}") } else { format!("VALKEY{VERSION:03}") };
+    sink.buffer.extend_from_slice(magic.as_bytes());
     aux(&mut sink.buffer, b"holdfast-ver", env!("CARGO_PKG_VERSION").as_bytes());
     aux(&mut sink.buffer, b"redis-bits", b"64");
     aux(&mut sink.buffer, b"ctime", (access.now_ms / 1000).to_string().as_bytes());
     aux(&mut sink.buffer, b"used-mem", options.used_memory.to_string().as_bytes());
+    if let Some(db) = options.stream_db {
+        aux(&mut sink.buffer, b"repl-stream-db", db.to_string().as_bytes());
+    }
+    if let Some((id, offset)) = &options.history {
+        aux(&mut sink.buffer, b"repl-id", id.as_bytes());
+        aux(&mut sink.buffer, b"repl-offset", offset.to_string().as_bytes());
+    }
     aux(&mut sink.buffer, b"aof-base", b"0");
     for db in 0..space.databases() {
         let (mut size, mut deadlines) = (0, 0);
@@ -107,6 +121,11 @@ pub fn write(space: &mut Space<'_>, out: &mut impl Write, options: &WriteOptions
                     AccessPolicy::Lru => None,
                     AccessPolicy::Lfu { .. } => Some(access.frequency(record.access())),
                 };
+                if options.for_older && values::kind_of(record) == super::kind::HASH_DEADLINES {
+                    result =
+                        Err(io::Error::other("a hash has fields with deadlines, which an older version cannot read"));
+                    return;
+                }
                 put_entry(&mut sink.buffer, record, lfu);
                 keys += 1;
                 if sink.buffer.len() >= CHUNK {
@@ -140,13 +159,17 @@ pub struct LoadOptions {
 }
 
 /// What was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub keys: u64,
     /// Left out, being past their deadline.
     pub expired: u64,
     /// Left out, being collections without elements.
     pub empty: u64,
+    /// What the file says of the history it is a moment of; see [`WriteOptions`].
+    pub stream_db: Option<u32>,
+    pub repl_id: Option<String>,
+    pub repl_offset: Option<u64>,
 }
 
 /// Loads a file into the key space; every stripe is held. Nothing of it becomes an effect.
@@ -168,8 +191,14 @@ pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Re
             opcode::IDLE => word = Some(access.with_idle(from.len()?)),
             opcode::FREQUENCY => word = Some(access.with_frequency(from.u8()?)),
             opcode::AUX => {
-                from.string()?;
-                from.string()?;
+                let (name, value) = (from.string()?, from.string()?);
+                let text = std::str::from_utf8(&value).unwrap_or_default();
+                match &name[..] {
+                    b"repl-stream-db" => loaded.stream_db = text.parse().ok().filter(|db| *db < space.databases()),
+                    b"repl-id" => loaded.repl_id = Some(text.to_owned()),
+                    b"repl-offset" => loaded.repl_offset = text.parse().ok(),
+                    _ => {}
+                }
             }
             opcode::RESIZE => {
                 from.len()?;

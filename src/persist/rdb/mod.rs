@@ -29,12 +29,14 @@ mod tests;
 mod write;
 
 pub use file::{LoadOptions, Loaded, WriteOptions, Written, load, write};
-pub use payload::{PayloadError, dump_value, restore_value};
+pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};
 
 /// The version this writes.
 pub const VERSION: u16 = 80;
+/// The version that Valkey 8 and Redis 7.2 read: the same but for its name and the deadlines of fields.
+pub const VERSION_BEFORE: u16 = 11;
 /// Versions from here to the one below [`VERSION`] belong to others, who gave the same numbers other meanings.
 const FOREIGN_FROM: u16 = 12;
 

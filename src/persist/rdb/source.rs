@@ -99,6 +99,11 @@ impl<R: Read> Source<R> {
         RdbError { offset: self.before + self.at as u64, fault }
     }
 
+    /// Bytes taken so far.
+    pub fn offset(&self) -> u64 {
+        self.before + self.at as u64
+    }
+
     pub fn damaged<T>(&self, what: &'static str) -> Got<T> {
         Err(self.error(Fault::Damaged(what)))
     }

@@ -93,7 +93,7 @@ fn options() -> LoadOptions {
 
 fn saved(keyspace: &Keyspace) -> Vec<u8> {
     let mut out = Vec::new();
-    let options = WriteOptions { checksum: true, used_memory: 1 };
+    let options = WriteOptions { checksum: true, used_memory: 1, ..WriteOptions::default() };
     let written = write(&mut keyspace.lock(&Plan::All, AT), &mut out, &options).unwrap();
     assert_eq!(written.bytes, out.len() as u64);
     out
@@ -119,7 +119,7 @@ fn a_file_brings_back_every_database_value_and_deadline() {
     let copy = Keyspace::new(16);
     let mut space = copy.lock(&Plan::All, AT);
     let loaded = load(&file[..], &mut space, &options()).unwrap();
-    assert_eq!(loaded, Loaded { keys: PAYLOADS.len() as u64 + 1, expired: 1, empty: 0 });
+    assert_eq!(loaded, Loaded { keys: PAYLOADS.len() as u64 + 1, expired: 1, ..Loaded::default() });
     for (n, payload) in PAYLOADS.iter().enumerate() {
         let name = format!("k{n}");
         let record = space.peek(Key::new(n as u32 % 3, name.as_bytes())).unwrap();

@@ -1,0 +1,93 @@
+//! What replication may ask of the node.
+
+use super::access;
+use crate::acl::Acl;
+use crate::base::clock;
+use crate::client::{Execute, Registry, WaitList};
+use crate::commands::Node;
+use crate::commands::node::Pause;
+use crate::config::ConfigHandle;
+use crate::keyspace::{Access, Freer, Keyspace};
+use crate::net::tls::config::{ClientParameters, Trust, client};
+use crate::net::tls::generate;
+use crate::replication::{Host, Replication};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Host for Node {
+    fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
+    fn config(&self) -> &ConfigHandle {
+        &self.config
+    }
+
+    fn clients(&self) -> &Arc<Registry> {
+        &self.clients
+    }
+
+    fn acl(&self) -> &Acl {
+        &self.acl
+    }
+
+    fn waiting(&self) -> &WaitList {
+        &self.waiting
+    }
+
+    fn freer(&self) -> &Freer {
+        &self.freer
+    }
+
+    fn replication(&self) -> &Arc<Replication> {
+        &self.replication
+    }
+
+    fn access(&self, now_ms: i64) -> Access {
+        access(&self.config.current(), now_ms)
+    }
+
+    fn executor(&self) -> &Mutex<Option<Box<dyn Execute>>> {
+        &self.executor
+    }
+
+    fn dial_tls(&self) -> Result<Arc<rustls::ClientConfig>, String> {
+        let config = self.config.current();
+        let t = &config.tls;
+        // Where nothing is configured, the certificates this server made for itself serve here too.
+        let made = || {
+            let dir = std::env::current_dir().map_err(|e| e.to_string())?;
+            Ok::<_, String>(generate::Paths::under(&dir))
+        };
+        let (file, folder) = match (&t.ca_cert_file, &t.ca_cert_dir) {
+            (None, None) => (Some(made()?.ca_certificate), None),
+            (file, folder) => (file.clone(), folder.clone()),
+        };
+        let identity = match (&t.client_cert_file, &t.client_key_file, &t.cert_file, &t.key_file) {
+            (Some(cert), Some(key), ..) | (None, None, Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+            (None, None, None, None) => {
+                let made = made()?;
+                made.certificate.exists().then_some((made.certificate, made.key))
+            }
+            _ => return Err("one of tls-client-cert-file and tls-client-key-file is not set".into()),
+        };
+        let parameters = ClientParameters {
+            trust: Trust::Roots { file, folder },
+            identity,
+            ciphers: t.ciphers.clone(),
+            ciphersuites: t.ciphersuites.clone(),
+        };
+        client(&parameters, clock::wall_ms() / 1000).map_err(|e| format!("TLS for the link to the primary: {e}"))
+    }
+
+    fn pause_writes(&self, hold: bool) {
+        *self.pause.lock() = if hold { Pause { until_ms: i64::MAX, writes_only: true } } else { Pause::default() };
+        self.paused.store(hold, Ordering::Release);
+        self.clients.ring_all();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.shutdown.load(Ordering::Acquire)
+    }
+}

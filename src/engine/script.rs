@@ -1,0 +1,423 @@
+//! Scripts: one atomic step of many commands.
+//!
+//! # Invariants
+//! * A script holds all locks it needs from before its first command until its effects are in the journal, as one step; who waited for
+//!   a key it changed is served after it, and events are published after that.
+//! * Its commands go through the same handlers as anybody's, with the rights of the client that runs it.
+//! * Its database, its protocol version and its clock are its own: the client finds its own as they were, and time stands still.
+
+use super::{Flow, Turn};
+use crate::base::clock::{self, Tick};
+use crate::client::Client;
+use crate::commands::table::{Handler, ScriptCommand};
+use crate::commands::{CommandError, Entry};
+use crate::keyspace::Plan;
+use crate::metrics::counters::Counter;
+use crate::resp::args::Args;
+use crate::resp::reply::{Mark, Reply, Version};
+use crate::script::{
+    self, Arguments, Cache, Effects, Failure, Header, Host, Kind, Library, Returned, Rules, RunningScript, Script,
+    Settings, Stop, Vm,
+};
+use crate::spec::CommandFlags;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a call runs.
+enum Code {
+    Script(Arc<Script>),
+    /// A library and the function's place in it.
+    Function(Arc<Library>, usize),
+}
+
+impl Code {
+    fn rules(&self) -> Rules {
+        match self {
+            Code::Script(s) => s.header.rules,
+            Code::Function(library, i) => library.functions[*i].rules,
+        }
+    }
+}
+
+/// Why there is no value: refused before it ran, or failed.
+enum Refusal {
+    Command(CommandError),
+    Failure(Failure),
+}
+
+impl From<CommandError> for Refusal {
+    fn from(e: CommandError) -> Refusal {
+        Refusal::Command(e)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(e: Failure) -> Refusal {
+        Refusal::Failure(e)
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(text: String) -> Refusal {
+        Refusal::Command(CommandError::Bytes(text.into_bytes()))
+    }
+}
+
+impl Turn<'_> {
+    /// Runs EVAL and its family. `nested`: inside EXEC, which holds all locks.
+    pub(super) fn run_script(
+        &mut self,
+        client: &mut Client,
+        which: ScriptCommand,
+        entry: &'static Entry,
+        args: Args<'_>,
+        nested: bool,
+        mark: Mark,
+    ) {
+        let began = self.last_tick;
+        match self.script(client, which, entry, args, nested) {
+            Ok(counted) => {
+                if self.reply.bytes_since(mark).first() == Some(&b'-') {
+                    self.failed = true;
+                    if !counted {
+                        let text = self.reply.bytes_since(mark)[1..].to_vec();
+                        self.node.metrics.error(self.recorder, text.trim_ascii_end());
+                    }
+                }
+            }
+            Err(Refusal::Command(e)) => {
+                self.reply.rewind(mark);
+                self.reply.error(&e.text());
+                self.failed(entry, args, &e);
+            }
+            Err(Refusal::Failure(f)) => {
+                self.reply.rewind(mark);
+                self.reply.error(&f.text);
+                self.failed = true;
+                if !f.counted {
+                    self.node.metrics.error(self.recorder, &f.text);
+                }
+            }
+        }
+        // The whole time is the script's, that of its commands too.
+        self.last_tick = began;
+    }
+
+    /// The reply is written; true if it is an error that the statistics have.
+    fn script(
+        &mut self,
+        client: &mut Client,
+        which: ScriptCommand,
+        entry: &'static Entry,
+        args: Args<'_>,
+        nested: bool,
+    ) -> Result<bool, Refusal> {
+        let code = self.find_code(which, args)?;
+        let keys = key_count(which, args)?;
+        let rules = code.rules();
+        let read_only = self.may_start(entry, rules)?;
+        let settings = Settings {
+            memory_limit: usize::try_from(self.config.memory.script_memory_limit).unwrap_or(usize::MAX),
+            insecure: self.config.general.lua_enable_insecure_api,
+        };
+        if !nested {
+            self.space.lock(&Plan::All);
+        }
+        let (db, version) = (client.db, client.version);
+        let over_memory = self.is_over_memory();
+        let mut running = Running {
+            turn: self,
+            client: &mut *client,
+            rules,
+            read_only,
+            over_memory,
+            version: Version::Resp2,
+            effects: Effects::ALL,
+            wrote: false,
+            call: args,
+            kind: if which == ScriptCommand::Function { Kind::Function } else { Kind::Script },
+            began_ms: clock::monotonic_ms(),
+            seen: None,
+        };
+        let arguments = Arguments { list: args.from(3), keys };
+        let result = script::with_vm(settings, |vm| run(vm, &code, arguments, &mut running));
+        let script_version = running.version;
+        running.end();
+        client.version = version;
+        if client.db != db {
+            client.db = db;
+            client.shared.db.store(db, Ordering::Relaxed);
+        }
+        self.reply.version = version;
+        let returned = match result {
+            Ok(outcome) => outcome,
+            Err(e) => Err(CommandError::err(e).into()),
+        };
+        // The value belongs to the VM, so it is written before anything else runs.
+        let written = returned.map(|value| {
+            let counted = value.is_counted_error();
+            value.write(&mut self.reply, script_version);
+            counted
+        });
+        if !nested {
+            if !self.space.changes.ready.is_empty() {
+                self.serve_waiters();
+            }
+            self.append();
+            self.space.unlock();
+        }
+        written
+    }
+
+    fn find_code(&mut self, which: ScriptCommand, args: Args<'_>) -> Result<Code, Refusal> {
+        let scripts = &self.node.scripts;
+        let no_script = || Refusal::from(CommandError::fixed("NOSCRIPT No matching script."));
+        match which {
+            ScriptCommand::Text => {
+                let source = args.at(1);
+                let digest = Cache::digest(source);
+                if let Some(script) = scripts.cache.get(&digest) {
+                    return Ok(Code::Script(script));
+                }
+                let header = Header::of_script(source).map_err(CommandError::err)?;
+                let script = Arc::new(Script { digest, source: source.to_vec(), header });
+                Ok(Code::Script(script))
+            }
+            ScriptCommand::Digest => {
+                let digest = Cache::parse(args.at(1)).ok_or_else(no_script)?;
+                scripts.cache.get(&digest).map(Code::Script).ok_or_else(no_script)
+            }
+            ScriptCommand::Function => {
+                let found = scripts.functions.find(args.at(1));
+                let (library, i) = found.ok_or(CommandError::fixed("ERR Function not found"))?;
+                Ok(Code::Function(library, i))
+            }
+        }
+    }
+
+    /// What speaks against running it at all. Returns whether it may only read.
+    fn may_start(&self, entry: &'static Entry, rules: Rules) -> Result<bool, CommandError> {
+        let read_only_call = entry.is(CommandFlags::READONLY);
+        if rules.compatible {
+            return Ok(read_only_call);
+        }
+        if read_only_call && !rules.no_writes {
+            return Err(CommandError::fixed("ERR Can not execute a script with write flag using *_ro command."));
+        }
+        if !rules.allow_oom && !rules.no_writes && self.is_over_memory() {
+            return Err(CommandError::fixed("OOM command not allowed when used memory > 'maxmemory'."));
+        }
+        Ok(rules.no_writes)
+    }
+
+    fn is_over_memory(&self) -> bool {
+        self.gates.maxmemory != 0 && self.node.memory_for_data() > self.gates.maxmemory
+    }
+}
+
+/// How many of the arguments are keys.
+fn key_count(which: ScriptCommand, args: Args<'_>) -> Result<usize, CommandError> {
+    let Some(n) = crate::base::number::parse_i64(args.at(2)) else {
+        return Err(match which {
+            ScriptCommand::Function => CommandError::fixed("ERR Bad number of keys provided"),
+            _ => CommandError::NotInteger,
+        });
+    };
+    if n > (args.len() - 3) as i64 {
+        return Err(CommandError::fixed("ERR Number of keys can't be greater than number of args"));
+    }
+    usize::try_from(n).map_err(|_| CommandError::fixed("ERR Number of keys can't be negative"))
+}
+
+fn run(
+    vm: &mut Vm,
+    code: &Code,
+    arguments: Arguments<'_>,
+    running: &mut Running<'_, '_, '_>,
+) -> Result<Returned, Refusal> {
+    let scripts = &running.turn.node.scripts;
+    match code {
+        Code::Script(script) => {
+            vm.follow_scripts(scripts.cache.epoch());
+            vm.prepare(script)?;
+            let gone =
+                if scripts.cache.contains(&script.digest) { 0 } else { scripts.cache.add(Arc::clone(script), false) };
+            if gone > 0 {
+                running.turn.recorder.counters.add(Counter::EvictedScripts, gone as u64);
+            }
+            Ok(vm.eval(script, arguments, running)?)
+        }
+        Code::Function(library, i) => {
+            let functions = &scripts.functions;
+            vm.follow_functions(functions.epoch(), |id| functions.is_current(id));
+            Ok(vm.call_function(library, *i, arguments, running)?)
+        }
+    }
+}
+
+/// A script that runs: the host of its VM.
+struct Running<'t, 'k, 'c> {
+    turn: &'t mut Turn<'k>,
+    client: &'t mut Client,
+    rules: Rules,
+    read_only: bool,
+    /// Memory was over its limit when the script began.
+    over_memory: bool,
+    version: Version,
+    effects: Effects,
+    wrote: bool,
+    /// The call that runs it.
+    call: Args<'c>,
+    kind: Kind,
+    began_ms: u64,
+    /// Once it has run for a while it can be seen and stopped by others.
+    seen: Option<(u64, Arc<RunningScript>)>,
+}
+
+impl Running<'_, '_, '_> {
+    fn end(&mut self) {
+        if let Some((n, _)) = self.seen.take() {
+            self.turn.node.scripts.running.remove(n);
+        }
+    }
+
+    /// The command that `args` call, if the script may call it.
+    fn admit(&mut self, args: Args<'_>) -> Result<&'static Entry, (Option<&'static Entry>, CommandError)> {
+        let turn = &mut *self.turn;
+        let fixed = CommandError::fixed;
+        let Some(named) = turn.node.commands.find(args.at(0)) else {
+            return Err((None, fixed("ERR Unknown command called from script")));
+        };
+        let entry = match turn.node.commands.resolve_known(named, args) {
+            Ok(entry) => entry,
+            Err(e @ CommandError::UnknownSubcommand { .. }) => return Err((None, e)),
+            Err(_) => return Err((None, fixed("ERR Wrong number of args calling command from script"))),
+        };
+        let refuse = |e| Err((Some(entry), e));
+        if entry.is(CommandFlags::NOSCRIPT) && !turn.node.scripts_call_anything.load(Ordering::Relaxed) {
+            return refuse(fixed("ERR This Valkey command is not allowed from script"));
+        }
+        if let Err(text) = turn.permit_nested(self.client, entry, args, self.client.db) {
+            return refuse(CommandError::Bytes(format!("ERR {text}").into_bytes()));
+        }
+        if self.read_only && entry.is(CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE)) {
+            return refuse(fixed("ERR Write commands are not allowed from read-only scripts."));
+        }
+        if self.over_memory && !self.wrote && !self.rules.allow_oom && entry.is(CommandFlags::DENYOOM) {
+            return refuse(fixed("OOM command not allowed when used memory > 'maxmemory'."));
+        }
+        Ok(entry)
+    }
+
+    /// Runs an admitted command; the turn's reply is the script's own meanwhile.
+    fn execute(&mut self, entry: &'static Entry, args: Args<'_>) {
+        if entry.is(CommandFlags::WRITE) && !self.wrote {
+            self.wrote = true;
+            if let Some((_, script)) = &self.seen {
+                script.wrote.store(true, Ordering::Release);
+            }
+        }
+        let (turn, client) = (&mut *self.turn, &mut *self.client);
+        let mark = turn.reply.mark();
+        let effects = turn.space.changes.effects.mark();
+        match entry.command.handler {
+            Handler::Data(f) | Handler::Whole(f) => {
+                let flow = turn.run_data(client, entry, f, args, None, false, mark);
+                debug_assert_eq!(flow, Flow::Next, "scripts do not wait");
+                turn.gather(client.db, args);
+            }
+            Handler::Node(f) | Handler::Span(f) => {
+                let flow = turn.run_node(client, entry, f, args, true, mark);
+                debug_assert_eq!(flow, Flow::Next, "scripts do not wait");
+                turn.gather(client.db, args);
+            }
+            Handler::Missing(what) => {
+                let e = entry.missing(what);
+                turn.reply.error(&e.text());
+                turn.failed(entry, args, &e);
+            }
+            Handler::Transaction(_) | Handler::Script(_) | Handler::Container => {
+                let e = CommandError::fixed("ERR This Valkey command is not allowed from script");
+                turn.reply.error(&e.text());
+                turn.failed(entry, args, &e);
+            }
+        }
+        if self.effects == Effects::NONE {
+            turn.space.changes.effects.rewind(effects);
+        }
+        let now = Tick::now();
+        let ns = now.ns_since(turn.last_tick);
+        turn.last_tick = now;
+        turn.recorder.commands.ran(entry.id as usize, ns, turn.failed, turn.config.latency.latency_tracking);
+        turn.failed = false;
+    }
+}
+
+impl Host for Running<'_, '_, '_> {
+    fn call(&mut self, args: Args<'_>, reply: &mut Reply) {
+        reply.version = self.version;
+        match self.admit(args) {
+            Ok(entry) => {
+                self.client.version = self.version;
+                std::mem::swap(&mut self.turn.reply, reply);
+                self.execute(entry, args);
+                std::mem::swap(&mut self.turn.reply, reply);
+            }
+            Err((entry, e)) => {
+                let text = e.text();
+                reply.error(&text);
+                self.turn.node.metrics.error(self.turn.recorder, &text);
+                if let Some(entry) = entry {
+                    self.turn.recorder.commands.rejected(entry.id as usize);
+                }
+            }
+        }
+    }
+
+    fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    fn set_effects(&mut self, effects: Effects) {
+        self.effects = effects;
+    }
+
+    fn may_run(&mut self, args: Args<'_>) -> Option<bool> {
+        let named = self.turn.node.commands.find(args.at(0))?;
+        let entry = match self.turn.node.commands.resolve_known(named, args) {
+            Ok(entry) => entry,
+            // Rights do not depend on how many arguments there are.
+            Err(CommandError::UnknownSubcommand { .. }) => return None,
+            Err(_) => named,
+        };
+        Some(self.turn.would_permit(self.client, entry, args))
+    }
+
+    fn poll(&mut self) -> Option<Stop> {
+        let now = clock::monotonic_ms();
+        let node = self.turn.node;
+        if self.seen.is_none() {
+            let name = match self.kind {
+                Kind::Function => String::from_utf8_lossy(self.call.at(1)).into_owned(),
+                Kind::Script => String::new(),
+            };
+            let script = Arc::new(RunningScript {
+                kind: self.kind,
+                name,
+                command: self.call.iter().map(<[u8]>::to_vec).collect(),
+                since_ms: self.began_ms,
+                wrote: AtomicBool::new(self.wrote),
+                killed: AtomicBool::new(false),
+                busy: AtomicBool::new(false),
+            });
+            self.seen = Some((node.scripts.running.add(Arc::clone(&script)), script));
+        }
+        let (_, script) = self.seen.as_ref()?;
+        let threshold = self.turn.config.general.busy_reply_threshold_ms;
+        if threshold > 0 && now.saturating_sub(self.began_ms) >= threshold {
+            node.scripts.running.set_busy(script);
+        }
+        let stop = script.killed.load(Ordering::Acquire) || node.shutdown.load(Ordering::Acquire);
+        stop.then_some(Stop::Killed)
+    }
+}

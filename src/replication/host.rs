@@ -1,0 +1,32 @@
+//! What replication needs of the server it is a part of. The server implements it; nothing here knows how.
+
+use super::Replication;
+use crate::acl::Acl;
+use crate::client::{Execute, Registry, WaitList};
+use crate::config::ConfigHandle;
+use crate::keyspace::{Access, Freer, Keyspace};
+use std::sync::Arc;
+
+/// Handles of the server.
+pub trait Host: Send + Sync {
+    fn keyspace(&self) -> &Keyspace;
+    fn config(&self) -> &ConfigHandle;
+    fn clients(&self) -> &Arc<Registry>;
+    fn acl(&self) -> &Acl;
+    fn waiting(&self) -> &WaitList;
+    fn freer(&self) -> &Freer;
+    fn replication(&self) -> &Arc<Replication>;
+    /// How accesses are noted at this instant.
+    fn access(&self, now_ms: i64) -> Access;
+    /// Runs requests of the primary; there is one, and who uses it has it alone.
+    fn executor(&self) -> &parking_lot::Mutex<Option<Box<dyn Execute>>>;
+    /// The TLS configuration of outgoing links.
+    ///
+    /// # Errors
+    /// Why there is none: a sentence.
+    fn dial_tls(&self) -> Result<Arc<rustls::ClientConfig>, String>;
+    /// Holds back the writes of clients while the role is handed over, or lets them go on.
+    fn pause_writes(&self, hold: bool);
+    /// The server ends.
+    fn is_ending(&self) -> bool;
+}

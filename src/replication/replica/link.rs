@@ -1,0 +1,438 @@
+//! The link's thread: dials, reads, and does what the [`Machine`] says.
+//!
+//! It blocks on the socket for a tenth of a second at most, so that time passes and an epoch that is over is seen. What it holds between
+//! reads is one buffer, and the bytes of a step that has not arrived whole.
+
+use super::super::Host;
+use super::apply::Applier;
+use super::load::{self, Moment};
+use super::machine::{Input, Introduction, Machine, Output, command};
+use super::{LinkState, Progress};
+use crate::base::clock;
+use crate::base::names;
+use crate::client::{Client, Shared, Source};
+use crate::config::Config;
+use crate::config::types::{AllowPlaintext, PropagationErrorBehavior, ReplDisklessLoad};
+use crate::net::dial::{self, Dialled};
+use crate::storage;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Between two looks at the clock and the epoch.
+const TICK: Duration = Duration::from_millis(100);
+/// Bytes read at once.
+const READ_BYTES: usize = 256 * 1024;
+/// Between attempts: at first, and at the most. A copy that fails again and again must not keep a primary busy.
+const PAUSE_MS: u64 = 100;
+const PAUSE_MS_MAX: u64 = 1_000;
+const PAUSE_MS_MAX_AFTER_FAILURE: u64 = 30_000;
+
+/// Starts the thread of an epoch.
+///
+/// # Errors
+/// There can be no thread.
+pub fn start(host: Arc<dyn Host>, epoch: u64, address: String, port: u16, failover: bool) -> io::Result<()> {
+    std::thread::Builder::new().name("primary-link".into()).spawn(move || {
+        let mut link = Link { host, epoch, address, port, failover, whole: false, failures: 0 };
+        link.run();
+    })?;
+    Ok(())
+}
+
+struct Link {
+    host: Arc<dyn Host>,
+    epoch: u64,
+    address: String,
+    port: u16,
+    /// The first attempt tells the primary to take over.
+    failover: bool,
+    /// What we have cannot be continued: ask for everything.
+    whole: bool,
+    /// Streams in a row that could not be applied.
+    failures: u32,
+}
+
+/// Why an attempt ended.
+enum Stop {
+    /// Another primary was chosen, or the server ends.
+    Over,
+    Failed(String),
+    /// The stream or the copy could not be applied: what we have is not to be trusted.
+    Broken(String),
+}
+
+impl From<io::Error> for Stop {
+    fn from(e: io::Error) -> Self {
+        Stop::Failed(e.to_string())
+    }
+}
+
+impl Link {
+    fn is_current(&self) -> bool {
+        !self.host.is_ending() && self.host.replication().follower.is_current(self.epoch)
+    }
+
+    fn state(&self, state: LinkState) -> bool {
+        self.host.replication().follower.update(self.epoch, |f| {
+            if f.state == LinkState::Connected && state != LinkState::Connected {
+                f.down_since_ms = Some(clock::monotonic_ms());
+            }
+            f.state = state;
+            if state != LinkState::Sync {
+                f.sync = None;
+            }
+        })
+    }
+
+    fn run(&mut self) {
+        let mut pause = PAUSE_MS;
+        while self.is_current() {
+            self.state(LinkState::Connecting);
+            tracing::info!("Connecting to PRIMARY {}:{}", self.address, self.port);
+            let mut applied = false;
+            let stop = match self.dial() {
+                Ok(stream) => self.session(stream, &mut applied),
+                Err(why) => Stop::Failed(why),
+            };
+            self.host.replication().follower.loading(self.epoch, None);
+            self.failover = false;
+            match stop {
+                Stop::Over => return,
+                Stop::Failed(why) => tracing::warn!("The link to PRIMARY {}:{}: {why}", self.address, self.port),
+                Stop::Broken(why) => {
+                    self.end_if_told(&why);
+                    self.whole = true;
+                    self.failures += 1;
+                    tracing::error!(
+                        "This replica cannot follow PRIMARY {}:{} and asks for a full copy: {why}",
+                        self.address,
+                        self.port
+                    );
+                }
+            }
+            self.state(LinkState::Connect);
+            let most = if self.failures > 1 { PAUSE_MS_MAX_AFTER_FAILURE } else { PAUSE_MS_MAX };
+            pause = if applied { PAUSE_MS } else { (pause * 2).min(most) };
+            if self.failures > 1 {
+                pause = (PAUSE_MS_MAX << self.failures.min(5)).min(most);
+            }
+            let until = clock::monotonic_ms() + pause;
+            while clock::monotonic_ms() < until && self.is_current() {
+                std::thread::sleep(TICK.min(Duration::from_millis(until.saturating_sub(clock::monotonic_ms()))));
+            }
+        }
+    }
+
+    /// `propagation-error-behavior`: some would rather have no replica than one that was wrong for a moment.
+    fn end_if_told(&self, why: &str) {
+        if self.host.config().current().replication.propagation_error_behavior != PropagationErrorBehavior::Ignore {
+            tracing::error!("This server ends because propagation-error-behavior says so: {why}");
+            std::process::exit(1);
+        }
+    }
+
+    fn dial(&self) -> Result<Dialled, String> {
+        let config = self.host.config().current();
+        let timeout = Some(Duration::from_secs(u64::from(config.replication.repl_timeout_secs)));
+        let stream = if config.tls.replication {
+            dial::tls(&self.address, self.port, timeout, self.host.dial_tls()?, None).map_err(|e| e.to_string())?
+        } else {
+            permit_plaintext(&config, &self.address)?;
+            dial::tcp(&self.address, self.port, timeout).map_err(|e| e.to_string())?
+        };
+        stream.set_read_timeout(Some(TICK)).map_err(|e| e.to_string())?;
+        stream.set_write_timeout(timeout).map_err(|e| e.to_string())?;
+        Ok(stream)
+    }
+
+    fn introduction(&self, config: &Config) -> Introduction {
+        let r = &config.replication;
+        let own_port =
+            if config.tls.replication || config.network.port == 0 { config.tls.port } else { config.network.port };
+        let journal = self.host.keyspace().journal();
+        let have = (!self.whole).then(|| (self.host.replication().identity.lock().id.clone(), journal.end() + 1));
+        Introduction {
+            user: r.primaryuser.as_ref().map(|u| u.as_bytes().to_vec()),
+            password: (!r.primaryauth.is_empty()).then(|| r.primaryauth.expose().to_vec()),
+            listening_port: if r.replica_announce_port != 0 { r.replica_announce_port } else { own_port },
+            announced_address: r.replica_announce_ip.clone(),
+            version: names::VALKEY_VERSION.into(),
+            have,
+            failover: self.failover,
+            timeout_ms: u64::from(r.repl_timeout_secs) * 1000,
+        }
+    }
+
+    /// One connection, to its end.
+    fn session(&mut self, mut stream: Dialled, applied: &mut bool) -> Stop {
+        let config = self.host.config().current();
+        let (clients, now) = (Arc::clone(self.host.clients()), clock::wall_ms());
+        let shared = Shared::new(clients.next_id(), 0, stream.peer_address(), stream.local_address(), -1, now);
+        shared.primary.store(true, Ordering::Relaxed);
+        shared.text.lock().user = "(superuser)".into();
+        let shared = Arc::new(shared);
+        let mut session = Session {
+            client: Client::internal(Arc::clone(&shared), self.host.acl(), Source::Primary),
+            applier: Applier::new(self.host.keyspace().journal().selected().unwrap_or(0)),
+            copy: None,
+            moment: None,
+            listed: false,
+        };
+        session.client.db = self.host.keyspace().journal().selected().unwrap_or(0);
+        let mut outputs = Vec::new();
+        let mut machine = Machine::new(self.introduction(&config), clock::monotonic_ms(), &mut outputs);
+        self.state(LinkState::Handshake);
+        let stop = self.turns(&mut stream, &mut session, &mut machine, outputs, applied);
+        if session.listed {
+            clients.remove(shared.id);
+        }
+        stop
+    }
+
+    fn turns(
+        &mut self,
+        stream: &mut Dialled,
+        session: &mut Session,
+        machine: &mut Machine,
+        first: Vec<Output<'_>>,
+        applied: &mut bool,
+    ) -> Stop {
+        for o in first {
+            if let Err(stop) = self.act(o, stream, session, applied) {
+                return stop;
+            }
+        }
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            if !self.is_current() {
+                return Stop::Over;
+            }
+            if session.client.shared.killed.load(Ordering::Relaxed) {
+                return Stop::Failed("closed by CLIENT KILL".into());
+            }
+            let n = match stream.read(&mut buffer) {
+                Ok(0) => return Stop::Failed("the PRIMARY closed the connection".into()),
+                Ok(n) => n,
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => 0,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return e.into(),
+            };
+            let now = clock::monotonic_ms();
+            let input = if n > 0 { Input::Bytes(&buffer[..n]) } else { Input::Tick };
+            let mut outputs = Vec::new();
+            if let Err(ended) = machine.on(now, input, &mut outputs) {
+                return match ended {
+                    super::machine::Ended::Protocol(why) => Stop::Broken(why),
+                    super::machine::Ended::Refused(why) => {
+                        self.host.replication().follower.update(self.epoch, |f| f.refused = true);
+                        Stop::Failed(why)
+                    }
+                    timeout => Stop::Failed(timeout.to_string()),
+                };
+            }
+            if n > 0 {
+                session.client.shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
+                session.client.shared.last_ms.store(clock::wall_ms(), Ordering::Relaxed);
+                self.host.replication().follower.update(self.epoch, |f| f.heard_ms = now);
+            }
+            for o in outputs {
+                if let Err(stop) = self.act(o, stream, session, applied) {
+                    return stop;
+                }
+            }
+            self.host.keyspace().journal().ring();
+        }
+    }
+
+    fn act(
+        &mut self,
+        output: Output<'_>,
+        stream: &mut Dialled,
+        session: &mut Session,
+        applied: &mut bool,
+    ) -> Result<(), Stop> {
+        match output {
+            Output::Send(bytes) => send(stream, session, &bytes),
+            Output::Ack => self.ack(stream, session),
+            Output::Continue { id } => {
+                self.go_on(id);
+                self.online(session);
+                *applied = true;
+                Ok(())
+            }
+            Output::Full { id, offset } => {
+                tracing::info!("Full resync from primary: {id}:{offset}");
+                session.moment = Some(Moment { id, offset });
+                self.state(LinkState::Sync);
+                self.progress(|p| *p = Progress { last_ms: clock::monotonic_ms(), ..Progress::default() });
+                Ok(())
+            }
+            Output::Payload { bytes } => {
+                let size = bytes.map_or("streamed".to_owned(), |n| format!("{n} bytes"));
+                tracing::info!("PRIMARY <-> REPLICA sync: receiving {size} from primary to disk");
+                self.progress(|p| p.total = bytes);
+                session.copy = Some(Received::create()?);
+                Ok(())
+            }
+            Output::PayloadBytes(bytes) => {
+                if let Some(copy) = &mut session.copy {
+                    copy.file.write_all(&bytes)?;
+                }
+                self.progress(|p| {
+                    p.read += bytes.len() as u64;
+                    p.last_ms = clock::monotonic_ms();
+                });
+                Ok(())
+            }
+            Output::PayloadEnd => {
+                self.load(stream, session)?;
+                self.online(session);
+                *applied = true;
+                self.whole = false;
+                Ok(())
+            }
+            Output::Stream(bytes) => {
+                let mut executor = self.host.executor().lock();
+                let Some(executor) = executor.as_mut() else { return Err(Stop::Over) };
+                let asked = session.applier.take(bytes, &mut session.client, self.epoch, executor.as_mut());
+                let asked = asked.map_err(|why| if self.is_current() { Stop::Broken(why) } else { Stop::Over })?;
+                self.failures = 0;
+                if asked.ack { self.ack(stream, session) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn progress(&self, change: impl FnOnce(&mut Progress)) {
+        self.host.replication().follower.update(self.epoch, |f| change(f.sync.get_or_insert_default()));
+    }
+
+    fn ack(&self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
+        let offset = self.host.keyspace().journal().end().to_string();
+        send(stream, session, &command(&[b"REPLCONF", b"ACK", offset.as_bytes()]))
+    }
+
+    /// The history goes on here; it may have another name now.
+    fn go_on(&self, id: Option<String>) {
+        let replication = self.host.replication();
+        let mut identity = replication.identity.lock();
+        if let Some(id) = id.filter(|id| *id != identity.id) {
+            tracing::info!("Primary replication ID changed to {id}");
+            identity.shift(id, self.host.keyspace().journal().end());
+            drop(identity);
+            replication.replicas.drop_all(self.host.clients());
+        }
+        tracing::info!("Successful partial resynchronization with primary.");
+    }
+
+    fn online(&self, session: &mut Session) {
+        if !session.listed {
+            session.listed = true;
+            // It takes a place nobody is refused for.
+            self.host.clients().admit(u32::MAX);
+            self.host.clients().add(Arc::clone(&session.client.shared));
+        }
+        self.state(LinkState::Connected);
+    }
+
+    fn load(&self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
+        let (Some(copy), Some(moment)) = (session.copy.take(), session.moment.take()) else {
+            return Err(Stop::Broken("a copy ended that had not begun".into()));
+        };
+        let config = self.host.config().current();
+        let beside = config.replication.repl_diskless_load == ReplDisklessLoad::Swapdb;
+        let follower = &self.host.replication().follower;
+        follower.loading(self.epoch, Some(beside));
+        if !beside && !load::empty(&*self.host, self.epoch) {
+            return Err(Stop::Over);
+        }
+        tracing::info!("PRIMARY <-> REPLICA sync: Loading DB in memory");
+        let reader = Alive { file: copy.reopen()?, stream, since_ms: clock::monotonic_ms() };
+        let selected = load::replace(&*self.host, self.epoch, &moment, reader);
+        follower.loading(self.epoch, None);
+        let selected = selected.map_err(|why| if self.is_current() { Stop::Broken(why) } else { Stop::Over })?;
+        session.applier = Applier::new(selected);
+        session.client.db = selected;
+        session.client.shared.db.store(selected, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+struct Session {
+    client: Client,
+    applier: Applier,
+    copy: Option<Received>,
+    moment: Option<Moment>,
+    /// It stands in CLIENT LIST.
+    listed: bool,
+}
+
+fn send(stream: &mut Dialled, session: &Session, bytes: &[u8]) -> Result<(), Stop> {
+    stream.write_all(bytes)?;
+    stream.flush()?;
+    session.client.shared.net_out.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    Ok(())
+}
+
+/// A link without TLS only where plaintext is allowed: what goes over it is the data.
+fn permit_plaintext(config: &Config, address: &str) -> Result<(), String> {
+    use std::net::ToSocketAddrs;
+    let local = || (address, 0u16).to_socket_addrs().is_ok_and(|mut all| all.all(|a| a.ip().is_loopback()));
+    match config.network.allow_plaintext {
+        AllowPlaintext::Yes => {
+            tracing::warn!("The link to PRIMARY {address} is not encrypted (tls-replication no, allow-plaintext yes)");
+            Ok(())
+        }
+        AllowPlaintext::Local if local() => Ok(()),
+        _ => Err(format!(
+            "a link to {address} without TLS is not allowed: set 'tls-replication yes', or 'allow-plaintext yes'"
+        )),
+    }
+}
+
+/// The file a copy is received into. It goes when this does.
+struct Received {
+    path: PathBuf,
+    file: File,
+}
+
+impl Received {
+    fn create() -> io::Result<Received> {
+        let path = PathBuf::from(format!("temp-{}.{}.rdb", clock::wall_ms() / 1000, std::process::id()));
+        let file = storage::create_temporary(&path)?;
+        Ok(Received { path, file })
+    }
+
+    fn reopen(&self) -> io::Result<io::BufReader<File>> {
+        let file = storage::open(&self.path)?.ok_or(io::ErrorKind::NotFound)?;
+        Ok(io::BufReader::with_capacity(1 << 20, file))
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        storage::remove(&self.path);
+    }
+}
+
+/// A copy that is read while the primary is told, once a second, that we are still there.
+struct Alive<'s> {
+    file: io::BufReader<File>,
+    stream: &'s mut Dialled,
+    since_ms: u64,
+}
+
+impl Read for Alive<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let now = clock::monotonic_ms();
+        if now - self.since_ms >= 1000 {
+            self.since_ms = now;
+            // A primary that has gone is seen at the next read; the copy is whole all the same.
+            let _ = self.stream.write_all(b"\n").and_then(|()| self.stream.flush());
+        }
+        self.file.read(into)
+    }
+}

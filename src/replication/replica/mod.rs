@@ -1,0 +1,149 @@
+//! The replica's side: whom this server follows, and how the link is.
+//!
+//! Each REPLICAOF begins an epoch of the journal and a thread of its own for the link ([`link`]). A thread whose epoch is over changes
+//! nothing any more: every step is applied, and every copy put in place, under locks under which the epoch is looked at.
+
+mod apply;
+pub mod link;
+mod load;
+pub mod machine;
+
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How the link to the primary is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LinkState {
+    /// About to be connected.
+    #[default]
+    Connect,
+    Connecting,
+    Handshake,
+    /// A copy is on its way, or is being loaded.
+    Sync,
+    Connected,
+}
+
+impl LinkState {
+    /// As ROLE prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            LinkState::Connect => "connect",
+            LinkState::Connecting => "connecting",
+            LinkState::Handshake => "handshake",
+            LinkState::Sync => "sync",
+            LinkState::Connected => "connected",
+        }
+    }
+}
+
+/// A copy that is on its way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// If it is known.
+    pub total: Option<u64>,
+    pub read: u64,
+    pub last_ms: u64,
+}
+
+/// What INFO says of the link. Times are monotonic ms.
+#[derive(Clone, Debug, Default)]
+pub struct Following {
+    pub host: String,
+    pub port: u16,
+    pub epoch: u64,
+    pub state: LinkState,
+    /// Since when it is down; `None` if it never was up.
+    pub down_since_ms: Option<u64>,
+    pub heard_ms: u64,
+    pub sync: Option<Progress>,
+    /// The primary has refused us, the last time it was asked.
+    pub refused: bool,
+}
+
+/// What every turn looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look(u32);
+
+impl Look {
+    const FOLLOWING: u32 = 1;
+    const CONNECTED: u32 = 1 << 1;
+    const LOADING: u32 = 1 << 2;
+    const ASYNC_LOADING: u32 = 1 << 3;
+
+    /// This server follows a primary.
+    pub fn is_following(self) -> bool {
+        self.0 & Look::FOLLOWING != 0
+    }
+
+    /// The stream is coming in.
+    pub fn is_connected(self) -> bool {
+        self.0 & Look::CONNECTED != 0
+    }
+
+    /// The data set is being replaced, and there is nothing to serve.
+    pub fn is_loading(self) -> bool {
+        self.0 & Look::LOADING != 0
+    }
+
+    /// The data set is being replaced, and the old one is served meanwhile.
+    pub fn is_loading_beside(self) -> bool {
+        self.0 & Look::ASYNC_LOADING != 0
+    }
+}
+
+/// The replica's side.
+#[derive(Default)]
+pub struct Follower {
+    following: Mutex<Option<Following>>,
+    look: AtomicU32,
+}
+
+impl Follower {
+    #[inline]
+    pub fn look(&self) -> Look {
+        Look(self.look.load(Ordering::Relaxed))
+    }
+
+    /// Whom this server follows and how the link is.
+    pub fn following(&self) -> Option<Following> {
+        self.following.lock().clone()
+    }
+
+    pub(super) fn set(&self, following: Option<Following>) {
+        let mut now = self.following.lock();
+        self.look.store(if following.is_some() { Look::FOLLOWING } else { 0 }, Ordering::Release);
+        *now = following;
+    }
+
+    /// Changes what is known of the link of an epoch; false if that is over.
+    fn update(&self, epoch: u64, change: impl FnOnce(&mut Following)) -> bool {
+        let mut now = self.following.lock();
+        let Some(f) = now.as_mut().filter(|f| f.epoch == epoch) else { return false };
+        change(f);
+        self.mark(Look::CONNECTED, f.state == LinkState::Connected);
+        true
+    }
+
+    fn is_current(&self, epoch: u64) -> bool {
+        self.following.lock().as_ref().is_some_and(|f| f.epoch == epoch)
+    }
+
+    /// Says that a copy is being loaded, or no longer.
+    fn loading(&self, epoch: u64, mark: Option<bool>) {
+        let now = self.following.lock();
+        if now.as_ref().is_some_and(|f| f.epoch == epoch) {
+            self.mark(Look::LOADING, mark == Some(false));
+            self.mark(Look::ASYNC_LOADING, mark == Some(true));
+        }
+    }
+
+    /// Under the lock of `following`.
+    fn mark(&self, bit: u32, set: bool) {
+        if set {
+            self.look.fetch_or(bit, Ordering::Release);
+        } else {
+            self.look.fetch_and(!bit, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The scripts that run now, and how they are stopped from outside.
+//!
+//! # Invariants
+//! * A script that has written cannot be killed: half of what it does must not stay. Only the end of the server stops it.
+//! * `busy` is set by the script itself when it has run longer than `busy-reply-threshold`, and taken back when it ends.
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// Which command stops a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// SCRIPT KILL.
+    Script,
+    /// FUNCTION KILL.
+    Function,
+}
+
+/// A script that runs.
+#[derive(Debug)]
+pub struct RunningScript {
+    pub kind: Kind,
+    /// The function's name, or the script's digest.
+    pub name: String,
+    /// The words of the command that runs it.
+    pub command: Vec<Vec<u8>>,
+    /// Monotonic ms when it began.
+    pub since_ms: u64,
+    /// It has called a command that writes.
+    pub wrote: AtomicBool,
+    pub killed: AtomicBool,
+    /// It has run longer than `busy-reply-threshold`.
+    pub busy: AtomicBool,
+}
+
+/// Why a script was not stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillError {
+    /// Nothing runs.
+    NotBusy,
+    /// It has written.
+    Unkillable,
+    /// It is stopped by the other command.
+    OtherKind,
+}
+
+/// All scripts that run.
+#[derive(Debug, Default)]
+pub struct Running {
+    list: Mutex<Vec<(u64, Arc<RunningScript>)>>,
+    next: AtomicU64,
+    busy: AtomicUsize,
+}
+
+impl Running {
+    /// Notes that a script runs long enough to be seen. Returns its number.
+    pub fn add(&self, script: Arc<RunningScript>) -> u64 {
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        self.list.lock().push((n, script));
+        n
+    }
+
+    /// Notes that it has ended.
+    pub fn remove(&self, n: u64) {
+        let mut list = self.list.lock();
+        if let Some(i) = list.iter().position(|(m, _)| *m == n) {
+            let (_, script) = list.swap_remove(i);
+            if script.busy.load(Ordering::Acquire) {
+                self.busy.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Others are told from now on that the server is busy.
+    pub fn set_busy(&self, script: &RunningScript) {
+        if !script.busy.swap(true, Ordering::AcqRel) {
+            self.busy.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// True while others are told that the server is busy.
+    #[inline(always)]
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) != 0
+    }
+
+    /// The script that has run longest, but for those nobody is told of yet.
+    pub fn longest(&self) -> Option<Arc<RunningScript>> {
+        let list = self.list.lock();
+        list.iter().map(|(_, s)| s).filter(|s| s.busy.load(Ordering::Acquire)).min_by_key(|s| s.since_ms).cloned()
+    }
+
+    /// Stops the scripts that have made the server busy.
+    ///
+    /// # Errors
+    /// See [`KillError`].
+    pub fn kill(&self, kind: Kind) -> Result<(), KillError> {
+        let list = self.list.lock();
+        let busy: Vec<_> = list.iter().map(|(_, s)| s).filter(|s| s.busy.load(Ordering::Acquire)).collect();
+        if busy.is_empty() {
+            return Err(KillError::NotBusy);
+        }
+        if !busy.iter().any(|s| s.kind == kind) {
+            return Err(KillError::OtherKind);
+        }
+        let mut killed = false;
+        for s in busy.iter().filter(|s| s.kind == kind && !s.wrote.load(Ordering::Acquire)) {
+            s.killed.store(true, Ordering::Release);
+            killed = true;
+        }
+        if killed { Ok(()) } else { Err(KillError::Unkillable) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_busy_script_that_has_not_written_is_killed_and_by_its_own_command() {
+        let running = Running::default();
+        let script = Arc::new(RunningScript {
+            kind: Kind::Function,
+            name: "f".into(),
+            command: vec![],
+            since_ms: 0,
+            wrote: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
+        });
+        let n = running.add(Arc::clone(&script));
+        assert_eq!(running.kill(Kind::Function), Err(KillError::NotBusy));
+        running.set_busy(&script);
+        assert!(running.is_busy());
+        assert_eq!(running.kill(Kind::Script), Err(KillError::OtherKind));
+        script.wrote.store(true, Ordering::Release);
+        assert_eq!(running.kill(Kind::Function), Err(KillError::Unkillable));
+        script.wrote.store(false, Ordering::Release);
+        assert_eq!(running.kill(Kind::Function), Ok(()));
+        assert!(script.killed.load(Ordering::Acquire));
+        running.remove(n);
+        assert!(!running.is_busy() && running.longest().is_none());
+    }
+}

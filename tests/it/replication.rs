@@ -1,0 +1,182 @@
+//! A primary and its replicas, over TLS, with links that break and roles that change.
+
+use crate::support::{Connection, Server};
+use std::time::{Duration, Instant};
+
+/// A replica of `primary` that verifies its certificate.
+fn replica_of(primary: &Server, words: &[&str]) -> Server {
+    let ca = primary.ca();
+    let (ca, port) = (ca.to_str().expect("text"), primary.port.to_string());
+    let mut all = vec!["--tls-ca-cert-file", ca, "--replicaof", "127.0.0.1", &port];
+    all.extend_from_slice(words);
+    Server::with(&all)
+}
+
+fn field(c: &mut Connection, name: &str) -> String {
+    let info = c.line("INFO replication").to_string();
+    let line = info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':').map(str::to_owned));
+    line.unwrap_or_else(|| panic!("no {name} in {info}"))
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until both have the same history and offset, and compares the data.
+#[track_caller]
+fn same_data(primary: &mut Connection, replica: &mut Connection) {
+    eventually("the replica catches up", || {
+        field(replica, "master_link_status") == "up"
+            && field(primary, "master_repl_offset") == field(replica, "master_repl_offset")
+    });
+    assert_eq!(primary.line("DEBUG DIGEST").to_string(), replica.line("DEBUG DIGEST").to_string());
+}
+
+const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
+
+#[test]
+fn a_replica_gets_a_copy_and_then_every_change_over_tls() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    for i in 0..500 {
+        p.line(&format!("SET before:{i} {i}"));
+    }
+    p.line("HSET h a 1 b 2");
+    let replica = replica_of(&primary, &DEBUG);
+    let mut r = replica.connect();
+    eventually("the link is up", || field(&mut r, "master_link_status") == "up");
+    p.line("SELECT 3");
+    p.line("ZADD z 1 a 2 b");
+    p.line("MULTI");
+    p.line("INCR n");
+    p.line("INCR n");
+    p.line("EXEC");
+    p.line("SPOP none");
+    p.line("SADD s a b c d");
+    p.line("SPOP s");
+    p.line("SET volatile v PX 20");
+    p.line("SELECT 0");
+    p.line("DEL before:7");
+    assert_eq!(p.line("WAIT 1 5000").to_string(), ":1");
+    std::thread::sleep(Duration::from_millis(50));
+    same_data(&mut p, &mut r);
+    assert!(r.line("SET a b").to_string().starts_with("-READONLY"));
+    assert_eq!(r.line("GET before:8").to_string(), "\"8\"");
+    assert!(r.line("ROLE").to_string().contains("\"connected\""));
+    assert_eq!(field(&mut p, "connected_slaves"), "1");
+}
+
+#[test]
+fn a_primary_whose_certificate_is_not_believed_is_not_followed() {
+    let (primary, stranger) = (Server::start(), Server::start());
+    let ca = stranger.ca();
+    let port = primary.port.to_string();
+    let replica = Server::with(&["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port]);
+    let mut r = replica.connect();
+    eventually("it has tried", || replica.log().contains("TLS"));
+    assert_eq!(field(&mut r, "master_link_status"), "down");
+    assert_eq!(field(&mut primary.connect(), "connected_slaves"), "0");
+}
+
+#[test]
+fn a_broken_link_goes_on_from_the_backlog() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let replica = replica_of(&primary, &DEBUG);
+    let mut r = replica.connect();
+    p.line("SET a 1");
+    same_data(&mut p, &mut r);
+    for round in 0..10 {
+        p.line("CLIENT KILL TYPE replica");
+        for i in 0..50 {
+            p.line(&format!("SET k:{round}:{i} v"));
+        }
+        same_data(&mut p, &mut r);
+    }
+    let stats = p.line("INFO stats").to_string();
+    assert!(stats.contains("sync_full:1\r\n"), "{stats}");
+}
+
+#[test]
+fn a_promoted_replica_keeps_its_history_and_the_others_go_on_with_it() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let (one, two) = (replica_of(&primary, &DEBUG), replica_of(&primary, &DEBUG));
+    let (mut a, mut b) = (one.connect(), two.connect());
+    p.line("SET a 1");
+    same_data(&mut p, &mut a);
+    same_data(&mut p, &mut b);
+    let old = field(&mut a, "master_replid");
+    a.line("REPLICAOF NO ONE");
+    assert_eq!(field(&mut a, "master_replid2"), old);
+    // The certificates of the two were made by different authorities: whoever follows another has to know that one's.
+    b.line(&format!("CONFIG SET tls-ca-cert-file {}", one.ca().display()));
+    b.line(&format!("REPLICAOF 127.0.0.1 {}", one.port));
+    a.line("SET b 2");
+    same_data(&mut a, &mut b);
+    assert!(a.line("INFO stats").to_string().contains("sync_full:0\r\n"), "no full copy was needed");
+}
+
+#[test]
+fn a_chain_has_one_history() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let middle = replica_of(&primary, &DEBUG);
+    let mut m = middle.connect();
+    p.line("SELECT 5");
+    p.line("SET a 1");
+    same_data(&mut p, &mut m);
+    let last = Server::with(&[
+        "--enable-debug-command",
+        "yes",
+        "--tls-ca-cert-file",
+        middle.ca().to_str().expect("text"),
+        "--replicaof",
+        "127.0.0.1",
+        &middle.port.to_string(),
+    ]);
+    let mut l = last.connect();
+    eventually("the last link is up", || field(&mut l, "master_link_status") == "up");
+    p.line("SET b 2");
+    same_data(&mut p, &mut l);
+    assert_eq!(field(&mut p, "master_replid"), field(&mut l, "master_replid"));
+    m.line("CLIENT KILL TYPE replica");
+    p.line("SET c 3");
+    same_data(&mut p, &mut l);
+}
+
+#[test]
+fn too_few_replicas_refuse_writes_and_wait_counts_those_that_have_them() {
+    let primary = Server::with(&["--min-replicas-to-write", "1"]);
+    let mut p = primary.connect();
+    assert!(p.line("SET a 1").to_string().starts_with("-NOREPLICAS"));
+    let replica = replica_of(&primary, &[]);
+    eventually("a replica counts", || p.line("SET a 1").to_string() == "+OK");
+    assert_eq!(p.line("WAIT 1 5000").to_string(), ":1");
+    assert_eq!(p.line("WAIT 2 50").to_string(), ":1");
+    drop(replica);
+    eventually("it counts no more", || p.line("SET a 1").to_string().starts_with("-NOREPLICAS"));
+}
+
+#[test]
+fn the_role_is_handed_over_without_losing_a_write() {
+    let primary = Server::with(&DEBUG);
+    let replica = replica_of(&primary, &DEBUG);
+    let (mut p, mut r) = (primary.connect(), replica.connect());
+    same_data(&mut p, &mut r);
+    for i in 0..200 {
+        p.line(&format!("SET k:{i} v"));
+    }
+    p.line(&format!("CONFIG SET tls-ca-cert-file {}", replica.ca().display()));
+    assert_eq!(p.line("FAILOVER").to_string(), "+OK");
+    eventually("roles are exchanged", || field(&mut p, "role") == "slave" && field(&mut r, "role") == "master");
+    same_data(&mut r, &mut p);
+    assert_eq!(r.line("SET after 1").to_string(), "+OK");
+    same_data(&mut r, &mut p);
+    assert_eq!(field(&mut p, "master_failover_state"), "no-failover");
+}
