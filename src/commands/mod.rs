@@ -17,6 +17,7 @@ pub mod debug;
 pub mod error;
 pub mod generic;
 pub mod hash;
+pub mod hyperloglog;
 pub mod list;
 pub mod missing;
 pub mod node;
@@ -48,6 +49,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     set::COMMANDS,
     zset::COMMANDS,
     stream::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     connection::COMMANDS,
     transactions::COMMANDS,

@@ -36,7 +36,7 @@ use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
-use crate::spec::CommandFlags;
+use crate::spec::{CommandFlags, KeyScope};
 use std::sync::Arc;
 
 /// What the session does next with this client.
@@ -559,11 +559,10 @@ pub fn for_each_key<'a>(
         return Ok(());
     }
     let list: Vec<&[u8]> = args.iter().collect();
-    // A call whose keys cannot be told has wrong arguments; the handler, without any lock, finds its own words for that.
-    if let Ok(ranges) = entry.spec().extract_keys(&list) {
-        for (i, _) in ranges.iter() {
-            f(Key::new(db, args.at(i)));
-        }
+    // Where arguments do not name keys as they should, the handler finds its own words for that and touches none of those; but keys that
+    // stand elsewhere (PFMERGE without a source) are its own all the same.
+    for (i, _) in entry.spec().found_keys(&list, KeyScope::Keys).iter() {
+        f(Key::new(db, args.at(i)));
     }
     Ok(())
 }

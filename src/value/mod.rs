@@ -4,6 +4,7 @@
 //! allocation with the name and what belongs to it. Many of them stand in a [`table::Table`].
 
 pub mod hash;
+pub mod hyperloglog;
 pub mod intset;
 pub mod list;
 pub mod listpack;

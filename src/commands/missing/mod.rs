@@ -4,10 +4,9 @@
 
 mod cluster;
 mod geo;
-mod hyperloglog;
 mod server;
 
 use super::Command;
 
 /// All of them, by what they wait for.
-pub static FAMILIES: &[&[&Command]] = &[cluster::COMMANDS, geo::COMMANDS, hyperloglog::COMMANDS, server::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[cluster::COMMANDS, geo::COMMANDS, server::COMMANDS];
