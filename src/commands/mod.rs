@@ -16,6 +16,7 @@ pub mod context;
 pub mod debug;
 pub mod error;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
@@ -50,6 +51,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     zset::COMMANDS,
     stream::COMMANDS,
     hyperloglog::COMMANDS,
+    geo::COMMANDS,
     generic::COMMANDS,
     connection::COMMANDS,
     transactions::COMMANDS,
