@@ -248,7 +248,8 @@ impl<'a> Wanted<'a> {
         let mut at = form.base;
         while at < cx.args.len() {
             let (word, left) = (cx.args.at(at), cx.args.len() - 1 - at);
-            let arg = |n: usize| cx.args.at(at + n);
+            let here = at;
+            let arg = |n: usize| cx.args.at(here + n);
             let polygon = matches!(around, Some(Around::Polygon(_)));
             at += 1;
             if is(word, "WITHDIST") {
