@@ -987,7 +987,9 @@ impl Drop for RecordMut<'_> {
             let i = self.place as usize;
             if bucket.pointer(i) != self.record.as_raw() {
                 bucket.set_pointer(i, self.record.as_raw());
-                // The block may have been made anew.
+            }
+            // The block may have been made anew without the mark, and stand where the old one stood: an address says nothing.
+            if self.record.mark() != self.mark {
                 self.record.set_mark(self.mark);
             }
             let deadline = self.record.deadline();
@@ -1049,6 +1051,26 @@ mod tests {
         }
         t.check();
         assert!(t.memory_bytes(false) < 100_000);
+    }
+
+    #[test]
+    fn a_record_that_is_made_anew_keeps_its_mark_even_at_the_same_address() {
+        use super::super::{hash::Hash, object::Object};
+        let mut t = Table::<MemberPath>::new();
+        t.insert(Record::new(b"k", Content::Object(Box::new(Object::Hash(Hash::default()))), None));
+        let before = {
+            let mut r = t.get_mut(b"k").unwrap();
+            r.set_table_mark(2);
+            r.as_raw()
+        };
+        let after = {
+            let mut r = t.get_mut(b"k").unwrap();
+            drop(r.take_object());
+            r.set_content(int(1));
+            r.as_raw()
+        };
+        assert_eq!(before, after, "two moves end where the first began");
+        assert_eq!(t.get(b"k").unwrap().mark(), 2);
     }
 
     #[test]
