@@ -222,10 +222,7 @@ impl<'k> Turn<'k> {
         if self.reply.bytes_since(mark).first() == Some(&b'-') {
             tracing::warn!("== CRITICAL == This primary is sending an error to its replica: after processing '{name}'");
         }
-        tracing::warn!(
-            "Replica generated a reply to command '{name}', disconnecting it: addr={}",
-            client.shared.addr
-        );
+        tracing::warn!("Replica generated a reply to command '{name}', disconnecting it: addr={}", client.shared.addr);
         self.reply.rewind(mark);
         client.dead = true;
     }
