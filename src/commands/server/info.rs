@@ -68,6 +68,8 @@ pub fn with_facts<R>(
         peak_memory: node.peak_memory.load(Relaxed),
         command_names: &names,
         tls: &tls,
+        audit: &node.audit,
+        aof_behind: node.aof.figures().behind,
         databases,
         fips: &fips,
     };

@@ -130,3 +130,13 @@ pub(super) fn keyspace(f: &Facts<'_>, out: Out<'_>) {
         out(&format!("db{db}"), Text(&value));
     }
 }
+
+/// The audit log's figures.
+pub(super) fn audit(f: &Facts<'_>, out: Out<'_>) {
+    let figures = f.audit.figures();
+    out("audit_enabled", Flag(f.audit.is_on()));
+    out("audit_records_written", Unsigned(figures.written.load(Relaxed)));
+    out("audit_records_lost", Unsigned(figures.lost.load(Relaxed)));
+    out("audit_last_record", Unsigned(figures.last_seq.load(Relaxed)));
+    out("audit_failing", Flag(figures.failing.load(Relaxed)));
+}
