@@ -851,7 +851,10 @@ impl Worker {
             }
             None => timeout_reply(&self.node, &mut reply, b.timeout_reply),
         }
-        self.recorder.commands.ran(usize::from(b.command), 0, error.is_some(), false);
+        self.recorder.commands.ran(usize::from(b.command), 0, false, false);
+        if error.is_some() {
+            self.recorder.commands.rejected(usize::from(b.command));
+        }
         let token = b.token;
         self.answer(client, Some(token), reply, now_mono);
     }

@@ -52,8 +52,7 @@ pub struct Facts<'a> {
     pub peak_memory: u64,
     /// Names of commands by number.
     pub command_names: &'a [&'a str],
-    /// Keys, and those with a deadline, of each database.
-    pub databases: &'a [(usize, usize)],
+    pub databases: &'a [crate::keyspace::Standing],
     pub tls: &'a crate::net::tls::facts::Facts,
     pub audit: &'a crate::audit::Audit,
     /// Bytes that the append-only file has still to take from the journal.
