@@ -58,6 +58,14 @@ pub static USES: &[Use] = &[
         remark: "",
     },
     Use {
+        algorithm: "AES-256-GCM",
+        purpose: "snapshots and append-only files at rest: data keys under the keys of encryption-key-source, records under data keys",
+        parameters: "nonces of 96 random bits made inside the module; a data key for each file",
+        place: "crypto/seal.rs",
+        approved: true,
+        remark: "",
+    },
+    Use {
         algorithm: "AES-128-GCM, AES-256-GCM",
         purpose: "records of TLS 1.2 and 1.3, session tickets",
         parameters: "nonces by the protocol, made in the module",
