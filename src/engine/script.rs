@@ -81,7 +81,7 @@ impl Turn<'_> {
                     self.failed = true;
                     if !counted {
                         let text = self.reply.bytes_since(mark)[1..].to_vec();
-                        self.node.metrics.error(self.recorder, text.trim_ascii_end());
+                        self.node.metrics.script_error(self.recorder, text.trim_ascii_end());
                     }
                 }
             }
@@ -95,7 +95,7 @@ impl Turn<'_> {
                 self.reply.error(&f.text);
                 self.failed = true;
                 if !f.counted {
-                    self.node.metrics.error(self.recorder, &f.text);
+                    self.node.metrics.script_error(self.recorder, &f.text);
                 }
             }
         }
@@ -169,7 +169,7 @@ impl Turn<'_> {
         written
     }
 
-    fn find_code(&mut self, which: ScriptCommand, args: Args<'_>) -> Result<Code, Refusal> {
+    fn find_code(&self, which: ScriptCommand, args: Args<'_>) -> Result<Code, Refusal> {
         let scripts = &self.node.scripts;
         let no_script = || Refusal::from(CommandError::fixed("NOSCRIPT No matching script."));
         match which {
@@ -192,6 +192,14 @@ impl Turn<'_> {
                 let (library, i) = found.ok_or(CommandError::fixed("ERR Function not found"))?;
                 Ok(Code::Function(library, i))
             }
+        }
+    }
+
+    /// A script or function that has said of itself that it writes nothing.
+    pub(super) fn only_reads(&self, entry: &'static Entry, args: Args<'_>) -> bool {
+        match entry.command.handler {
+            Handler::Script(which) => self.find_code(which, args).is_ok_and(|code| code.rules().no_writes),
+            _ => false,
         }
     }
 
@@ -300,6 +308,9 @@ impl Running<'_, '_, '_> {
         if let Err(text) = turn.permit_nested(self.client, entry, args, self.client.db) {
             return refuse(CommandError::Bytes(format!("ERR {text}").into_bytes()));
         }
+        if let Err(e) = turn.record_nested(self.client, entry, args) {
+            return refuse(e);
+        }
         if self.read_only && entry.is(CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE)) {
             return refuse(fixed("ERR Write commands are not allowed from read-only scripts."));
         }
@@ -359,6 +370,7 @@ impl Host for Running<'_, '_, '_> {
         match self.admit(args) {
             Ok(entry) => {
                 self.client.version = self.version;
+                self.client.commands += 1;
                 std::mem::swap(&mut self.turn.reply, reply);
                 self.execute(entry, args);
                 std::mem::swap(&mut self.turn.reply, reply);

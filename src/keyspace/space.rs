@@ -89,6 +89,9 @@ pub struct Changes {
     pub expired: u64,
     /// Hash fields that went because their deadline had come.
     pub expired_fields: u64,
+    /// Database and name of keys that were looked up, or (true) changed: what commands touch is held against their rows.
+    #[cfg(test)]
+    pub touched: Vec<(u32, Vec<u8>, bool)>,
 }
 
 impl Changes {
@@ -135,6 +138,10 @@ pub struct Space<'k> {
     /// Keys past their deadline are deleted by whoever meets them. When false (a replica) they are still treated as absent, but stay.
     /// Looked up whenever locks are taken.
     pub deletes_expired: bool,
+    /// Keys past their deadline are absent, but stay: what is imported may be prolonged later in the import (import-mode).
+    pub keeps_expired: bool,
+    /// Keys past their deadline are there for this client: it imports, and changes what another server holds to be alive.
+    pub visits_expired: bool,
     /// What runs are effects of the past, from a primary or a log: no deadline has come for them, and what has to go they say themselves.
     pub replays: bool,
     /// The journal's epoch, looked up whenever locks are taken.
@@ -154,6 +161,8 @@ impl<'k> Space<'k> {
             journaled: false,
             no_touch: false,
             deletes_expired: true,
+            keeps_expired: false,
+            visits_expired: false,
             replays: false,
             epoch: 0,
             rng: Random::new(seed(access.now_ms)),
@@ -167,7 +176,7 @@ impl<'k> Space<'k> {
     fn ask_journal(&mut self) {
         let standing = self.keyspace.journal().standing();
         self.journaled = standing.state() == State::Read;
-        self.deletes_expired = standing.state() != State::Following;
+        self.deletes_expired = standing.state() != State::Following && !self.keeps_expired;
         self.epoch = standing.epoch();
     }
 
@@ -201,6 +210,12 @@ impl<'k> Space<'k> {
     #[inline(always)]
     pub fn now_ms(&self) -> i64 {
         if self.replays { 0 } else { self.access.now_ms }
+    }
+
+    /// The instant that decides which deadlines have come.
+    #[inline(always)]
+    pub fn due_ms(&self) -> i64 {
+        if self.replays | self.visits_expired { 0 } else { self.access.now_ms }
     }
 
     pub fn databases(&self) -> u32 {
@@ -244,7 +259,9 @@ impl<'k> Space<'k> {
     /// The place and access word of a living key; a key past its deadline goes.
     #[inline]
     fn locate(&mut self, key: Key<'_>) -> Option<(Place, u32)> {
-        let now = self.now_ms();
+        #[cfg(test)]
+        self.changes.touched.push((key.db, key.name.to_vec(), false));
+        let now = self.due_ms();
         let table = &self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let place = table.locate(key.hash.path, key.name)?;
         let record = table.record_at(place)?;
@@ -265,7 +282,7 @@ impl<'k> Space<'k> {
 
     /// The key's record for a command that looks at several keys at once, after [`Space::find`] or [`Space::peek`] let expired ones go.
     pub fn look(&self, key: Key<'_>) -> Option<Borrowed<'_>> {
-        let now = self.now_ms();
+        let now = self.due_ms();
         let table = &self.held.stripe_ref(key.hash.stripe).database(key.db).table;
         table.get_at(key.hash.path, key.name).filter(|r| r.deadline().is_none_or(|d| d > now))
     }
@@ -345,7 +362,7 @@ impl<'k> Space<'k> {
     #[inline]
     pub fn set(&mut self, key: Key<'_>, content: Content<'_>, deadline: Option<Option<i64>>) {
         self.preserve(key);
-        let now = self.now_ms();
+        let now = self.due_ms();
         let fresh = self.access.fresh();
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let (mut unlinked, mut expired) = (None, false);
@@ -439,6 +456,8 @@ impl<'k> Space<'k> {
     /// Marks watchers and waiters of a key without counting a change.
     #[inline]
     pub fn mark(&mut self, key: Key<'_>) {
+        #[cfg(test)]
+        self.changes.touched.push((key.db, key.name.to_vec(), true));
         self.mark_for(key, false);
     }
 
