@@ -254,6 +254,12 @@ mod tests {
                     approved(|| assert!(crypto::pbkdf2_sha256(&[1; 14], &[2; 16], 1_000).is_some()))
                 }
                 "CTR_DRBG (AES-256)" => approved(|| drop(crypto::random_hex(40))),
+                "AES-256-GCM" => {
+                    let key = crypto::SealingKey::new(&[7; 32]).unwrap();
+                    let mut sealed = Vec::new();
+                    approved(|| key.seal(b"bound", b"text", &mut sealed).unwrap())
+                        && approved(|| assert!(key.open(b"bound", &mut sealed).is_some()))
+                }
                 "AES-128-GCM, AES-256-GCM" => crypto::APPROVED_SUITES
                     .iter()
                     .all(|s| record_is_approved(s, if s.openssl.contains("-RSA-") { &rsa } else { &ecdsa })),
