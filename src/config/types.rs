@@ -121,6 +121,10 @@ choice! {
     RdbVersionCheck { Strict = "strict", Relaxed = "relaxed" }
 }
 choice! {
+    /// Whether data on disk are sealed.
+    EncryptionAtRest { No = "no", Migrate = "migrate", Yes = "yes" }
+}
+choice! {
     /// Which server has to be able to load the RDB files that are written.
     RdbVersion { V9 = "9.1", V8_1 = "8.1" }
 }

@@ -1,4 +1,4 @@
-//! The only user of the cryptographic module: provider, self-tests, digests, HMAC, random.
+//! The only user of the cryptographic module: provider, self-tests, digests, HMAC, sealing, random.
 //!
 //! # Invariants
 //! - Every cryptographic operation of the program goes through here, or through rustls with [`provider`].
@@ -12,6 +12,7 @@ mod module;
 mod process;
 mod provider;
 mod random;
+mod seal;
 
 pub use digest::{
     HmacSha256, Sha1, Sha256, constant_time_eq, hex, hmac_sha256, pbkdf2_sha256, sha1, sha1_hex, sha256, sha256_hex,
@@ -23,3 +24,4 @@ pub use module::{
 pub use process::{deny_inspection, inspection_denied};
 pub use provider::{APPROVED_GROUPS, APPROVED_SUITES, Suite, group_name, provider, suite_named, suite_of};
 pub use random::{RandomFailed, fill_random, random_array, random_hex};
+pub use seal::{SEAL_OVERHEAD, SealFailed, SealingKey};

@@ -58,6 +58,14 @@ pub static USES: &[Use] = &[
         remark: "",
     },
     Use {
+        algorithm: "AES-256-GCM",
+        purpose: "snapshots and append-only files at rest: data keys under the keys of encryption-key-source, records under data keys",
+        parameters: "nonces of 96 random bits made inside the module; a data key for each file",
+        place: "crypto/seal.rs",
+        approved: true,
+        remark: "",
+    },
+    Use {
         algorithm: "AES-128-GCM, AES-256-GCM",
         purpose: "records of TLS 1.2 and 1.3, session tickets",
         parameters: "nonces by the protocol, made in the module",
@@ -246,6 +254,12 @@ mod tests {
                     approved(|| assert!(crypto::pbkdf2_sha256(&[1; 14], &[2; 16], 1_000).is_some()))
                 }
                 "CTR_DRBG (AES-256)" => approved(|| drop(crypto::random_hex(40))),
+                "AES-256-GCM" => {
+                    let key = crypto::SealingKey::new(&[7; 32]).unwrap();
+                    let mut sealed = Vec::new();
+                    approved(|| key.seal(b"bound", b"text", &mut sealed).unwrap())
+                        && approved(|| assert!(key.open(b"bound", &mut sealed).is_some()))
+                }
                 "AES-128-GCM, AES-256-GCM" => crypto::APPROVED_SUITES
                     .iter()
                     .all(|s| record_is_approved(s, if s.openssl.contains("-RSA-") { &rsa } else { &ecdsa })),

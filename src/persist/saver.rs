@@ -312,7 +312,7 @@ impl Saver {
             key_delay_us: &|| server.configuration().persistence.rdb_key_save_delay_us,
         };
         let incremental = config.persistence.rdb_save_incremental_fsync;
-        let result = storage::replace(&path, incremental, |out| {
+        let result = storage::replace_snapshot(&path, incremental, |out| {
             snapshot.run(server.keyspace(), &pace, &mut |bytes| out.write_all(bytes))
         });
         let now_ms = clock::wall_ms();

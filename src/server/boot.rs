@@ -101,6 +101,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         announce(t);
     }
 
+    recover::take_keys(&config)?;
     tuning::seed_hash(&config)?;
 
     let renames: Vec<(String, String)> =

@@ -7,6 +7,7 @@ use crate::base::clock;
 use crate::client::{Client, Execute, Request, Shared, Source};
 use crate::commands::Node;
 use crate::config::Config;
+use crate::config::types::EncryptionAtRest;
 use crate::engine::{Executor, access};
 use crate::keyspace::Plan;
 use crate::metrics::recorder::Recorder;
@@ -15,6 +16,7 @@ use crate::persist::aof::{self, manifest::Manifest};
 use crate::persist::rdb::{self, LoadOptions, Loaded, RdbError};
 use crate::persist::{Owner, snapshot};
 use crate::resp::args::Args;
+use crate::storage::{self, Keyring, Sealing};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +56,37 @@ impl Target for Replay<'_> {
     fn forget(&mut self) {
         self.client.end_transaction(&self.node.keyspace);
     }
+}
+
+/// Takes the keys that files are sealed under, once the module has passed the gate.
+///
+/// # Errors
+/// They are not where the configuration says, or are none.
+pub fn take_keys(config: &Config) -> Result<(), BootError> {
+    let p = &config.persistence;
+    let sealing = match p.encryption_at_rest {
+        EncryptionAtRest::No => Sealing::Off,
+        EncryptionAtRest::Migrate => Sealing::Migrate,
+        EncryptionAtRest::Yes => Sealing::On,
+    };
+    if p.encryption_key_source.is_empty() {
+        return match sealing {
+            Sealing::Off => Ok(()),
+            _ => Err(BootError(
+                "encryption-at-rest needs a key: set encryption-key-source to file:PATH or env:NAME".into(),
+            )),
+        };
+    }
+    let ring = Keyring::read(&p.encryption_key_source, sealing)
+        .map_err(|e| BootError(format!("encryption-key-source '{}': {e}", p.encryption_key_source)))?;
+    if ring.seals() {
+        tracing::info!(
+            "Snapshots and append-only files are sealed with AES-256-GCM; key ids, the first seals: {}",
+            ring.ids()
+        );
+    }
+    storage::install(ring);
+    Ok(())
 }
 
 /// Brings the data back.

@@ -34,6 +34,12 @@ pub trait Disk: Send + Sync {
     /// Those of the disk.
     fn grow(&self, path: &Path) -> io::Result<(Box<dyn GrowingFile>, u64)>;
 
+    /// False if a file that is there cannot grow further here, so that another has to be begun.
+    fn can_grow(&self, path: &Path) -> bool {
+        let _ = path;
+        true
+    }
+
     /// Gives a file this content, all or nothing, and forces it and its name to disk.
     ///
     /// # Errors
@@ -78,6 +84,10 @@ impl GrowingFile for LocalFile {
 }
 
 impl Disk for Local {
+    fn can_grow(&self, path: &Path) -> bool {
+        !super::sealed_at(path)
+    }
+
     fn grow(&self, path: &Path) -> io::Result<(Box<dyn GrowingFile>, u64)> {
         let file = OpenOptions::new().append(true).create(true).mode(super::MODE).open(path)?;
         let len = file.metadata()?.len();

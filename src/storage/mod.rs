@@ -1,13 +1,22 @@
 //! The only creator, renamer and fsyncer of data files.
 //!
-//! # Invariant
-//! A file that is replaced is there whole at any instant, the old one or the new one, also after a crash.
+//! # Invariants
+//! * A file that is replaced is there whole at any instant, the old one or the new one, also after a crash.
+//! * While files are sealed (see [`Keyring`]) no data reach the disk plain.
 
 mod disk;
 mod fault;
+mod grow_sealed;
+mod keyring;
+mod seal;
+#[cfg(test)]
+mod seal_tests;
 
 pub use disk::{Disk, GrowingFile, Local};
 pub use fault::FaultyDisk;
+pub use grow_sealed::SealedDisk;
+pub use keyring::{Keyring, Sealing, install, keyring};
+pub use seal::{DataFile, Label, MAGIC as SEALED_MAGIC, cut, sealed_at};
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -45,6 +54,9 @@ pub struct Writer {
     /// Bytes that the kernel was asked to write.
     asked: u64,
     incremental: bool,
+    sealer: Option<seal::Sealer>,
+    label: Label,
+    sealed: Vec<u8>,
 }
 
 /// Bytes that are gathered before they are given to the kernel.
@@ -52,10 +64,39 @@ const GATHER: usize = 128 << 10;
 
 impl Writer {
     fn new(file: File, incremental: bool) -> Writer {
-        Writer { file, buffer: Vec::with_capacity(GATHER), written: 0, asked: 0, incremental }
+        let buffer = Vec::with_capacity(GATHER);
+        Writer {
+            file,
+            buffer,
+            written: 0,
+            asked: 0,
+            incremental,
+            sealer: None,
+            label: Label::Snapshot,
+            sealed: Vec::new(),
+        }
+    }
+
+    /// The same for a file that is sealed.
+    fn sealing(file: File, incremental: bool, ring: &Keyring, label: Label) -> io::Result<Writer> {
+        let mut writer = Writer::new(file, incremental);
+        let mut head = Vec::new();
+        writer.sealer = Some(seal::Sealer::begin(ring, label, &mut head)?);
+        writer.label = label;
+        writer.put(&head)?;
+        Ok(writer)
     }
 
     fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(sealer) = &mut self.sealer else { return self.put(bytes) };
+        let mut sealed = std::mem::take(&mut self.sealed);
+        let result = sealer.put(bytes, &mut sealed).and_then(|()| self.put(&sealed));
+        sealed.clear();
+        self.sealed = sealed;
+        result
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.written += bytes.len() as u64;
         if self.incremental && self.written - self.asked >= STEP {
@@ -65,8 +106,21 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(mut self) -> io::Result<()> {
+    /// Writes what is left; of a sealed snapshot the mark that nothing follows, too.
+    ///
+    /// # Errors
+    /// Those of the disk and of the module.
+    pub fn end(&mut self) -> io::Result<()> {
         self.flush()?;
+        let mut last = Vec::new();
+        if let (Some(sealer), Label::Snapshot) = (&mut self.sealer, self.label) {
+            sealer.finish(&mut last)?;
+        }
+        self.put(&last)
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.end()?;
         self.file.sync_all()
     }
 }
@@ -108,18 +162,36 @@ fn start_writing(file: &File, from: u64, len: u64) {
     }
 }
 
-/// Makes a file at `path` and forces it to disk, not its name. `incremental`: it is forced in steps while it is written.
+/// Makes a snapshot at `path`, sealed if files are, and forces it to disk, not its name. `incremental`: it is forced in steps while it is
+/// written.
 ///
 /// # Errors
 /// Those of the disk and of `write`; nothing is left then.
-pub fn create<T, E: From<io::Error>>(
+pub fn create_snapshot<T, E: From<io::Error>>(
     path: &Path,
     incremental: bool,
     write: impl FnOnce(&mut Writer) -> Result<T, E>,
 ) -> Result<T, E> {
+    let ring = keyring();
+    make(path, |file| open_writer(file, incremental, &ring), write)
+}
+
+fn open_writer(file: File, incremental: bool, ring: &Keyring) -> io::Result<Writer> {
+    if ring.seals() {
+        Writer::sealing(file, incremental, ring, Label::Snapshot)
+    } else {
+        Ok(Writer::new(file, incremental))
+    }
+}
+
+fn make<T, E: From<io::Error>>(
+    path: &Path,
+    writer: impl FnOnce(File) -> io::Result<Writer>,
+    write: impl FnOnce(&mut Writer) -> Result<T, E>,
+) -> Result<T, E> {
     let result = (|| {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
-        let mut out = Writer::new(file, incremental);
+        let mut out = writer(file)?;
         let value = write(&mut out)?;
         out.finish()?;
         Ok(value)
@@ -131,8 +203,8 @@ pub fn create<T, E: From<io::Error>>(
     result
 }
 
-/// Writes a file beside `path`, forces it to disk and gives it the name, and forces the folder to disk too. `incremental`: it is forced in
-/// steps while it is written.
+/// Writes a file that is never sealed beside `path`, forces it to disk and gives it the name, and forces the folder to disk too.
+/// `incremental`: it is forced in steps while it is written.
 ///
 /// # Errors
 /// Those of the disk and of `write`; `path` is as it was then, unless it was the last step, that of the folder, that failed.
@@ -141,8 +213,34 @@ pub fn replace<T, E: From<io::Error>>(
     incremental: bool,
     write: impl FnOnce(&mut Writer) -> Result<T, E>,
 ) -> Result<T, E> {
+    rename_made(path, |temporary| make(temporary, |file| Ok(Writer::new(file, incremental)), write))
+}
+
+/// The same for a snapshot, which is sealed if files are.
+///
+/// # Errors
+/// As of [`replace`].
+pub fn replace_snapshot<T, E: From<io::Error>>(
+    path: &Path,
+    incremental: bool,
+    write: impl FnOnce(&mut Writer) -> Result<T, E>,
+) -> Result<T, E> {
+    rename_made(path, |temporary| create_snapshot(temporary, incremental, write))
+}
+
+/// The same for a file that is sealed whatever the ring says.
+fn replace_sealed<T>(
+    ring: &Keyring,
+    path: &Path,
+    label: Label,
+    write: impl FnOnce(&mut Writer) -> io::Result<T>,
+) -> io::Result<T> {
+    rename_made(path, |temporary| make(temporary, |file| Writer::sealing(file, false, ring, label), write))
+}
+
+fn rename_made<T, E: From<io::Error>>(path: &Path, make: impl FnOnce(&Path) -> Result<T, E>) -> Result<T, E> {
     let temporary = beside(path);
-    let value = create(&temporary, incremental, write)?;
+    let value = make(&temporary)?;
     if let Err(e) = fs::rename(&temporary, path) {
         let _ = fs::remove_file(&temporary);
         return Err(e.into());
@@ -151,12 +249,13 @@ pub fn replace<T, E: From<io::Error>>(
     Ok(value)
 }
 
-/// Creates a file that is read again soon and then removed; nothing forces it to disk.
+/// A temporary file that is read again soon and then removed: it is sealed if files are, and nothing forces it to disk.
 ///
 /// # Errors
-/// Those of the disk.
-pub fn create_temporary(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)
+/// Those of the disk and of the module.
+pub fn create_temporary(path: &Path) -> io::Result<Writer> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+    open_writer(file, false, &keyring())
 }
 
 /// Removes a temporary file. One that cannot be removed is in nobody's way.
@@ -164,12 +263,24 @@ pub fn remove(path: &Path) {
     let _ = fs::remove_file(path);
 }
 
-/// Opens a file for reading; `None` if there is none.
+/// Opens a file that is never sealed for reading; `None` if there is none.
 ///
 /// # Errors
 /// Those of the disk.
 pub fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+    if_there(File::open(path))
+}
+
+/// Opens a file of data for reading, sealed or not; `None` if there is none.
+///
+/// # Errors
+/// See [`DataFile::open`].
+pub fn open_data(path: &Path) -> io::Result<Option<DataFile>> {
+    if_there(DataFile::open(&keyring(), path))
+}
+
+fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
+    match opened {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),

@@ -5,6 +5,7 @@
 use crate::base::clock;
 use crate::persist::rdb::check::{Report, TYPES, Tally, check};
 use crate::persist::rdb::{Fault, RdbError};
+use crate::storage::sealed_at;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
@@ -89,6 +90,14 @@ fn look(wanted: &Wanted, out: &mut dyn Write) -> bool {
             return false;
         }
     };
+    if sealed_at(wanted.path.as_ref()) {
+        let _ = writeln!(
+            out,
+            "{path} is sealed (encryption-at-rest), which this tool cannot open yet: a server with its key checks it whole"
+        );
+        let _ = writeln!(out, "[offset 0] Check RDB returned error code 1 (0 means success)");
+        return false;
+    }
     let result = check(file, &mut report, clock::wall_ms(), &mut |note| {
         let _ = writeln!(out, "[offset {}] {}", note.offset, note.text);
     });

@@ -115,6 +115,7 @@ fn copy(f: &Taken, target: &Path) -> Result<(), String> {
 
 fn of_snapshot(a: &Arguments, out: &mut dyn Write) -> Result<Taken, String> {
     let from = a.source.join(&a.dbfilename);
+    refuse_sealed(&from)?;
     let file =
         File::open(&from).map_err(at("there is neither an append-only folder nor a snapshot: opening", &from))?;
     let (report, made) = look(&file).map_err(|e| format!("{}: {e}", from.display()))?;
@@ -125,6 +126,14 @@ fn of_snapshot(a: &Arguments, out: &mut dyn Write) -> Result<Taken, String> {
     }
     let _ = writeln!(out, "The snapshot is whole: {} keys.", report.keys);
     Ok(Taken { from, name: a.dbfilename.clone().into(), bytes: report.bytes })
+}
+
+fn refuse_sealed(path: &Path) -> Result<(), String> {
+    if crate::storage::sealed_at(path) {
+        let why = "is sealed (encryption-at-rest), which this tool cannot open yet: copy the data folder as it is and start a server with its key";
+        return Err(format!("{} {why}", path.display()));
+    }
+    Ok(())
 }
 
 /// Checks a snapshot; its report, and when it was made.
@@ -178,6 +187,7 @@ fn of_log(
 
 /// How much of a file is taken, and the time of the first thing that is not.
 fn scan(a: &Arguments, path: &Path, last: bool) -> Result<(u64, Option<i64>), String> {
+    refuse_sealed(path)?;
     let mut file = File::open(path).map_err(at("reading", path))?;
     let mut magic = [0; 6];
     let mut begin = 0;

@@ -1,9 +1,9 @@
 //! Persistence: snapshots and the append-only file.
 
-use crate::config::codec::{FileName, INT, MEM_LONG, OneOf, YesNo, int};
+use crate::config::codec::{FileName, INT, MEM_LONG, OneOf, TEXT, YesNo, int};
 use crate::config::row::{Standing, topic};
 use crate::config::special::Save;
-use crate::config::types::{AppendFsync, RdbVersion, RdbVersionCheck, SavePoint};
+use crate::config::types::{AppendFsync, EncryptionAtRest, RdbVersion, RdbVersionCheck, SavePoint};
 
 /// Valkey's: an hour for one change, five minutes for a hundred, a minute for ten thousand.
 fn default_points() -> Vec<SavePoint> {
@@ -54,6 +54,11 @@ topic! {
     "aof-use-rdb-preamble" => aof_use_rdb_preamble: bool = true, YesNo, Runtime, Open, Standing::Later("a rewritten file always begins with a snapshot; files that do not are loaded");
     /// Note times in the append-only file.
     "aof-timestamp-enabled" => aof_timestamp_enabled: bool = false, YesNo, Runtime, Open, Standing::Works;
+    /// Seal snapshots and append-only files with AES-256-GCM. `migrate` seals what is written and still loads plain files; `yes` refuses those.
+    "encryption-at-rest" => encryption_at_rest: EncryptionAtRest = EncryptionAtRest::No, OneOf, Start, Open, Standing::Works;
+    /// Where the keys come from: `file:PATH` or `env:NAME`, a text with a key of 64 hexadecimal digits a line (`openssl rand -hex 32`). The
+    /// first seals; those below it open older files.
+    "encryption-key-source" => encryption_key_source: String = String::new(), TEXT, Start, Open, Standing::Works;
     /// Force a rewrite to disk in steps.
     "aof-rewrite-incremental-fsync" => aof_rewrite_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Works;
 }

@@ -8,8 +8,9 @@ use super::manifest::{Manifest, ManifestError};
 use super::reader::{Fault, Item, Reader};
 use crate::persist::rdb::{Loaded, RdbError};
 use crate::resp::args::Args;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use crate::storage::{self, DataFile};
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Where the data go.
@@ -189,7 +190,7 @@ pub fn load(
     Ok(recovered)
 }
 
-fn begins_with_snapshot(file: &mut File) -> io::Result<bool> {
+fn begins_with_snapshot(file: &mut DataFile) -> io::Result<bool> {
     let mut magic = [0; 6];
     let mut n = 0;
     while n < magic.len() {
@@ -198,7 +199,7 @@ fn begins_with_snapshot(file: &mut File) -> io::Result<bool> {
             more => n += more,
         }
     }
-    file.seek(SeekFrom::Start(0))?;
+    file.seek_to(0)?;
     Ok(magic.starts_with(b"REDIS") || magic == *b"VALKEY")
 }
 
@@ -212,8 +213,8 @@ fn load_file(
     recovered: &mut Recovered,
 ) -> Result<bool, LoadError> {
     let io = |error| LoadError::Io { what: format!("Reading the append only file {name}"), error };
-    let mut file = File::open(path).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
+    let mut file = DataFile::open(&storage::keyring(), path).map_err(io)?;
+    let size = file.disk_bytes().map_err(io)?;
     let mut begin = 0;
     if begins_with_snapshot(&mut file).map_err(io)? {
         tracing::info!("Reading RDB base file on AOF loading...");
@@ -222,7 +223,7 @@ fn load_file(
         recovered.keys += loaded.keys;
         recovered.expired += loaded.expired;
         begin = bytes;
-        file.seek(SeekFrom::Start(begin)).map_err(io)?;
+        file.seek_to(begin).map_err(io)?;
     }
     let mut reader = Reader::new(&mut file, begin);
     // Behind the last whole step.
@@ -232,6 +233,8 @@ fn load_file(
         match reader.advance() {
             Ok(true) => {}
             Ok(false) if open => break Some(Fault::OpenTransaction),
+            // A sealed file may end inside a record where its text ends with a step.
+            Ok(false) if reader.from().is_torn() => break Some(Fault::Truncated),
             Ok(false) => break None,
             Err(fault) => break Some(fault),
         }
@@ -289,19 +292,14 @@ fn load_file(
             tracing::warn!("AOF {name} loaded anyway because aof-load-truncated is enabled");
             if options.repair {
                 tracing::warn!("Truncating the AOF {name} at offset {whole}");
-                cut(path, whole).map_err(io)?;
-                recovered.bytes -= size - whole;
+                storage::cut(&storage::keyring(), path, whole).map_err(io)?;
+                let now = fs::metadata(path).map_err(io)?.len();
+                recovered.bytes = (recovered.bytes - size) + now;
             }
         }
         Some(fault) => return Err(LoadError::Log { file: name.into(), offset: reader.offset(), fault }),
     }
     Ok(true)
-}
-
-fn cut(path: &Path, len: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.set_len(len)?;
-    file.sync_all()
 }
 
 /// Runs a batch; errors of commands that were once accepted are passed over, as they were where they came from.

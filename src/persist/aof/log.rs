@@ -109,14 +109,14 @@ impl Log {
     /// Those of the disk.
     pub fn open(&mut self) -> io::Result<()> {
         match self.manifest.increments.last().cloned() {
-            Some(last) => {
+            Some(last) if self.disk.can_grow(&self.path(&last.name)) => {
                 let (file, len) = self.disk.grow(&self.path(&last.name))?;
                 self.before = self.before.saturating_sub(len);
                 self.good = len;
                 self.file = Some(file);
                 Ok(())
             }
-            None => self.begin_increment().map(|_| ()),
+            _ => self.begin_increment().map(|_| ()),
         }
     }
 

@@ -77,6 +77,11 @@ impl<R: Read> Reader<R> {
         self.before + self.at as u64
     }
 
+    /// What it reads from.
+    pub fn from(&self) -> &R {
+        &self.from
+    }
+
     /// Bytes that were read and are no whole item.
     pub fn rest(&self) -> &[u8] {
         &self.buffer[self.at..]

@@ -8,7 +8,7 @@ use crate::keyspace::{Pace, Space, WalkError};
 use crate::persist::rdb;
 use crate::persist::saver::{JobKind, Owner, Refused};
 use crate::persist::snapshot::{Snapshot, format};
-use crate::storage::{self, Local};
+use crate::storage::{self, Disk, Local, SealedDisk};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,12 @@ use std::sync::atomic::Ordering;
 /// The folder of the log, in the working directory.
 pub fn folder(config: &Config) -> PathBuf {
     PathBuf::from(&config.persistence.appenddirname)
+}
+
+/// The disk a log grows on: files are sealed on it if they are to be.
+fn disk() -> Arc<dyn Disk> {
+    let ring = storage::keyring();
+    if ring.seals() { Arc::new(SealedDisk::new(Arc::new(Local), ring)) } else { Arc::new(Local) }
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -61,7 +67,7 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
             key_delay_us: &|| own.configuration().persistence.rdb_key_save_delay_us,
         };
         let incremental = config.persistence.aof_rewrite_incremental_fsync;
-        let result = storage::create(&path, incremental, |out| {
+        let result = storage::create_snapshot(&path, incremental, |out| {
             snapshot.run(own.keyspace(), &pace, &mut |bytes| out.write_all(bytes))
         });
         let written = match result {
@@ -91,7 +97,7 @@ fn begin_log<S: Owner>(server: &Arc<S>, config: &Config) -> io::Result<()> {
         Ok(load::Found::Nothing) => Manifest::default(),
         Err(e) => return Err(io::Error::other(e.to_string())),
     };
-    let log = Log::new(Arc::new(Local), &folder, prefix, manifest, 0, false);
+    let log = Log::new(disk(), &folder, prefix, manifest, 0, false);
     writer::start(server, Opened { log, cursor: None })
 }
 
@@ -105,14 +111,14 @@ pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, u64)>, space: &m
     make_folder(&folder)?;
     let mut log;
     if let Some((manifest, bytes)) = found {
-        log = Log::new(Arc::new(Local), &folder, prefix, manifest, bytes, true);
+        log = Log::new(disk(), &folder, prefix, manifest, bytes, true);
         log.open()?;
     } else {
-        log = Log::new(Arc::new(Local), &folder, prefix, Manifest::default(), 0, false);
+        log = Log::new(disk(), &folder, prefix, Manifest::default(), 0, false);
         let first = log.begin_increment()?;
         let path = folder.join(format!("temp-rewriteaof-{}.aof", std::process::id()));
         let format = base_format(&config, space.access);
-        let written = storage::create(&path, true, |out| rdb::write(space, out, &format))?;
+        let written = storage::create_snapshot(&path, true, |out| rdb::write(space, out, &format))?;
         log.put_base(&path, true, first, written.bytes)?;
         tracing::info!(
             "Creating AOF base file {} on server start",

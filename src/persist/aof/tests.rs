@@ -5,7 +5,7 @@ use super::log::{Health, Log, manifest_name};
 use super::manifest::Manifest;
 use crate::persist::rdb::{Loaded, RdbError};
 use crate::resp::args::Args;
-use crate::storage::{Disk, FaultyDisk};
+use crate::storage::{self, Disk, FaultyDisk, Keyring, SealedDisk, Sealing};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -67,8 +67,8 @@ fn base(disk: &FaultyDisk, numbers: &[u32]) -> std::io::Result<(std::path::PathB
 }
 
 /// A scripted run: writes, syncs, rewrites. Returns what was acknowledged and what had been written.
-fn run(disk: &FaultyDisk) -> (Vec<u32>, Vec<u32>) {
-    let mut log = Log::new(Arc::new(disk.clone()), Path::new("d"), "a", Manifest::default(), 0, false);
+fn run(disk: &FaultyDisk, grows: Arc<dyn Disk>) -> (Vec<u32>, Vec<u32>) {
+    let mut log = Log::new(grows, Path::new("d"), "a", Manifest::default(), 0, false);
     let (mut acknowledged, mut written): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
     let mut script = || -> std::io::Result<()> {
         let first = log.begin_increment()?;
@@ -114,21 +114,34 @@ fn recover(disk: &FaultyDisk, lucky: bool) -> Vec<u32> {
     numbers.all
 }
 
-#[test]
-fn a_disk_that_stops_at_any_step_leaves_an_acknowledged_prefix() {
+fn stop_everywhere(grows: impl Fn(&FaultyDisk) -> Arc<dyn Disk>) {
     let whole = FaultyDisk::default();
-    let (all, _) = run(&whole);
+    let (all, _) = run(&whole, grows(&whole));
     assert_eq!(recover(&whole, false), all);
     for stop in 0..whole.operations() {
         let disk = FaultyDisk::default();
         disk.stop_after(Some(stop));
-        let (acknowledged, written) = run(&disk);
+        let (acknowledged, written) = run(&disk, grows(&disk));
         for lucky in [false, true] {
             let found = recover(&disk, lucky);
             assert!(found.starts_with(&acknowledged), "step {stop}: {acknowledged:?} was promised, {found:?} is there");
             assert!(written.starts_with(&found), "step {stop}: {found:?} is no state of {written:?}");
         }
     }
+}
+
+#[test]
+fn a_disk_that_stops_at_any_step_leaves_an_acknowledged_prefix() {
+    stop_everywhere(|disk| Arc::new(disk.clone()));
+}
+
+#[test]
+fn a_disk_that_stops_at_any_step_of_a_sealed_log_leaves_an_acknowledged_prefix() {
+    let key = "5a".repeat(32);
+    // For loading; files of other tests stay plain.
+    storage::install(Keyring::parse(&key, Sealing::Off).unwrap());
+    let ring = Arc::new(Keyring::parse(&key, Sealing::On).unwrap());
+    stop_everywhere(|disk| Arc::new(SealedDisk::new(Arc::new(disk.clone()), Arc::clone(&ring))));
 }
 
 #[test]

@@ -49,7 +49,9 @@ pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
 pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
     let format = format(config, space.access);
     let incremental = config.persistence.rdb_save_incremental_fsync;
-    storage::replace(Path::new(&config.persistence.dbfilename), incremental, |out| rdb::write(space, out, &format))
+    storage::replace_snapshot(Path::new(&config.persistence.dbfilename), incremental, |out| {
+        rdb::write(space, out, &format)
+    })
 }
 
 /// Loads the file, if it is there; every stripe is held, or none (see [`rdb::load`]). Nobody is told of the keys.
@@ -63,10 +65,10 @@ pub fn load(
     loading: Option<Arc<Loading>>,
 ) -> Result<Option<Loaded>, LoadError> {
     let path = Path::new(&config.persistence.dbfilename);
-    let Some(file) = storage::open(path).map_err(LoadError::Open)? else { return Ok(None) };
+    let Some(file) = storage::open_data(path).map_err(LoadError::Open)? else { return Ok(None) };
     let wanted = std::mem::take(&mut space.events_wanted);
-    if let (Some(loading), Ok(about)) = (&loading, file.metadata()) {
-        loading.total_bytes.store(about.len(), Ordering::Relaxed);
+    if let (Some(loading), Ok(about)) = (&loading, file.disk_bytes()) {
+        loading.total_bytes.store(about, Ordering::Relaxed);
     }
     let loaded = rdb::load(file, space, &LoadOptions { loading, ..load_options(config, merge) });
     space.events_wanted = wanted;

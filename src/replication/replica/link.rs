@@ -14,8 +14,7 @@ use crate::client::{Client, Shared, Source};
 use crate::config::Config;
 use crate::config::types::{AllowPlaintext, PropagationErrorBehavior, ReplDisklessLoad};
 use crate::net::dial::{self, Dialled};
-use crate::storage;
-use std::fs::File;
+use crate::storage::{self, DataFile};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -348,7 +347,7 @@ impl Link {
     }
 
     fn load(&self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
-        let (Some(copy), Some(moment)) = (session.copy.take(), session.moment.take()) else {
+        let (Some(mut copy), Some(moment)) = (session.copy.take(), session.moment.take()) else {
             return Err(Stop::Broken("a copy ended that had not begun".into()));
         };
         let config = self.host.config().current();
@@ -405,7 +404,7 @@ fn permit_plaintext(config: &Config, address: &str) -> Result<(), String> {
 /// The file a copy is received into. It goes when this does.
 struct Received {
     path: PathBuf,
-    file: File,
+    file: storage::Writer,
 }
 
 impl Received {
@@ -415,8 +414,9 @@ impl Received {
         Ok(Received { path, file })
     }
 
-    fn reopen(&self) -> io::Result<io::BufReader<File>> {
-        let file = storage::open(&self.path)?.ok_or(io::ErrorKind::NotFound)?;
+    fn reopen(&mut self) -> io::Result<io::BufReader<DataFile>> {
+        self.file.end()?;
+        let file = storage::open_data(&self.path)?.ok_or(io::ErrorKind::NotFound)?;
         Ok(io::BufReader::with_capacity(1 << 20, file))
     }
 }
@@ -429,7 +429,7 @@ impl Drop for Received {
 
 /// A copy that is read while the primary is told, once a second, that we are still there.
 struct Alive<'s> {
-    file: io::BufReader<File>,
+    file: io::BufReader<DataFile>,
     stream: &'s mut Dialled,
     since_ms: u64,
 }
