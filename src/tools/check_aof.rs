@@ -349,8 +349,7 @@ impl Scan {
 
     fn run(&mut self, size: u64) -> io::Result<Verdict> {
         let mut open = false;
-        loop {
-            let Some(first) = self.from.fill_buf()?.first().copied() else { break };
+        while let Some(first) = self.from.fill_buf()?.first().copied() {
             let before = self.at;
             if first == b'#' {
                 let line = self.take_line()?;

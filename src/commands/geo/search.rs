@@ -384,10 +384,7 @@ const SLICE: usize = 256;
 
 fn search(cx: &mut DataContext<'_, '_>, form: &Form) -> Outcome {
     let key = Key::new(cx.db, cx.args.at(form.source));
-    let record = cx.space.find(key);
-    let zset = record.as_deref().map(zset_of).transpose()?;
-    let there = zset.is_some();
-    drop(record);
+    let there = cx.space.find(key).as_deref().map(zset_of).transpose()?.is_some();
     // Looked up once more: while it is borrowed nothing else of the context can be.
     let record = cx.space.look(key);
     let zset = record.as_deref().map(zset_of).transpose()?.filter(|_| there);
@@ -396,7 +393,6 @@ fn search(cx: &mut DataContext<'_, '_>, form: &Form) -> Outcome {
         (Some(zset), Some(shape)) => find(zset, shape, w.count.filter(|_| w.any).unwrap_or(usize::MAX)),
         _ => Vec::new(),
     };
-    drop(record);
     match w.order {
         Some(Order::Ascending) => found.sort_by(|a, b| a.distance.total_cmp(&b.distance)),
         Some(Order::Descending) => found.sort_by(|a, b| b.distance.total_cmp(&a.distance)),

@@ -76,7 +76,6 @@ fn count_one(cx: &mut DataContext<'_, '_>) -> Result<u64, CommandError> {
         return Ok(count);
     }
     let count = hll::count(&bytes).map_err(corrupt)?;
-    drop(record);
     if let Some(mut record) = cx.space.find_mut(key) {
         edit(&mut record, |bytes| {
             hll::remember(bytes, count);

@@ -46,7 +46,7 @@ impl Report {
     pub fn foreign(&self) -> Option<&'static str> {
         match self.version {
             v if v > VERSION => Some("Future"),
-            v if v >= super::FOREIGN_FROM && v < VERSION => Some("Foreign"),
+            v if (super::FOREIGN_FROM..VERSION).contains(&v) => Some("Foreign"),
             _ => None,
         }
     }

@@ -190,7 +190,7 @@ impl<'a> Variables<'a> {
     /// `HOLDFAST_...` variables, each the name of a directive in capitals, in order.
     pub fn directives(&self) -> impl Iterator<Item = (&str, String)> {
         let reserved = ["HOLDFAST_CONF", "HOLDFAST_POD_NAME", "HOLDFAST_UPDATE_CONF"];
-        self.values.iter().filter_map(move |(name, _)| {
+        self.values.keys().filter_map(move |name| {
             let directive = name.strip_prefix("HOLDFAST_")?;
             let skipped = reserved.contains(&name.as_str()) || self.is_of_a_service(name);
             (!skipped).then(|| (name.as_str(), directive.to_ascii_lowercase().replace('_', "-")))
