@@ -18,6 +18,8 @@ pub struct Gates {
     /// CLIENT PAUSE: nobody, writers, or everybody.
     pub paused_writes: bool,
     pub paused_all: bool,
+    /// A script has run for too long.
+    busy: bool,
     /// Somebody is sent every command.
     pub monitored: bool,
     slower_than_ns: u64,
@@ -28,10 +30,10 @@ pub struct Gates {
     /// Something about replication may refuse a command.
     restricted: bool,
     look: Look,
-    readonly: bool,
+    pub readonly: bool,
     /// The link is down, and what is here is too old to be served.
-    stale: bool,
-    too_few_replicas: bool,
+    pub stale: bool,
+    pub too_few_replicas: bool,
 }
 
 impl Gates {
@@ -67,6 +69,7 @@ impl Gates {
             maxmemory: if look.is_following() && r.replica_ignore_maxmemory { 0 } else { config.memory.maxmemory },
             paused_writes,
             paused_all,
+            busy: node.keyspace.is_busy(),
             monitored: node.monitors.any(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
@@ -130,10 +133,14 @@ impl Turn<'_> {
         if client.monitor && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE)) {
             return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
         }
+        if self.gates.busy && !entry.is(CommandFlags::ALLOW_BUSY) {
+            return Err(self.busy());
+        }
         if self.gates.paused_writes && self.is_paused(client, entry) {
             return Ok(Pass::Wait);
         }
-        if self.gates.maxmemory != 0 {
+        // While a script is busy there is no lock to evict under, and nothing that may run then needs memory.
+        if self.gates.maxmemory != 0 && !self.gates.busy {
             self.make_memory(client, entry)?;
         }
         if client.in_multi() {
@@ -144,7 +151,7 @@ impl Turn<'_> {
 
     /// What a replica, or a primary with too few replicas, refuses.
     #[cold]
-    fn check_replication(&self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+    pub(super) fn check_replication(&self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
         let g = &self.gates;
         // EXEC writes what was queued; what is queued is judged when it is queued and again then.
         let is = |flags: CommandFlags| match entry.command.handler {

@@ -78,7 +78,9 @@ impl Turn<'_> {
                 continue;
             }
             let key = Key::new(db, name);
-            self.space.lock_stripe(key.hash.stripe);
+            if !self.space.lock_stripe_unless_busy(key.hash.stripe) {
+                return Err(self.busy());
+            }
             // A key past its deadline that is still there: its going is no change.
             let dead = self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name);
             let dead = dead.and_then(|r| r.deadline()).is_some_and(|d| d <= self.space.now_ms());
@@ -124,7 +126,12 @@ impl Turn<'_> {
         for (db, name) in &client.transaction.watched {
             plan.add(Key::new(*db, name).hash.stripe);
         }
-        self.lock_with_waiters_of(plan, keys);
+        let scripted = entries.iter().any(|e| matches!(e.command.handler, Handler::Script(_)));
+        let alone = if scripted { self.node.keyspace.alone() } else { None };
+        if (scripted && alone.is_none()) || !self.lock_with_waiters_of(client, plan, keys) {
+            self.close(client);
+            return Err(self.busy());
+        }
         if self.space.epoch != self.gates.epoch
             && let Some(entry) = entries.iter().copied().find(|e| e.is(CommandFlags::WRITE))
             && !self.still_admitted(client, entry)

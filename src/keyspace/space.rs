@@ -185,6 +185,36 @@ impl<'k> Space<'k> {
         self.ask_journal();
     }
 
+    /// As [`Space::lock`], but false, and nothing held, if a busy script keeps the locks.
+    #[inline]
+    #[must_use]
+    pub fn lock_unless_busy(&mut self, plan: &Plan) -> bool {
+        debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
+        match self.keyspace.hold_unless_busy(plan) {
+            Some(held) => {
+                self.held = held;
+                self.ask_journal();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// As [`Space::lock_stripe`], but false, and nothing held, if a busy script keeps the lock.
+    #[inline]
+    #[must_use]
+    pub fn lock_stripe_unless_busy(&mut self, stripe: u16) -> bool {
+        debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
+        match self.keyspace.hold_one_unless_busy(stripe) {
+            Some(held) => {
+                self.held = held;
+                self.ask_journal();
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Lets go of all locks.
     #[inline]
     pub fn unlock(&mut self) {

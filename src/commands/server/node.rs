@@ -85,6 +85,11 @@ fn shutdown(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if cx.nested {
         return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
     }
+    if cx.node.keyspace.is_busy() && !o.nosave {
+        // A save would wait for the script's locks.
+        let kind = cx.node.scripts.running.longest().map(|s| s.kind);
+        return Err(crate::commands::scripting::busy(kind == Some(crate::script::Kind::Function)));
+    }
     if o.save && super::save::to_disk(cx).is_err() && !o.force {
         return Err(CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
     }
