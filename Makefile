@@ -43,9 +43,11 @@ else
 	@echo "built $(TARGET)/release/holdfast"
 endif
 
-compat: build ## Valkey's own test suite against this build, where it is at hand (UNITS='unit/type/string ...')
-	@if [ -x $(SHARED)/peers/suite ]; then $(SHARED)/peers/suite --server $(TARGET)/release/holdfast $(UNITS); \
-	else echo "skipped: $(SHARED)/peers/suite is not there"; fi
+compat: build ## Valkey's own tests and tables against this build, compared with tests/compat (UNITS='unit/type/string ...' runs those alone)
+	@if [ ! -x $(SHARED)/peers/suite ]; then echo "skipped: $(SHARED)/peers/suite is not there"; \
+	elif [ -n "$(UNITS)" ]; then $(SHARED)/peers/suite --server $(TARGET)/release/holdfast $(UNITS); \
+	else tests/compat/surface.py $(TARGET)/release/holdfast "$$($(SHARED)/peers/get-peers)/valkey-9.1/bin/valkey-server" && \
+	tests/compat/units.py $(SHARED)/peers/suite $(TARGET)/release/holdfast; fi
 
 compare: build ## requests per CPU-second against Valkey, where it is at hand
 	@if [ -x $(SHARED)/bench/compare ]; then $(SHARED)/bench/compare $(CASES); \

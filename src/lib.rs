@@ -55,6 +55,7 @@ pub mod storage;
 pub mod config;
 // [4]
 pub mod acl;
+pub mod audit;
 pub mod keyspace;
 pub mod net;
 // [5]

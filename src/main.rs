@@ -1,6 +1,7 @@
 //! The multi-call binary: `argv[0]` or the first word chooses the tool.
 
 use clap::Parser;
+use holdfast::tools::container::Next;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -17,11 +18,18 @@ Usage: holdfast <tool> [arguments]
 
   server [CONF|-] [--directive value ...]   run the server
   cli [options] [command ...]               talk to a server
+  check-rdb FILE [--stats]                  look a snapshot through
+  check-aof [--fix] FILE                    look an append-only file through, and repair its end
+  restore [--to-time SECONDS] FROM TO       make a data folder as it was at a moment
   check-config FILE [--directive ...]       check a configuration without starting
   fips status [--json]                      run the start-up gate and print what it found
+  fips evidence --out DIR | --json          gather what a reviewer of FIPS mode asks for
+  audit verify FILE [--key FILE] [--json]   check the chain of an audit log
+  doctor [CONF] [--directive ...]           what is unsafe, slow or unsupported on this machine
+  container [words ...]                     the entry point of the image: the server by environment variables
   version                                   print the version
 
-Called by the name valkey-server, redis-server, valkey-cli or redis-cli (a link), it is that tool.
+Called by the name valkey-server, valkey-cli, valkey-check-rdb or valkey-check-aof, or redis- for valkey- (a link), it is that tool.
 ";
 
 /// `holdfast fips ...`
@@ -32,6 +40,26 @@ struct Fips {
     args: holdfast::tools::fips::FipsArgs,
 }
 
+/// `holdfast audit ...`
+#[derive(Parser)]
+#[command(name = "holdfast audit", about = "Checks audit logs")]
+struct Audit {
+    #[command(flatten)]
+    args: holdfast::tools::audit::AuditArgs,
+}
+
+/// The tool that a link of this name is.
+fn called_as(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "valkey-server" | "redis-server" => "server",
+        "valkey-cli" | "redis-cli" => "cli",
+        "valkey-sentinel" | "redis-sentinel" => "sentinel",
+        "valkey-check-rdb" | "redis-check-rdb" => "check-rdb",
+        "valkey-check-aof" | "redis-check-aof" => "check-aof",
+        _ => return None,
+    })
+}
+
 fn main() -> ExitCode {
     if let Err(e) = holdfast::base::cpu::require() {
         eprintln!("holdfast: {e}");
@@ -40,15 +68,40 @@ fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
     let name = args.first().and_then(|a| Path::new(a).file_name()).map(|n| n.to_string_lossy().into_owned());
     let tool = match name.as_deref() {
-        Some("valkey-server" | "redis-server") => "server".to_owned(),
-        Some("valkey-cli" | "redis-cli") => "cli".to_owned(),
+        Some(called) if called_as(called).is_some() => called_as(called).unwrap_or_default().to_owned(),
         _ if args.len() > 1 => args.remove(1).to_string_lossy().into_owned(),
         _ => String::new(),
     };
     let rest: Vec<OsString> = args.drain(1..).collect();
-    match tool.as_str() {
-        "server" => server(rest),
-        "cli" => holdfast::tools::cli::run(name.as_deref().unwrap_or("holdfast cli"), rest),
+    run(&tool, name.as_deref().unwrap_or("holdfast cli"), rest)
+}
+
+/// Runs a tool. `name` is what the client calls itself.
+fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
+    match tool {
+        "server" => server(rest, &[]),
+        "container" => match holdfast::tools::container::start(&rest) {
+            Next::Server { words, notices } => server(words, &notices),
+            Next::Tool { mut words } => {
+                let first = words.remove(0).to_string_lossy().into_owned();
+                match first.as_str() {
+                    "holdfast" if words.is_empty() => run("", name, words),
+                    "holdfast" => {
+                        let tool = words.remove(0).to_string_lossy().into_owned();
+                        run(&tool, name, words)
+                    }
+                    called => run(called_as(called).unwrap_or(called), called, words),
+                }
+            }
+            Next::Failed(e) => {
+                eprintln!("holdfast: {e}");
+                ExitCode::FAILURE
+            }
+        },
+        "cli" => holdfast::tools::cli::run(name, std::mem::take(&mut rest)),
+        "restore" => holdfast::tools::restore::run(rest, &mut std::io::stdout()),
+        "check-rdb" => holdfast::tools::check_rdb::run(&rest, &mut std::io::stdout()),
+        "check-aof" => holdfast::tools::check_aof::run(&rest, &mut std::io::stdin().lock(), &mut std::io::stdout()),
         "check-config" => match holdfast::tools::check_config::run(&rest, &mut std::io::stdout()) {
             Ok(status) => ExitCode::from(status as u8),
             Err(_) => ExitCode::from(2),
@@ -57,13 +110,25 @@ fn main() -> ExitCode {
             let fips = Fips::parse_from(std::iter::once("fips".into()).chain(rest));
             holdfast::tools::fips::run(&fips.args, &mut std::io::stdout())
         }
+        "audit" => {
+            let audit = Audit::parse_from(std::iter::once("audit".into()).chain(rest));
+            holdfast::tools::audit::run(&audit.args, &mut std::io::stdout())
+        }
         "version" | "--version" | "-v" | "-V" => {
             println!("{}", version());
             ExitCode::SUCCESS
         }
+        "doctor" => match holdfast::tools::doctor::run(&rest, &mut std::io::stdout()) {
+            Ok(status) => ExitCode::from(status as u8),
+            Err(_) => ExitCode::from(2),
+        },
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");
             ExitCode::SUCCESS
+        }
+        "sentinel" | "valkey-benchmark" | "redis-benchmark" => {
+            eprintln!("holdfast: {tool}: not there yet");
+            ExitCode::from(2)
         }
         other => {
             eprintln!("holdfast: '{other}' is no tool of mine.\n\n{USAGE}");
@@ -80,7 +145,7 @@ fn version() -> String {
     )
 }
 
-fn server(args: Vec<OsString>) -> ExitCode {
+fn server(args: Vec<OsString>, notices: &[String]) -> ExitCode {
     match args.first().map(|a| a.to_string_lossy()).as_deref() {
         Some("-v" | "--version") => {
             println!("{}", version());
@@ -92,13 +157,14 @@ fn server(args: Vec<OsString>) -> ExitCode {
         }
         _ => {}
     }
-    let loaded = match holdfast::config::load(&args) {
+    let mut loaded = match holdfast::config::load(&args) {
         Ok(l) => l,
         Err(e) => {
             let _ = writeln!(std::io::stderr(), "{e}");
             return ExitCode::FAILURE;
         }
     };
+    loaded.notices.splice(0..0, notices.iter().cloned());
     match holdfast::server::run(loaded) {
         Ok(status) => ExitCode::from(status as u8),
         Err(e) => {

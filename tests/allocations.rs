@@ -75,11 +75,10 @@ fn requests_cost_what_they_must_and_no_more() {
     allocations(&mut lab, &vec![request(&[b"GET", b"first"]); 64]);
 
     let inserting = allocations(&mut lab, &sets(&value));
-    let growth = inserting.saturating_sub(KEYS);
-    println!("inserting SET: {inserting} allocations for {KEYS} keys, {growth} of them growth");
-    assert!(inserting >= KEYS, "each key is a block of its own, or nothing was counted");
-    // Segments grow in steps and are then split: a few allocations for dozens of keys.
-    assert!(growth < KEYS / 10, "{growth} allocations beyond one a key");
+    println!("inserting SET: {inserting} allocations for {KEYS} keys");
+    assert!(inserting > 0, "nothing was counted");
+    // Records come from slabs; segments grow in steps and are then split: a few allocations for dozens of keys.
+    assert!(inserting < KEYS / 10, "{inserting}");
 
     let again = allocations(&mut lab, &sets(&[b'w'; 64]));
     println!("SET of the same size: {again} allocations for {KEYS}");

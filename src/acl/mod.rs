@@ -24,6 +24,7 @@ pub mod password;
 pub mod rule;
 pub mod selector;
 mod store;
+pub mod throttle;
 pub mod user;
 
 pub use catalog::Catalog;
@@ -33,4 +34,5 @@ pub use password::{HashKind, PasswordHash};
 pub use rule::{Policy, RuleError};
 pub use selector::Selector;
 pub use store::{Acl, Deleted, SetUserError};
+pub use throttle::Throttle;
 pub use user::User;

@@ -4,6 +4,7 @@ use super::catalog::Catalog;
 use super::log::AclLog;
 use super::password::PasswordHash;
 use super::rule::{Policy, RuleError, has_separator, join_selectors};
+use super::throttle::Throttle;
 use super::user::User;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ pub struct Acl {
     /// One change at a time, so that none is lost.
     changing: Mutex<()>,
     pub log: AclLog,
+    pub throttle: Throttle,
 }
 
 impl Acl {
@@ -91,6 +93,7 @@ impl Acl {
             next_serial: AtomicU64::new(2),
             changing: Mutex::new(()),
             log: AclLog::default(),
+            throttle: Throttle::default(),
         }
     }
 

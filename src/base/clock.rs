@@ -39,6 +39,14 @@ pub fn monotonic_ms() -> u64 {
     monotonic_ns() / 1_000_000
 }
 
+/// Microseconds of the kernel's monotonic clock, which other processes of this machine read the same.
+pub fn kernel_monotonic_us() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call fills the struct it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    t.tv_sec.unsigned_abs() * 1_000_000 + t.tv_nsec.unsigned_abs() / 1000
+}
+
 /// A point on the cheapest steady counter there is. Only differences mean something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tick(u64);

@@ -9,6 +9,13 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
+/// Read by jemalloc when it starts: where the kernel gives huge pages to everybody, it must not to general allocations, whose
+/// holes would then cost two megabytes each.
+#[used]
+#[unsafe(export_name = "malloc_conf")]
+// SAFETY: the first byte of a string that lives for ever.
+static MALLOC_CONF: &std::ffi::c_char = unsafe { &*c"thp:never".as_ptr() };
+
 /// Threads with a cell of their own; later ones share the last, with a locked addition.
 const CELLS: usize = 128;
 
@@ -108,6 +115,7 @@ pub fn allocator_version() -> String {
 
 /// Gives pages that hold nothing back to the kernel. False if the allocator refused.
 pub fn purge() -> bool {
+    super::slab::purge();
     // 4096 stands for all arenas in jemalloc's interface.
     // SAFETY: the name is a C string and this call neither reads nor writes a value.
     unsafe {
@@ -126,10 +134,11 @@ pub fn figures() -> AllocatorFigures {
     use tikv_jemalloc_ctl::{epoch, stats};
     let _ = epoch::advance();
     let read = |r: Result<usize, tikv_jemalloc_ctl::Error>| r.unwrap_or(0) as u64;
+    let slabs = super::slab::figures();
     AllocatorFigures {
-        allocated: read(stats::allocated::read()),
-        active: read(stats::active::read()),
-        resident: read(stats::resident::read()),
+        allocated: read(stats::allocated::read()) + slabs.allocated,
+        active: read(stats::active::read()) + slabs.active,
+        resident: read(stats::resident::read()) + slabs.mapped,
         retained: read(stats::retained::read()),
         metadata: read(stats::metadata::read()),
         rss: rss(),

@@ -1,5 +1,6 @@
 //! What needs nothing of ours: time, locks, slots, hashing, checksums, glob patterns, number text.
 
+pub mod background;
 pub mod clock;
 pub mod cpu;
 pub mod crc64;
@@ -9,6 +10,7 @@ pub mod hash;
 pub mod lock;
 pub mod memory;
 pub mod names;
+pub mod notify;
 pub mod number;
 pub mod process;
 pub mod runtime_hint;

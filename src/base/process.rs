@@ -23,13 +23,22 @@ pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// Keeps the kernel from backing this process with huge pages, which make latency and memory jump.
-pub fn disable_huge_pages() -> io::Result<()> {
-    // SAFETY: this option takes one flag and touches no memory.
-    match unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+/// Keeps the kernel from backing this process with huge pages it has not asked for: they make memory jump. What asks is
+/// the blocks of records alone ([`slab`](super::slab)); the general allocator refuses them by itself (`thp:never`, see
+/// [`memory`](super::memory)), and that has to do on kernels before 6.18, which know no exception for those who ask.
+pub fn disable_unasked_huge_pages() {
+    /// `PR_THP_DISABLE_EXCEPT_ADVISED`.
+    const EXCEPT_ADVISED: libc::c_ulong = 1 << 1;
+    // SAFETY: this option takes two numbers and touches no memory. An older kernel answers that it does not know the second.
+    unsafe {
+        libc::prctl(
+            libc::PR_SET_THP_DISABLE,
+            1 as libc::c_ulong,
+            EXCEPT_ADVISED,
+            0 as libc::c_ulong,
+            0 as libc::c_ulong,
+        )
+    };
 }
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";

@@ -15,8 +15,9 @@
 //!
 //! Invariants: it never holds a secret. A reader believes a file only if it is a regular file, not a link, that belongs
 //! to the reader or to root and that nobody else may write, in a folder of which the same is true: otherwise another
-//! user of the machine could plant one, name his own CA, and be handed the password. Unknown keys are skipped, so that
-//! an older tool reads a newer server's file.
+//! user of the machine could plant one, name his own CA, and be handed the password. `/run/holdfast` may belong to a third
+//! user, the service's: only root can have made him its owner, and then what is his in it is believed too. Unknown keys are
+//! skipped, so that an older tool reads a newer server's file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -135,8 +136,8 @@ fn find_in(port: Option<u16>, folders: &[PathBuf]) -> Option<RuntimeHint> {
     let named = |port: u16| {
         folders
             .iter()
-            .filter(|f| believable_folder(f))
-            .filter_map(|f| read(&f.join(format!("{port}.{EXTENSION}"))).ok())
+            .filter_map(|f| Some((f, believable_folder(f)?)))
+            .filter_map(|(f, owner)| read_of(&f.join(format!("{port}.{EXTENSION}")), owner).ok())
             .find(|hint| hint.ports().any(|p| p == port))
     };
     if let Some(port) = port {
@@ -146,13 +147,13 @@ fn find_in(port: Option<u16>, folders: &[PathBuf]) -> Option<RuntimeHint> {
         return Some(hint);
     }
     let mut found: Option<RuntimeHint> = None;
-    for folder in folders.iter().filter(|f| believable_folder(f)) {
+    for (folder, owner) in folders.iter().filter_map(|f| Some((f, believable_folder(f)?))) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten().take(FILES_MAX) {
             let path = entry.path();
             if path.extension().is_none_or(|e| e != EXTENSION) {
                 continue;
             }
-            let Ok(hint) = read(&path) else { continue };
+            let Ok(hint) = read_of(&path, owner) else { continue };
             match &found {
                 Some(other) if *other != hint => return None,
                 _ => found = Some(hint),
@@ -167,10 +168,15 @@ fn find_in(port: Option<u16>, folders: &[PathBuf]) -> Option<RuntimeHint> {
 /// # Errors
 /// `PermissionDenied` when somebody else could have written it; else what the file system says.
 pub fn read(path: &Path) -> io::Result<RuntimeHint> {
+    read_of(path, 0)
+}
+
+/// The same of a file that may be this user's too.
+fn read_of(path: &Path, owner: u32) -> io::Result<RuntimeHint> {
     // The descriptor is checked, not the path: what was checked is what is read. NONBLOCK: a planted FIFO must not hang us.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     let meta = file.metadata()?;
-    if !meta.is_file() || !trusted(&meta) {
+    if !meta.is_file() || !trusted(&meta, owner) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "somebody else could have written this file"));
     }
     let mut text = vec![];
@@ -178,8 +184,11 @@ pub fn read(path: &Path) -> io::Result<RuntimeHint> {
     Ok(RuntimeHint::parse(&text))
 }
 
+/// Where a service registers.
+const SERVICES: &str = "/run/holdfast";
+
 fn folders() -> Vec<PathBuf> {
-    let mut out = vec![PathBuf::from("/run/holdfast")];
+    let mut out = vec![PathBuf::from(SERVICES)];
     if let Some(dir) = std::env::var_os("XDG_RUNTIME_DIR").filter(|d| d.as_encoded_bytes().first() == Some(&b'/')) {
         out.push(PathBuf::from(dir).join("holdfast"));
     }
@@ -187,13 +196,24 @@ fn folders() -> Vec<PathBuf> {
     out
 }
 
-fn trusted(meta: &fs::Metadata) -> bool {
-    let owner = meta.uid();
-    (owner == 0 || owner == nix::unistd::geteuid().as_raw()) && meta.mode() & 0o022 == 0
+fn trusted(meta: &fs::Metadata, owner: u32) -> bool {
+    [0, nix::unistd::geteuid().as_raw(), owner].contains(&meta.uid()) && meta.mode() & 0o022 == 0
 }
 
-fn believable_folder(folder: &Path) -> bool {
-    fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir() && trusted(&meta))
+/// Whose files in the folder are believed beside root's and our own, if any are.
+fn believable_folder(folder: &Path) -> Option<u32> {
+    let meta = fs::symlink_metadata(folder).ok().filter(fs::Metadata::is_dir)?;
+    if trusted(&meta, 0) {
+        return Some(0);
+    }
+    let granted = folder == Path::new(SERVICES) && is_granted(folder);
+    (granted && trusted(&meta, meta.uid())).then(|| meta.uid())
+}
+
+/// Nobody but root can have put the folder there, or said whose it is.
+fn is_granted(folder: &Path) -> bool {
+    let parent = folder.parent().and_then(|p| fs::symlink_metadata(p).ok());
+    parent.is_some_and(|m| m.is_dir() && m.uid() == 0 && m.mode() & 0o022 == 0)
 }
 
 /// Makes the last component of `folder` if it is missing, and refuses one that others control.
@@ -202,7 +222,8 @@ fn prepare(folder: &Path) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
         _ => {}
     }
-    if believable_folder(folder) { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    let ours = fs::symlink_metadata(folder).is_ok_and(|m| m.is_dir() && trusted(&m, 0));
+    if ours { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
 /// A reader sees the old text or the new one, never half of it.
@@ -268,6 +289,13 @@ mod tests {
         let link = folder.join("7005.runtime");
         std::os::unix::fs::symlink(&written[1], &link).unwrap();
         assert!(read(&link).is_err(), "a link is not followed");
+    }
+
+    #[test]
+    fn a_folder_is_granted_only_by_a_parent_that_is_roots_alone() {
+        assert!(is_granted(Path::new("/etc/holdfast")));
+        assert!(!is_granted(Path::new("/tmp/holdfast")), "everybody may make folders there");
+        assert!(!is_granted(Path::new("/no/such")));
     }
 
     #[test]

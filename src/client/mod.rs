@@ -5,6 +5,7 @@
 
 mod blocked;
 mod execute;
+mod login;
 mod mailbox;
 mod memory;
 mod monitor;
@@ -19,6 +20,7 @@ mod waitlist;
 
 pub use blocked::{BlockRequest, Blocked, TimeoutReply};
 pub use execute::{Execute, Failure, Forward, Request};
+pub use login::{Answer, Login};
 pub use mailbox::{Mailbox, Message};
 pub use memory::NAME_BYTES;
 pub use monitor::Monitors;

@@ -16,6 +16,10 @@ pub struct SharedText {
     pub lib_name: String,
     pub lib_ver: String,
     pub user: String,
+    /// Version and suite that TLS agreed on; empty without TLS.
+    pub tls: String,
+    /// Fingerprint of the certificate that was verified; empty without one.
+    pub certificate: String,
 }
 
 /// What others may see of a client. Numbers are written by its worker, most of them once a turn.

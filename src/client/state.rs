@@ -1,6 +1,7 @@
 //! One connection, as its worker knows it.
 
 use super::blocked::Blocked;
+use super::login::Login;
 use super::output::Output;
 use super::registry::Shared;
 use super::subscription::Subscriptions;
@@ -49,6 +50,12 @@ pub struct Client {
     pub trusted: bool,
     /// Who it is: the default user until it has signed in.
     pub user: Arc<User>,
+    /// A login that is not answered yet.
+    pub login: Option<Arc<Login>>,
+    /// The command that runs is to be tried again later: set by its handler, which has done nothing.
+    pub later: bool,
+    /// Its certificate was verified.
+    pub has_certificate: bool,
     /// The state of the users that `user` belongs to.
     pub acl_epoch: u64,
     pub reply_mode: ReplyMode,
@@ -107,6 +114,9 @@ impl Client {
             trusted: authenticated && user.is_full(),
             user,
             acl_epoch,
+            login: None,
+            later: false,
+            has_certificate: false,
             reply_mode: ReplyMode::On,
             closing: false,
             dead: false,

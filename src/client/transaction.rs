@@ -30,7 +30,8 @@ pub struct Transaction {
     pub watched_bytes: usize,
     /// Raised when a watched key changes. One flag for all of them.
     pub flag: Option<Arc<WatchFlag>>,
-    /// Watched keys whose deadline had passed already when they were watched do not count as changed when they go.
+    /// Watched keys that were not there, or whose deadline had passed already, when they were watched: they do not count as changed when
+    /// their deadline has passed.
     pub watched_expired: Vec<(u32, Vec<u8>)>,
 }
 

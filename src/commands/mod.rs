@@ -16,7 +16,9 @@ pub mod context;
 pub mod debug;
 pub mod error;
 pub mod generic;
+pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod list;
 pub mod missing;
 pub mod node;
@@ -36,7 +38,7 @@ pub mod zset;
 
 pub use context::{DataContext, DataFn, NodeContext, NodeFn};
 pub use error::{CommandError, Outcome};
-pub use node::Node;
+pub use node::{Node, audit_record};
 pub use table::{Command, CommandTable, Entry, Handler};
 
 /// All families in reading order.
@@ -48,6 +50,8 @@ pub static FAMILIES: &[&[&Command]] = &[
     set::COMMANDS,
     zset::COMMANDS,
     stream::COMMANDS,
+    hyperloglog::COMMANDS,
+    geo::COMMANDS,
     generic::COMMANDS,
     connection::COMMANDS,
     transactions::COMMANDS,

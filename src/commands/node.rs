@@ -2,20 +2,25 @@
 
 use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
-use crate::client::{Client, Execute, Monitors, Registry, Tracking, WaitList};
-
+use crate::audit::{Audit, Event, Outcome, Record};
+use crate::base::background::Background;
+use crate::client::{Client, Execute, Monitors, Registry, Shared, Tracking, WaitList};
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
 use crate::metrics::recorder::Metrics;
-use crate::metrics::slowlog::{Event, Kind};
+use crate::metrics::slowlog::{self, Kind};
+use crate::net::tls::facts::Facts as TlsFacts;
+use crate::persist::aof::Aof;
+use crate::persist::rdb::Loading;
+use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
 use crate::replication::Replication;
 use crate::resp::args::Args;
 use crate::script::Scripts;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// What CLIENT PAUSE asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +31,9 @@ pub struct Pause {
     pub writes_only: bool,
 }
 
+/// Loads the append-only file into the key space.
+pub type Replay = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// Handles.
 pub struct Node {
     pub keyspace: Keyspace,
@@ -34,6 +42,11 @@ pub struct Node {
     pub clients: Arc<Registry>,
     pub replication: Arc<Replication>,
     pub acl: Arc<Acl>,
+    pub audit: Audit,
+    /// For password hashes: slow on purpose, and not on a worker.
+    pub background: Background,
+    /// The certificates in use.
+    pub tls: RwLock<TlsFacts>,
     pub journal: Arc<Journal>,
     /// ms since the epoch when the process began.
     pub started_ms: i64,
@@ -44,10 +57,13 @@ pub struct Node {
     pub pause: Mutex<Pause>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,
-    /// Changes of the key space since the start (or the last save).
-    pub dirty: AtomicU64,
-    /// ms since the epoch of the last save that succeeded.
-    pub last_save_ms: AtomicI64,
+    /// Saving, and what has changed since.
+    pub saver: Saver,
+    pub aof: Aof,
+    /// The load that goes on, if one does.
+    pub loading: Arc<Loading>,
+    /// Replays the append-only file once more, for DEBUG LOADAOF; set at the start.
+    pub replay: std::sync::OnceLock<Replay>,
     /// Set by SHUTDOWN and by signals; workers finish their turn and end.
     pub shutdown: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
@@ -65,12 +81,34 @@ pub struct Node {
     pub metrics: Metrics,
     /// Bytes that were in use before the first client came: not the data's.
     pub baseline_memory: AtomicU64,
-    /// Bytes of clients' output, which eviction could not give back.
+    /// Bytes of replicas' output, which eviction would only make more of.
     pub output_memory: AtomicU64,
     /// The most memory that was ever in use, as upkeep saw it.
     pub peak_memory: AtomicU64,
     /// What the start-up gate found.
     pub fips: crate::fips::Approved,
+}
+
+impl Owner for Node {
+    fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
+    fn configuration(&self) -> Arc<Config> {
+        self.config.current()
+    }
+
+    fn saver(&self) -> &Saver {
+        &self.saver
+    }
+
+    fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    fn aof(&self) -> &Aof {
+        &self.aof
+    }
 }
 
 impl Node {
@@ -101,7 +139,7 @@ impl Node {
         ];
         for (kind, value, threshold) in kinds {
             if threshold >= 0 && value >= threshold as u64 {
-                self.metrics.logs.of(kind).record(Event {
+                self.metrics.logs.of(kind).record(slowlog::Event {
                     time_s: now_ms / 1000,
                     value,
                     argv: &list,
@@ -111,6 +149,17 @@ impl Node {
             }
         }
     }
+}
+
+/// A record with who caused it and from where.
+pub fn audit_record(event: Event, outcome: Outcome, client: &Shared) -> Record {
+    let text = client.text.lock();
+    Record::new(event, outcome)
+        .with("user", text.user.clone())
+        .with("addr", client.addr.clone())
+        .with("tls", text.tls.clone())
+        .with("certificate", text.certificate.clone())
+        .with("db", client.db.load(std::sync::atomic::Ordering::Relaxed).to_string())
 }
 
 /// A command's arguments without the secrets in them.

@@ -11,6 +11,7 @@ use crate::metrics::recorder::{Metrics, Recorder};
 use crate::resp::args::OwnedArgs;
 use crate::resp::parser::split_words;
 use crate::resp::reply::{Reply, Version};
+use crate::spec::KeyScope;
 use std::sync::Arc;
 
 /// A key space with a clock that stands where the test puts it.
@@ -69,11 +70,9 @@ impl Bench {
             }
             Handler::Data(f) => {
                 let list: Vec<&[u8]> = args.iter().collect();
-                // As the engine does: without keys that can be told the handler runs without locks and says what is wrong.
-                if let Ok(ranges) = entry.spec().extract_keys(&list) {
-                    for (i, _) in ranges.iter() {
-                        plan.add(Key::new(self.db, args.at(i)).hash.stripe);
-                    }
+                // As the engine does: only the keys that can be told are locked, and the handler says what is wrong with the others.
+                for (i, _) in entry.spec().found_keys(&list, KeyScope::Keys).iter() {
+                    plan.add(Key::new(self.db, args.at(i)).hash.stripe);
                 }
                 f
             }
@@ -147,14 +146,19 @@ impl NodeBench {
             clients: Arc::new(Registry::default()),
             replication: Arc::default(),
             acl: Arc::new(crate::acl::Acl::new(commands.catalog())),
+            audit: Default::default(),
+            tls: Default::default(),
+            background: crate::base::background::Background::start("background").expect("a thread"),
             journal,
             started_ms: 0,
             run_id: String::new(),
             executor: Default::default(),
             pause: Default::default(),
             paused: Default::default(),
-            dirty: Default::default(),
-            last_save_ms: Default::default(),
+            saver: Default::default(),
+            aof: Default::default(),
+            loading: Default::default(),
+            replay: Default::default(),
             shutdown: Default::default(),
             active_expire: Default::default(),
             cron_paused: Default::default(),

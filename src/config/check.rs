@@ -34,6 +34,29 @@ pub fn conflicts(config: &Config) -> Vec<Conflict> {
     if network.port != 0 && network.port == tls.port {
         refuse("tls-port", "port and tls-port are the same");
     }
+    let http = &config.monitoring;
+    if http.port != 0 {
+        if !http.tls && network.allow_plaintext == AllowPlaintext::No {
+            refuse(
+                "http-tls",
+                "plaintext is not allowed: leave it 'yes', or add 'allow-plaintext local' (loopback addresses) or 'allow-plaintext yes' (everywhere)",
+            );
+        }
+        if http.port == network.port || http.port == tls.port {
+            refuse("http-port", "another listener has this port");
+        }
+        if http.tls
+            && http.auth_clients != TlsAuthClients::No
+            && tls.ca_cert_file.is_none()
+            && tls.ca_cert_dir.is_none()
+            && tls.cert_file.is_some()
+        {
+            refuse(
+                "http-auth-clients",
+                "clients' certificates cannot be verified: set tls-ca-cert-file or tls-ca-cert-dir",
+            );
+        }
+    }
     if tls.port == 0 {
         // Without a TLS port certificates may be set one by one.
         return found;

@@ -14,6 +14,7 @@ pub fn text() -> String {
          # This file is made from the table of directives: `holdfast check-config --print-default`.\n\
          #\n\
          # Sizes take units: 1k is 1000 bytes, 1kb is 1024; likewise m, mb, g, gb; in any case.\n\
+         # Secrets can stand in files of their own: `requirepass-file /run/secrets/password`, and so for each of them.\n\
          # Other files can be read in: `include /etc/holdfast/local.conf`, `include conf.d/*.conf`.\n",
     );
     let mut topic = "";
@@ -56,7 +57,7 @@ pub fn text() -> String {
 }
 
 /// Whether people are meant to find it: not what only tests use, nor names kept for old files.
-fn listed(row: &Directive) -> bool {
+pub(super) fn listed(row: &Directive) -> bool {
     let kept_for_old_files = row.sensitivity == Sensitivity::Unlisted && matches!(row.standing, Standing::Inert(_));
     row.sensitivity != Sensitivity::Hidden && !kept_for_old_files
 }
@@ -82,13 +83,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_in_conf_is_what_the_table_makes() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/holdfast.conf");
+    fn the_file_in_conf_and_the_page_in_docs_are_what_the_table_makes() {
+        let files = [
+            (concat!(env!("CARGO_MANIFEST_DIR"), "/conf/holdfast.conf"), text()),
+            (concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"), crate::config::reference::text()),
+        ];
         if std::env::var_os("HOLDFAST_UPDATE_CONF").is_some() {
-            std::fs::write(path, text()).unwrap();
+            for (path, text) in &files {
+                std::fs::write(path, text).unwrap();
+            }
         }
-        let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(found == text(), "run the tests once with HOLDFAST_UPDATE_CONF=1 to write {path} again");
+        for (path, text) in files {
+            let found = std::fs::read_to_string(path).unwrap_or_default();
+            assert!(found == text, "run the tests once with HOLDFAST_UPDATE_CONF=1 to write {path} again");
+        }
     }
 
     #[test]

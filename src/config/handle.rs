@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(why(&[("dbfilename", "x")]), format!("{failed}'dbfilename') - can't set protected config"));
         assert_eq!(why(&[("port", "x"), ("PORT", "y")]), format!("{failed}'PORT') - duplicate parameter"));
         assert_eq!(why(&[("MAXMEMORY", "x")]), format!("{failed}'maxmemory') - argument must be a memory value"));
-        assert!(why(&[("appendonly", "yes")]).contains("not supported yet: saving to disk"));
+        assert!(why(&[("cluster-enabled", "yes")]).contains("immutable"));
         assert!(why(&[("port", "7000")]).contains("allow-plaintext"));
         // The name and its alias are two parameters.
         assert!(set(&handle, &[("hash-max-listpack-entries", "1"), ("hash-max-ziplist-entries", "2")]).is_ok());

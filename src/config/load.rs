@@ -14,9 +14,10 @@ use super::check::{Conflict, conflicts};
 use super::codec::os_text;
 use super::directives::{Config, directives, find, nearest};
 use super::pattern;
-use super::row::{Sensitivity, Source};
+use super::row::{Directive, Sensitivity, Source};
 use super::types::TlsAuthClients;
 use super::words::{quote, split};
+use zeroize::Zeroizing;
 
 /// Files may include files to this depth; deeper is nearly always a file that includes itself.
 const INCLUDE_DEPTH_MAX: usize = 16;
@@ -152,6 +153,35 @@ pub fn examine(args: &[OsString]) -> (Loaded, Vec<LoadError>) {
     reader.finish(file)
 }
 
+/// The secret that `NAME-file` reads from a file: every secret directive has this form, so that its value need not stand in a
+/// configuration or on a command line.
+pub(super) fn secret_of_file(name: &[u8]) -> Option<&'static Directive> {
+    let stem = name.len().checked_sub(b"-file".len()).map(|at| name.split_at(at));
+    let (stem, _) = stem.filter(|(_, end)| end.eq_ignore_ascii_case(b"-file"))?;
+    find(stem).filter(|directive| directive.sensitivity == Sensitivity::Secret)
+}
+
+/// A secret's file: its bytes without the line end that editors put behind them.
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    /// A longer file holds something else.
+    const BYTES_MAX: u64 = 64 << 10;
+    let failed =
+        |error: std::io::Error| format!("the secret's file '{}' cannot be read: {}", path.display(), os_text(&error));
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(format!("the secret's file '{}' is too large", path.display()));
+    }
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
 /// The options as lines. An argument with `--` before it starts a directive, unless the one before still waits for its
 /// value; `save` alone may go without.
 fn options(args: &[&[u8]]) -> Vec<u8> {
@@ -254,6 +284,21 @@ impl Reader {
     fn directive(&mut self, name: &[u8], values: &[Vec<u8>], mut problem: Problem) {
         if name.eq_ignore_ascii_case(b"sentinel") {
             return self.refuse(problem, "sentinel directive while not in sentinel mode");
+        }
+        if let Some(directive) = secret_of_file(name) {
+            problem.word = 1;
+            let secret = match values {
+                [path] => read_secret(Path::new(std::ffi::OsStr::from_bytes(path))),
+                _ => Err("wrong number of arguments".into()),
+            };
+            let mut config = self.config.clone();
+            return match secret.and_then(|secret| directive.apply(&mut config, &[secret.to_vec()], Source::Load)) {
+                Ok(()) => {
+                    self.config = config;
+                    self.given.insert(directive.name, problem);
+                }
+                Err(reason) => self.refuse(problem, &reason),
+            };
         }
         let Some(directive) = find(name) else {
             problem.nearest = nearest(name);
@@ -514,10 +559,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_an_error_and_what_waits_is_a_notice() {
-        for args in [["--appendonly", "yes"], ["--cluster-enabled", "yes"], ["--save", "900 1"]] {
-            assert!(loaded(&args).unwrap_err().contains("not supported yet"), "{args:?}");
-        }
-        for args in [["--appendonly", "no"], ["--save", ""], ["--replica-serve-stale-data", "yes"]] {
+        assert!(loaded(&["--cluster-enabled", "yes"]).unwrap_err().contains("not supported yet"));
+        for args in [["--appendonly", "yes"], ["--save", "900 1"], ["--replica-serve-stale-data", "yes"]] {
             assert!(loaded(&args).is_ok(), "{args:?}");
         }
         let notices = load(&["--repl-disable-tcp-nodelay".into(), "yes".into()]).unwrap().notices;

@@ -9,7 +9,7 @@
 //! [`ConfigHandle::version`] moved.
 //!
 //! How to add one: a row in its topic's `topic!` block; then run the tests with `HOLDFAST_UPDATE_CONF=1`, which
-//! writes `conf/holdfast.conf` again.
+//! writes `conf/holdfast.conf` and `docs/configuration.md` again.
 
 pub mod check;
 pub mod codec;
@@ -18,13 +18,14 @@ pub mod directives;
 pub mod handle;
 pub mod load;
 mod pattern;
+pub mod reference;
 pub mod rewrite;
 mod row;
 mod special;
 pub mod types;
 pub mod words;
 
-pub use directives::{Config, directives, find, nearest};
+pub use directives::{Config, directives, find, nearest, nearest_of};
 pub use handle::{ConfigHandle, SetContext, SetError};
 pub use load::{LoadError, Loaded, Origin, Problem, load};
 pub use row::{Change, Directive, Kind, Sensitivity, Source, Standing};

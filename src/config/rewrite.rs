@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::directives::{Config, directives, find};
+use super::load::{read_secret, secret_of_file};
 use super::row::{Directive, Kind};
 use super::words::{quote, quote_if_needed, split};
 
@@ -52,6 +54,7 @@ pub fn text(old: &[u8], config: &Config, all: bool) -> Vec<u8> {
     let mut left: HashMap<&'static str, std::vec::IntoIter<String>> = HashMap::new();
     let mut lines: Vec<Vec<u8>> = Vec::new();
     let mut signed = false;
+    let mut in_file: Vec<&'static str> = Vec::new();
     let mut source: Vec<&[u8]> = old.split(|byte| *byte == b'\n').collect();
     source.pop_if(|last| last.is_empty());
 
@@ -63,6 +66,14 @@ pub fn text(old: &[u8], config: &Config, all: bool) -> Vec<u8> {
             _ => None,
         };
         let Some(row) = row else {
+            if let Some(words) = split(trimmed)
+                && let [name, path] = words.as_slice()
+                && let Some(secret) = secret_of_file(name)
+                && read_secret(Path::new(std::ffi::OsStr::from_bytes(path))).is_ok_and(|s| *s == (secret.get)(config))
+            {
+                // It is in its file and stays there; only another value would have to be written down.
+                in_file.push(secret.name);
+            }
             lines.push(line.to_vec());
             continue;
         };
@@ -80,6 +91,7 @@ pub fn text(old: &[u8], config: &Config, all: bool) -> Vec<u8> {
     for row in directives() {
         match left.remove(row.name) {
             Some(rest) => appended.extend(rest),
+            None if in_file.contains(&row.name) => {}
             None if all || row.is_changed(config) => appended.extend(written(row, config, None)),
             None => {}
         }

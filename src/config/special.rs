@@ -64,6 +64,8 @@ impl Codec<Vec<SavePoint>> for Save {
         }
         let wrong = || "Invalid save parameters".to_string();
         let mut points = match source {
+            // The first line takes the place of the default, further ones add to it.
+            Source::Load if *current == super::directives::Config::defaults().persistence.save => Vec::new(),
             Source::Load => current.clone(),
             Source::Runtime => Vec::new(),
         };

@@ -105,6 +105,10 @@ impl Choice for OomScoreAdj {
 }
 
 choice! {
+    /// What happens when an audit record cannot be written.
+    AuditFailure { Continue = "continue", Block = "block" }
+}
+choice! {
     /// How clear passwords of users are kept.
     AclPasswordHash { Sha256 = "sha256", Pbkdf2 = "pbkdf2" }
 }
@@ -115,6 +119,10 @@ choice! {
 choice! {
     /// How strictly the version of an RDB file is held against ours.
     RdbVersionCheck { Strict = "strict", Relaxed = "relaxed" }
+}
+choice! {
+    /// Which server has to be able to load the RDB files that are written.
+    RdbVersion { V9 = "9.1", V8_1 = "8.1" }
 }
 choice! {
     /// How a replica loads a full synchronisation that came without a file.

@@ -18,6 +18,15 @@ pub struct Gates {
     /// CLIENT PAUSE: nobody, writers, or everybody.
     pub paused_writes: bool,
     pub paused_all: bool,
+    /// Somebody is paused, a script is busy, or commands are recorded: each command is looked at once more.
+    pub special: bool,
+    /// Saving fails, and nobody may change what would be lost.
+    pub disk_fails: bool,
+    /// The append-only file fails, or is far behind: writers are refused, or wait.
+    pub log_fails: bool,
+    pub log_behind: bool,
+    /// The data are not there yet.
+    pub loading: bool,
     /// A script has run for too long.
     busy: bool,
     /// Somebody is sent every command.
@@ -38,6 +47,7 @@ pub struct Gates {
 
 impl Gates {
     pub fn of(node: &Node, config: &Config, now_ms: i64) -> Gates {
+        let busy = node.keyspace.is_busy();
         let (mut paused_writes, mut paused_all) = (false, false);
         if node.paused.load(Ordering::Acquire) {
             let p = *node.pause.lock();
@@ -69,7 +79,14 @@ impl Gates {
             maxmemory: if look.is_following() && r.replica_ignore_maxmemory { 0 } else { config.memory.maxmemory },
             paused_writes,
             paused_all,
-            busy: node.keyspace.is_busy(),
+            special: paused_writes || busy || node.audit.is_on(),
+            disk_fails: node.saver.has_failed()
+                && config.persistence.stop_writes_on_bgsave_error
+                && !config.persistence.save.is_empty(),
+            log_fails: node.aof.has_failed(),
+            log_behind: node.aof.is_behind(),
+            loading: node.loading.is_running(),
+            busy,
             monitored: node.monitors.any(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
@@ -109,6 +126,10 @@ fn listens_only(entry: &Entry) -> Result<(), CommandError> {
     ).into_bytes()))
 }
 
+const MISCONF: &str = "MISCONF Holdfast is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands \
+     that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+     snapshotting fails (stop-writes-on-bgsave-error option). Please check the logs for details about the RDB error.";
+
 impl Turn<'_> {
     #[inline]
     pub(super) fn admit(
@@ -130,18 +151,34 @@ impl Turn<'_> {
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
         }
+        if self.gates.loading && !entry.is(CommandFlags::LOADING) {
+            return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
+        }
         if client.monitor && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE)) {
             return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
         }
-        if self.gates.busy && !entry.is(CommandFlags::ALLOW_BUSY) {
-            return Err(self.busy());
-        }
-        if self.gates.paused_writes && self.is_paused(client, entry) {
-            return Ok(Pass::Wait);
+        if self.gates.special {
+            if self.gates.busy && !entry.is(CommandFlags::ALLOW_BUSY) {
+                return Err(self.busy());
+            }
+            if self.gates.paused_writes && self.is_paused(client, entry) {
+                return Ok(Pass::Wait);
+            }
+            self.record(client, entry, args)?;
         }
         // While a script is busy there is no lock to evict under, and nothing that may run then needs memory.
         if self.gates.maxmemory != 0 && !self.gates.busy {
             self.make_memory(client, entry)?;
+        }
+        if self.gates.disk_fails && (entry.is(CommandFlags::WRITE) || entry.spec().name == "ping") {
+            return Err(CommandError::fixed(MISCONF));
+        }
+        if (self.gates.log_fails || self.gates.log_behind) && self.is_writer(client, entry) {
+            if !self.gates.log_fails {
+                return Ok(Pass::Wait);
+            }
+            let why = self.node.aof.figures().error.unwrap_or_default();
+            return Err(CommandError::Bytes(format!("MISCONF Errors writing to the AOF file: {why}").into_bytes()));
         }
         if client.in_multi() {
             return self.queue(client, entry, args);
@@ -225,6 +262,19 @@ impl Turn<'_> {
                 .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(writes))),
             // In MULTI commands are only queued; EXEC waits for them.
             _ => !client.in_multi() && entry.is(writes),
+        }
+    }
+
+    /// It changes the key space, now.
+    #[cold]
+    fn is_writer(&self, client: &Client, entry: &'static Entry) -> bool {
+        match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(CommandFlags::WRITE))),
+            _ => !client.in_multi() && entry.is(CommandFlags::WRITE),
         }
     }
 

@@ -154,7 +154,9 @@ impl Turn<'_> {
             may_block: true,
             block: None,
         };
+        let begin = crate::base::clock::Tick::now();
         let outcome = f(&mut cx);
+        let ns = crate::base::clock::Tick::now().ns_since(begin);
         // A key that holds another type is as good as no key; any other error is the answer.
         let still_waiting = cx.block.is_some() || outcome == Err(CommandError::WrongType);
         if still_waiting {
@@ -176,7 +178,8 @@ impl Turn<'_> {
             reply.error(&e.text());
             self.node.metrics.error(self.recorder, &e.text());
         }
-        self.recorder.commands.ran(entry.id as usize, 0, outcome.is_err(), false);
+        let tracked = self.config.latency.latency_tracking;
+        self.recorder.commands.ran(entry.id as usize, ns, outcome.is_err(), tracked);
         self.node
             .clients
             .send(&waiter.client, Message::Served { client: waiter.client.id, token: waiter.token, reply });

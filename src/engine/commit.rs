@@ -22,6 +22,9 @@ impl Turn<'_> {
             // What a primary sent is what the stream says, not what its commands would say again here.
             self.space.changes.effects.clear();
             self.offset = self.node.journal.append_raw(step.bytes, step.kind, step.selected, step.epoch);
+        } else if self.space.replays {
+            // Effects of a log are in the log.
+            self.space.changes.effects.clear();
         } else if !self.space.changes.effects.is_empty() {
             self.offset = self.node.journal.append(&mut self.space.changes.effects);
         }
@@ -60,6 +63,13 @@ impl Turn<'_> {
         let unlinked = std::mem::take(&mut changes.unlinked);
         if !unlinked.is_empty() {
             self.node.freer.free(Garbage::Records(unlinked));
+        }
+        if std::mem::take(&mut changes.flushed_all) {
+            // A snapshot of what is gone is not wanted any more; one of what is left may be.
+            let again = self.node.saver.give_up() && !self.config.persistence.save.is_empty();
+            if again {
+                self.node.saver.schedule();
+            }
         }
         if let Some((mut flushed, wait)) = changes.flushed.take() {
             if wait {

@@ -22,6 +22,13 @@ impl Executor {
     }
 }
 
+impl Executor {
+    /// Gives the thread's side of the statistics back.
+    pub fn into_recorder(self) -> Recorder {
+        self.recorder
+    }
+}
+
 impl Execute for Executor {
     fn execute(&mut self, client: &mut Client, requests: &[Request<'_>]) -> Result<(), Failure> {
         let config = self.node.config.current();

@@ -17,6 +17,7 @@ mod host;
 mod meanwhile;
 mod monitor;
 mod permit;
+mod record;
 mod script;
 mod tracking;
 mod transaction;
@@ -37,7 +38,7 @@ use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
-use crate::spec::CommandFlags;
+use crate::spec::{CommandFlags, KeyScope};
 use std::sync::Arc;
 
 /// What the session does next with this client.
@@ -124,8 +125,11 @@ impl<'k> Turn<'k> {
     /// Ends the turn and gives the reply buffer back.
     pub fn end(self) -> Reply {
         if self.dirty > 0 {
-            self.node.dirty.fetch_add(self.dirty, std::sync::atomic::Ordering::Relaxed);
+            self.node.saver.changes.fetch_add(self.dirty, std::sync::atomic::Ordering::Relaxed);
         }
+        // Whole microseconds are told; what is left over is kept for the next turn.
+        self.recorder.counters.add(Counter::EventloopDurationCmdUsec, self.recorder.busy_ns / 1000);
+        self.recorder.busy_ns %= 1000;
         let c = &self.space.changes;
         for (counter, n) in
             [(Counter::KeyspaceHits, c.hits), (Counter::KeyspaceMisses, c.misses), (Counter::ExpiredKeys, c.expired)]
@@ -148,6 +152,7 @@ impl<'k> Turn<'k> {
         hash: Option<KeyHash>,
     ) -> Flow {
         let mark = self.reply.mark();
+        let fed = client.feed.is_some() || client.feed_held;
         self.reply.version = client.version;
         self.space.no_touch = client.no_touch;
         self.current = client.id;
@@ -155,7 +160,13 @@ impl<'k> Turn<'k> {
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
         let flow = match &entry {
             Ok(entry) => match self.admit(client, entry, args) {
-                Ok(admit::Pass::Run) => self.execute(client, entry, args, hash),
+                Ok(admit::Pass::Run) => match self.execute(client, entry, args, hash) {
+                    Flow::Paused => {
+                        client.commands -= 1;
+                        return Flow::Paused;
+                    }
+                    flow => flow,
+                },
                 Ok(admit::Pass::Answered) => Flow::Next,
                 Ok(admit::Pass::Wait) => {
                     client.commands -= 1;
@@ -167,12 +178,22 @@ impl<'k> Turn<'k> {
                 }
             },
             Err(e) => {
-                self.refuse(client, None, e);
+                // A command that is known is counted as refused by its own row, as for a wrong number of arguments.
+                let known = self.node.commands.find(args.at(0)).filter(|e| e.subcommands.is_empty());
+                self.refuse(client, known, e);
                 Flow::Next
             }
         };
+        if flow == Flow::Blocked {
+            // Counted when it is answered.
+            client.commands -= 1;
+        }
         if self.offset > 0 {
             client.written = std::mem::take(&mut self.offset);
+        }
+        if fed && !self.reply.bytes_since(mark).is_empty() {
+            self.stray(client, &entry, mark);
+            return flow;
         }
         if client.reply_mode != ReplyMode::On {
             // Confirmations of subscriptions are no replies: they come whatever CLIENT REPLY says.
@@ -189,6 +210,23 @@ impl<'k> Turn<'k> {
             self.after_tracked(client, name);
         }
         flow
+    }
+
+    /// A replica's command was answered: the answer would stand in the stream it applies.
+    #[cold]
+    fn stray(
+        &mut self,
+        client: &mut Client,
+        entry: &Result<&'static Entry, CommandError>,
+        mark: crate::resp::reply::Mark,
+    ) {
+        let name = entry.as_ref().map_or("unknown", |e| &e.name);
+        if self.reply.bytes_since(mark).first() == Some(&b'-') {
+            tracing::warn!("== CRITICAL == This primary is sending an error to its replica: after processing '{name}'");
+        }
+        tracing::warn!("Replica generated a reply to command '{name}', disconnecting it: addr={}", client.shared.addr);
+        self.reply.rewind(mark);
+        client.dead = true;
     }
 
     /// Writes an error for a command that did not run; one that was to be queued breaks its transaction.
@@ -298,6 +336,9 @@ impl<'k> Turn<'k> {
                 }
                 let flow = self.run_node(client, entry, f, args, false, mark);
                 drop(among_others);
+                if flow == Flow::Paused {
+                    return flow;
+                }
                 // A message that goes to the replicas too: nothing a lock would guard.
                 self.append();
                 flow
@@ -416,6 +457,11 @@ impl<'k> Turn<'k> {
         mark: crate::resp::reply::Mark,
     ) -> Flow {
         let config = Arc::clone(&self.config);
+        // Who saves or asks sees the changes of this turn too.
+        if self.dirty > 0 {
+            let dirty = std::mem::take(&mut self.dirty);
+            self.node.saver.changes.fetch_add(dirty, std::sync::atomic::Ordering::Relaxed);
+        }
         let mut cx = NodeContext {
             args,
             node: self.node,
@@ -458,6 +504,10 @@ impl<'k> Turn<'k> {
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
+        if std::mem::take(&mut client.later) {
+            self.reply.rewind(mark);
+            return Flow::Paused;
+        }
         match block {
             None => Flow::Next,
             Some(request) => {
@@ -493,6 +543,7 @@ impl<'k> Turn<'k> {
         let now = Tick::now();
         let ns = now.ns_since(self.last_tick);
         self.last_tick = now;
+        self.recorder.busy_ns += ns;
         if flow == Flow::Blocked {
             // Counted when it is answered.
             return;
@@ -548,11 +599,10 @@ pub fn for_each_key<'a>(
         return Ok(());
     }
     let list: Vec<&[u8]> = args.iter().collect();
-    // A call whose keys cannot be told has wrong arguments; the handler, without any lock, finds its own words for that.
-    if let Ok(ranges) = entry.spec().extract_keys(&list) {
-        for (i, _) in ranges.iter() {
-            f(Key::new(db, args.at(i)));
-        }
+    // Where arguments do not name keys as they should, the handler finds its own words for that and touches none of those; but keys that
+    // stand elsewhere (PFMERGE without a source) are its own all the same.
+    for (i, _) in entry.spec().found_keys(&list, KeyScope::Keys).iter() {
+        f(Key::new(db, args.at(i)));
     }
     Ok(())
 }

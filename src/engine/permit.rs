@@ -8,7 +8,9 @@
 
 use super::Turn;
 use crate::acl::{Call, Context, Denied, Reason, User};
+use crate::audit::{Event, Outcome};
 use crate::client::{Client, Shared};
+use crate::commands::audit_record;
 use crate::commands::{CommandError, Entry};
 use crate::metrics::counters::Counter;
 use crate::resp::args::Args;
@@ -175,6 +177,14 @@ impl Turn<'_> {
             }
         };
         self.recorder.counters.add(counter, 1);
+        if self.node.audit.is_on() {
+            let record = audit_record(Event::Denied, Outcome::Denied, client)
+                .with("reason", reason.word())
+                .with("context", context.word())
+                .with("command", name.clone())
+                .with_bytes("object", object);
+            self.node.audit.record(record);
+        }
         // The log shows the refused command as the client's, but EXEC as what ran the queue.
         if context == Context::Toplevel {
             client.last_command.store(u32::from(entry.id), std::sync::atomic::Ordering::Relaxed);

@@ -81,9 +81,10 @@ impl Turn<'_> {
             if !self.space.lock_stripe_unless_busy(key.hash.stripe) {
                 return Err(self.busy());
             }
-            // A key past its deadline that is still there: its going is no change.
-            let dead = self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name);
-            let dead = dead.and_then(|r| r.deadline()).is_some_and(|d| d <= self.space.now_ms());
+            // A key past its deadline that is still there: its going is no change. Nor is it one where none was, and SWAPDB brings such a key.
+            let now = self.space.now_ms();
+            let there = self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name);
+            let dead = there.is_none_or(|r| r.deadline().is_some_and(|d| d <= now));
             self.space.unlock();
             if dead {
                 t.watched_expired.push((db, name.to_vec()));

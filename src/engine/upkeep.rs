@@ -92,7 +92,7 @@ impl Expiry {
         node.journal.ring();
         recorder.counters.add(Counter::ExpiredFields, space.changes.expired_fields);
         recorder.counters.add(Counter::ExpiredKeys, space.changes.expired);
-        node.dirty.fetch_add(space.changes.expired, Ordering::Relaxed);
+        node.saver.changes.fetch_add(space.changes.expired, Ordering::Relaxed);
         whole
     }
 }

@@ -114,6 +114,11 @@ fn distribution_name(os_release: &str) -> String {
     one_line(value.unwrap_or_default().trim_matches(['"', '\'']))
 }
 
+/// The process that traces this one now; 0 if none does.
+pub fn tracer_now() -> u32 {
+    tracer_pid(&read("/proc/self/status"))
+}
+
 fn tracer_pid(status: &str) -> u32 {
     field(status, "TracerPid").and_then(|v| v.parse().ok()).unwrap_or(0)
 }

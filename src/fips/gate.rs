@@ -3,12 +3,14 @@
 //! The module's integrity test ran before `main`, in its constructor, and would have aborted the process; what is run here
 //! is the test on demand, so that the log has a line of it.
 
+use parking_lot::Mutex;
 use rustls::{ClientConfig, ServerConfig};
 use tracing::{error, info, warn};
 
 use super::environment::{Environment, Listing};
 use super::libraries::foreign_libraries;
 use super::report::{Line, Report, Verdict};
+use crate::base::clock;
 use crate::crypto;
 use crate::net::Permit;
 use crate::net::tls::probe;
@@ -22,6 +24,18 @@ pub struct Booting(());
 pub struct Approved {
     report: Report,
     permit: Permit,
+    last_self_test: Mutex<SelfTest>,
+}
+
+/// The last time the module's tests ran.
+#[derive(Clone, Copy, Debug)]
+pub struct SelfTest {
+    pub passed: bool,
+    /// ms since the epoch.
+    pub time_ms: i64,
+    pub duration_us: u64,
+    /// How often they have run in this process, the gate's run included.
+    pub runs: u64,
 }
 
 /// A process that must end, with an exit status other than 0.
@@ -41,6 +55,27 @@ impl std::error::Error for Rejected {}
 impl Approved {
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    pub fn last_self_test(&self) -> SelfTest {
+        *self.last_self_test.lock()
+    }
+
+    /// Runs the module's integrity and known-answer tests again. One that fails ends the process: the module sees to that.
+    ///
+    /// # Errors
+    /// The test that failed, where the module let the process live.
+    pub fn self_test(&self) -> Result<(), crypto::SelfTestFailed> {
+        let begin = clock::monotonic_ns();
+        let outcome = crypto::self_test();
+        let mut last = self.last_self_test.lock();
+        *last = SelfTest {
+            passed: outcome.is_ok(),
+            time_ms: clock::wall_ms(),
+            duration_us: (clock::monotonic_ns() - begin) / 1000,
+            runs: last.runs + 1,
+        };
+        outcome
     }
 
     /// What binding a socket asks for.
@@ -74,6 +109,7 @@ impl Booting {
             &|| operational_environment(&environment),
             &|| tracer(&environment),
         ];
+        let begin = clock::monotonic_ns();
         let mut lines = Vec::with_capacity(requirements.len());
         for requirement in requirements {
             let line = requirement();
@@ -89,17 +125,23 @@ impl Booting {
                 break;
             }
         }
-        conclude(Report { lines, environment })
+        let last = SelfTest {
+            passed: true,
+            time_ms: clock::wall_ms(),
+            duration_us: (clock::monotonic_ns() - begin) / 1000,
+            runs: 1,
+        };
+        conclude(Report { lines, environment }, last)
     }
 }
 
-fn conclude(report: Report) -> Result<Approved, Rejected> {
+fn conclude(report: Report, last: SelfTest) -> Result<Approved, Rejected> {
     if report.verdict() == Verdict::Failed {
         error!("{}", report.conclusion());
         return Err(Rejected { report: Box::new(report) });
     }
     info!("{}", report.conclusion());
-    Ok(Approved { report, permit: Permit::after_the_gate() })
+    Ok(Approved { report, permit: Permit::after_the_gate(), last_self_test: Mutex::new(last) })
 }
 
 fn integrity() -> Line {

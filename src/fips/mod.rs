@@ -13,8 +13,9 @@ mod environment;
 mod gate;
 mod libraries;
 mod report;
+pub mod uses;
 
-pub use environment::{Environment, Listing};
+pub use environment::{Environment, Listing, tracer_now};
 pub use gate::{Approved, Booting, Rejected};
 pub use libraries::foreign_libraries;
 pub use report::{Line, Report, Verdict};

@@ -38,6 +38,7 @@ impl Space<'_> {
                 self.stripe(stripe).volatile.remove(&(db, name));
                 continue;
             }
+            self.preserve(key);
             let table = &mut self.stripe(stripe).database_mut(db).table;
             let (mut due, mut emptied, mut left) = (Vec::new(), false, 0);
             if let Some(mut record) = table.get_mut_at(key.hash.path, key.name)

@@ -7,6 +7,7 @@
 //!   begins again. So there is no deadlock. Holding all stripes is the safepoint: nobody else runs a command.
 //! * Every change goes through [`Space`], which counts it, marks its watchers and remembers its events; expiry and
 //!   eviction are changes like any other. So "no change without an effect" has one proof.
+//! * While a snapshot is walked, a key is written down before it changes ([`snapshot`]).
 //! * Time is handed in with the lock: all keys that one command (or one EXEC) sees, it sees at one instant.
 //!
 //! Knows no client and no command.
@@ -17,6 +18,7 @@ mod expire;
 mod free;
 mod key;
 mod scan;
+mod snapshot;
 mod space;
 mod stripe;
 mod watch;
@@ -26,6 +28,7 @@ pub use evict::{Candidate, EvictionPool, Pick, Policy};
 pub use free::{FreeCounts, Freer, Garbage};
 pub use key::{Key, KeyHash, KeyPath, STRIPES};
 pub use scan::Cursor;
+pub use snapshot::{Busy, Encode, Out, Pace, Put, SLICE_BYTES, WalkError, WalkProgress, Walker};
 pub use space::{Change, Changes, Event, EventClass, FREE_AT_ONCE_MAX, Flushed, Invalidated, Space};
 pub use stripe::{Database, Keyspace, Plan, Stripe};
 pub use watch::WatchFlag;

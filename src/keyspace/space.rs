@@ -80,6 +80,8 @@ pub struct Changes {
     pub ready: Vec<(u32, Vec<u8>)>,
     /// Big values that were unlinked; they are freed without a lock.
     pub unlinked: Vec<Record>,
+    /// All databases were emptied at once.
+    pub flushed_all: bool,
     /// What flushes took out, and whether the caller waits until it is freed.
     pub flushed: Option<(Flushed, bool)>,
     pub hits: u64,
@@ -302,6 +304,7 @@ impl<'k> Space<'k> {
     #[inline]
     pub fn find_mut(&mut self, key: Key<'_>) -> Option<RecordMut<'_>> {
         let (place, word) = self.locate(key)?;
+        self.preserve(key);
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let mut record = table.record_mut_at(place)?;
         if !self.no_touch {
@@ -354,6 +357,7 @@ impl<'k> Space<'k> {
             self.note_volatile(key);
         }
         record.set_access(self.access.fresh());
+        record.set_mark(self.mark_of_new(key.hash.stripe));
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.insert_at(key.hash.path, record)
     }
 
@@ -370,6 +374,7 @@ impl<'k> Space<'k> {
     /// Sets a key, whatever it was. `deadline`: `None` keeps the one it has.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, content: Content<'_>, deadline: Option<Option<i64>>) {
+        self.preserve(key);
         let now = self.now_ms();
         let fresh = self.access.fresh();
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
@@ -403,6 +408,7 @@ impl<'k> Space<'k> {
 
     /// Sets or takes away the deadline of a key (ms since the epoch). False if the key is not there.
     pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<i64>) -> bool {
+        self.preserve(key);
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         match table.get_mut_at(key.hash.path, key.name) {
             Some(mut r) => {
@@ -422,6 +428,7 @@ impl<'k> Space<'k> {
     }
 
     fn unlink(&mut self, key: Key<'_>) -> Option<Record> {
+        self.preserve(key);
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let record = table.remove_at(key.hash.path, key.name)?;
         table.shrink(key.hash.path);
@@ -541,6 +548,19 @@ impl<'k> Space<'k> {
         None
     }
 
+    /// Keys, and those with a deadline, of each database; every stripe is held.
+    pub fn sizes(&mut self) -> Vec<(usize, usize)> {
+        assert!(self.is_whole(), "sizes of one instant need every stripe");
+        let mut sizes = vec![(0, 0); self.databases() as usize];
+        for n in 0..super::STRIPES as u16 {
+            for (size, database) in sizes.iter_mut().zip(&self.held.stripe(n).databases) {
+                size.0 += database.table.len();
+                size.1 += database.table.deadlines();
+            }
+        }
+        sizes
+    }
+
     /// Takes the tables of a database, or of all, leaving empty ones; every stripe is held. Watchers of keys that were there are
     /// marked. Returns the number of keys and what has to be dropped.
     pub fn flush(&mut self, db: Option<u32>) -> (usize, Flushed) {
@@ -550,6 +570,7 @@ impl<'k> Space<'k> {
             None => 0..self.keyspace.databases(),
         });
         let (mut keys, mut tables) = (0, Vec::new());
+        self.changes.flushed_all |= db.is_none();
         let now = self.now_ms();
         if self.keyspace.is_tracked() {
             self.changes.invalidated.push(Invalidated::All);
@@ -567,10 +588,10 @@ impl<'k> Space<'k> {
                 None => 0..stripe.databases.len() as u32,
             };
             for d in range {
-                let table = &mut stripe.database_mut(d).table;
-                if !table.is_empty() {
-                    keys += table.len();
-                    tables.push(std::mem::take(table));
+                let len = stripe.database(d).table.len();
+                if len > 0 {
+                    keys += len;
+                    tables.extend(Space::take_table(stripe, d));
                 }
             }
         }
@@ -580,6 +601,8 @@ impl<'k> Space<'k> {
     /// Exchanges all databases with another key space; every stripe of both is held. Watchers of keys in either are marked.
     pub fn exchange(&mut self, other: &mut Space<'_>) {
         assert!(self.is_whole() && other.is_whole(), "a data set takes another's place at one instant");
+        self.end_walk();
+        other.end_walk();
         let now = self.now_ms();
         for n in 0..super::STRIPES as u16 {
             let (mine, theirs) = (self.held.stripe(n), other.held.stripe(n));
@@ -614,6 +637,7 @@ impl<'k> Space<'k> {
                 });
             }
             stripe.databases.swap(a as usize, b as usize);
+            Space::swap_origins(stripe, a, b);
             let volatile = std::mem::take(&mut stripe.volatile);
             stripe.volatile = volatile
                 .into_iter()

@@ -1,6 +1,7 @@
 //! Stripes and the locks over them.
 
 use super::key::{KeyHash, KeyPath, STRIPES};
+use super::snapshot::{Pending, Walks};
 use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
@@ -20,12 +21,19 @@ pub struct Database {
 }
 
 /// What one lock guards.
-#[derive(Debug)]
 pub struct Stripe {
     pub(super) databases: Vec<Database>,
     pub(super) watchers: Watchers,
     /// Keys, by database, whose fields may have deadlines of their own; one that has none any more is dropped by who looks.
     pub(super) volatile: HashSet<(u32, Box<[u8]>)>,
+    /// A snapshot that is not done with this stripe.
+    pub(super) pending: Option<Box<Pending>>,
+}
+
+impl std::fmt::Debug for Stripe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stripe({:?})", self.databases)
+    }
 }
 
 impl Stripe {
@@ -48,6 +56,7 @@ pub struct Keyspace {
     databases: u32,
     /// How many commands wait for keys of each of these buckets of the hash: while 0, a writer need not look for waiters.
     waiting: Box<[AtomicU32]>,
+    pub(super) walks: Mutex<Walks>,
     /// Some client tracks keys: changed ones are remembered by name.
     tracked: AtomicBool,
     /// Asked, under the locks, whether anybody reads what changes.
@@ -180,13 +189,19 @@ impl Keyspace {
     pub fn with_journal(databases: u32, journal: Arc<Journal>) -> Keyspace {
         let stripe = || {
             let databases = (0..databases).map(|_| Database::default()).collect();
-            Padded(Mutex::new(Stripe { databases, watchers: Watchers::default(), volatile: HashSet::new() }))
+            Padded(Mutex::new(Stripe {
+                databases,
+                watchers: Watchers::default(),
+                volatile: HashSet::new(),
+                pending: None,
+            }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
         Keyspace {
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
             databases,
             waiting,
+            walks: Mutex::default(),
             tracked: AtomicBool::new(false),
             journal,
             busy: AtomicUsize::new(0),
@@ -315,6 +330,16 @@ impl Keyspace {
         }
     }
 
+    /// The stripe itself, for those of the key space who are no command.
+    pub(super) fn with_raw_stripe<R>(&self, n: u16, f: impl FnOnce(&mut Stripe) -> R) -> R {
+        f(&mut self.stripes[n as usize].0.lock())
+    }
+
+    /// The same, if nobody holds it.
+    pub(super) fn try_raw_stripe(&self, n: u16) -> Option<MutexGuard<'_, Stripe>> {
+        self.stripes[n as usize].0.try_lock()
+    }
+
     /// Keys of a database, and those with a deadline, summed stripe by stripe.
     pub fn size(&self, db: u32) -> (usize, usize) {
         let mut sum = (0, 0);
@@ -323,6 +348,17 @@ impl Keyspace {
             sum = (sum.0 + t.len(), sum.1 + t.deadlines());
         });
         sum
+    }
+
+    /// The same of every database, in one walk.
+    pub fn sizes(&self) -> Vec<(usize, usize)> {
+        let mut sums = vec![(0, 0); self.databases as usize];
+        self.each_stripe(|_, s| {
+            for (database, sum) in s.databases.iter().zip(&mut sums) {
+                *sum = (sum.0 + database.table.len(), sum.1 + database.table.deadlines());
+            }
+        });
+        sums
     }
 
     /// Watches a key for `flag`; the caller holds no lock.

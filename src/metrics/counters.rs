@@ -102,6 +102,30 @@ counters! {
     TlsHandshakesResumed => "tls_handshakes_resumed",
     /// Handshakes that failed.
     TlsHandshakesFailed => "tls_handshakes_failed",
+    /// Completed handshakes with this group.
+    TlsGroupP256 => "tls_group_p256",
+    /// Completed handshakes with this group.
+    TlsGroupP384 => "tls_group_p384",
+    /// Completed handshakes with this group.
+    TlsGroupP256MlKem => "tls_group_secp256r1mlkem768",
+    /// Completed handshakes with this group.
+    TlsGroupX25519MlKem => "tls_group_x25519mlkem768",
+    /// Refused: no version in common.
+    TlsRefusedVersion => "tls_refused_version",
+    /// Refused: no approved cipher suite in common.
+    TlsRefusedSuite => "tls_refused_suite",
+    /// Refused: no approved group in common.
+    TlsRefusedGroup => "tls_refused_group",
+    /// Refused: no approved signature scheme in common.
+    TlsRefusedSignature => "tls_refused_signature_scheme",
+    /// Refused: no extended master secret in TLS 1.2.
+    TlsRefusedEms => "tls_refused_extended_master_secret",
+    /// Refused: no client certificate, or one that does not verify.
+    TlsRefusedCertificate => "tls_refused_certificate",
+    /// Refused: what came was not TLS, or against its rules.
+    TlsRefusedProtocol => "tls_refused_protocol",
+    /// Ended by the other side: by its alert, or by going away.
+    TlsRefusedByPeer => "tls_refused_by_peer",
     /// Completed handshakes with this suite.
     TlsSuite13Aes128 => "tls_suite_tls13_aes_128_gcm_sha256",
     /// Completed handshakes with this suite.

@@ -104,6 +104,11 @@ impl Summary {
         self.total
     }
 
+    /// Latencies that are certainly not above `ns`; those that share its bucket count only if all of the bucket does not exceed it.
+    pub fn up_to(&self, ns: u64) -> u64 {
+        self.buckets.iter().take_while(|b| b.1 <= ns).map(|b| b.2).sum()
+    }
+
     /// The latency in nanoseconds that `percent` (0 to 100) of the recorded ones do not exceed: the upper bound of its
     /// bucket, or for 0 the lower bound of the lowest. 0 when nothing was recorded.
     pub fn percentile_ns(&self, percent: f64) -> u64 {
@@ -192,6 +197,12 @@ mod tests {
     #[test]
     fn doubling_bounds_leave_out_those_that_add_nothing() {
         assert_eq!(summary(&[15_000, 60_000, 70_000, 70_001]).doubling(), [(16, 1), (66, 2), (132, 4)]);
+    }
+
+    #[test]
+    fn counts_up_to_a_bound_never_fall_and_end_at_the_total() {
+        let s = summary(&[900, 40_000, 2_000_000]);
+        assert_eq!([500, 1_000, 50_000, 1_000_000_000].map(|ns| s.up_to(ns)), [0, 1, 2, 3]);
     }
 
     #[test]

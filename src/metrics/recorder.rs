@@ -23,6 +23,8 @@ pub struct Metrics {
 pub struct Recorder {
     pub commands: CommandRecorder,
     pub counters: CounterRecorder,
+    /// Nanoseconds of commands that have not been counted yet.
+    pub busy_ns: u64,
 }
 
 impl Metrics {
@@ -43,7 +45,7 @@ impl Metrics {
         let recorders = command_recorders
             .into_iter()
             .zip(counter_recorders)
-            .map(|(commands, counters)| Recorder { commands, counters })
+            .map(|(commands, counters)| Recorder { commands, counters, busy_ns: 0 })
             .collect();
         (metrics, recorders)
     }

@@ -132,6 +132,8 @@ pub struct Negotiated {
     pub suite: &'static str,
     /// Empty when a session was resumed without a new key exchange.
     pub group: &'static str,
+    /// A session was taken up again.
+    pub resumed: bool,
 }
 
 pub enum Stream {
@@ -232,6 +234,7 @@ impl Stream {
             },
             suite: crypto::suite_of(state.negotiated_cipher_suite()?.suite()).map_or("unknown", |s| s.openssl),
             group: state.negotiated_key_exchange_group().map_or("", |g| crypto::group_name(g.name())),
+            resumed: state.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         })
     }
 

@@ -1,4 +1,6 @@
-//! INFO and logs.
+//! INFO, metrics, the HTTP endpoint and logs.
 
+pub mod http;
 pub mod info;
 pub mod logs;
+pub mod openmetrics;

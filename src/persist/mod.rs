@@ -1,6 +1,11 @@
-//! What outlives the process: snapshots as RDB files.
+//! What outlives the process: snapshots as RDB files, and the append-only file.
 //!
-//! A snapshot is taken under the locks of all stripes; it knows neither clients nor commands.
+//! It knows neither clients nor commands; the server it saves is an [`Owner`].
 
+pub mod aof;
+mod info;
 pub mod rdb;
+pub mod saver;
 pub mod snapshot;
+
+pub use saver::{JobKind, Owner, Refused, Report, Saver};

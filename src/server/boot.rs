@@ -2,13 +2,21 @@
 
 use super::accept::{self, Acceptor, Kind};
 use super::cron::Cron;
+use super::http::{self, Http};
+use super::recover::{self, recover};
+use super::reload::{self, Reloader};
+use super::service::Service;
 use super::tls;
 use super::tuning;
 use crate::acl::{Acl, Policy};
+use crate::audit::{self, Audit, Event, Outcome, Record};
+use crate::base::background::Background;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
+use crate::commands::server::shutdown;
 use crate::commands::{CommandTable, FAMILIES, Node};
+use crate::config::types::AuditFailure;
 use crate::config::{Config, ConfigHandle, Loaded};
 use crate::crypto;
 use crate::engine::{Executor, access};
@@ -19,14 +27,14 @@ use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
-use crate::persist::snapshot;
+use crate::persist::Saver;
 use crate::replication::{Host, Replication};
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Why the server did not start. The text names the remedy.
@@ -77,6 +85,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let config = limit_clients(config);
     prepare_process(&config);
 
+    let service = Service::of(&config);
     let (runtime, signals) = control_runtime()?;
 
     // The gate comes before anything that could be reached from outside.
@@ -87,6 +96,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     } else {
         None
     };
+    let http_tls = http::prepare(&config, &dir)?;
     let approved =
         Booting::new().validate(tls.as_ref().map(|t| &*t.server.config), None).map_err(|r| BootError(r.to_string()))?;
     if let Some(t) = &tls {
@@ -100,10 +110,13 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), 2 * workers + 3);
+    let (metrics, mut recorders) = Metrics::new(commands.len(), 2 * workers + 5);
     let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
+    let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
+    let audit = start_audit(&config).map_err(BootError)?;
+    let tls_facts = tls.as_ref().map(|t| tls::facts(&config, &dir, t)).unwrap_or_default();
     let node = Arc::new(Node {
         keyspace: Keyspace::with_journal(config.general.databases, Arc::clone(&journal)),
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
@@ -112,13 +125,18 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         replication: Arc::new(Replication::new(id()?)),
         executor: Mutex::new(None),
         acl: Arc::new(Acl::new(commands.catalog())),
+        audit,
+        background: Background::start("background").map_err(failed("the background thread"))?,
+        tls: RwLock::new(tls_facts),
         journal,
         started_ms: clock::wall_ms(),
         run_id: id()?,
         pause: Mutex::default(),
         paused: AtomicBool::new(false),
-        dirty: AtomicU64::new(0),
-        last_save_ms: AtomicI64::new(clock::wall_ms()),
+        saver: Saver::new(clock::wall_ms()),
+        aof: Default::default(),
+        loading: Default::default(),
+        replay: Default::default(),
         shutdown: AtomicBool::new(false),
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
@@ -137,7 +155,18 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     });
     crate::commands::acl::load_configured(&node.acl, &config)
         .map_err(|e| BootError(format!("Aborting startup because of {e}")))?;
-    load_snapshot(&node, &config)?;
+    let endpoint = Arc::new(http::start(&node, &config, http_tls.as_ref(), tls.as_ref())?);
+    let weak = Arc::downgrade(&node);
+    node.aof.on_sync(Box::new(move || {
+        if let Some(node) = weak.upgrade() {
+            node.clients.ring_all();
+        }
+    }));
+    if node.replay.set(recover::again(&node, replay_recorder.expect("one recorder per thread"))).is_err() {
+        return Err(BootError("the server was started twice".into()));
+    }
+    node.loading.key_delay_us.store(config.general.key_load_delay_us, Ordering::Relaxed);
+    node.loading.begin(clock::wall_ms() / 1000);
     apply_metrics(&node, &config);
 
     let mut parts = Vec::new();
@@ -161,7 +190,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         accept_recorder.expect("one recorder per thread"),
     )
     .map_err(failed("the accepting thread"))?;
-    hooks(&node, &acceptor, logs, dir.clone());
+    hooks(&node, &acceptor, &endpoint, logs, dir.clone());
     let executor = Executor::new(Arc::clone(&node), apply_recorder.expect("one recorder per thread"));
     *node.executor.lock() = Some(Box::new(executor));
     tuning::apply(&node, &config);
@@ -189,14 +218,22 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     for name in &names {
         tracing::info!("Listening on {name}");
     }
+    let recorder = recover_recorder.expect("one recorder per thread");
+    service.while_loading(|| recover(&node, &config, recorder))?;
     if let Some((address, port)) = &config.replication.replicaof {
         let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;
         let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
         Replication::follow(&host, &space, address, *port, false)
             .map_err(failed("the thread of the primary's link"))?;
     }
+    endpoint.loaded();
     tracing::info!("Ready to accept connections");
-    control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")));
+    service.ready();
+    let reloader = Reloader::new(Arc::clone(&node), Arc::clone(&acceptor), Arc::clone(&endpoint), dir.clone());
+    control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")), &service, reloader);
+    service.stopping();
+    // Whoever decided on the end has saved what was to be saved; what still runs would not be ended by anybody.
+    node.saver.stop();
 
     node.clients.ring_all();
     acceptor.wake();
@@ -204,12 +241,49 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         // A worker's panic has ended the process already.
         let _ = t.join();
     }
+    // After the last worker: what they acknowledged is in the journal.
+    if !node.aof.flush() {
+        tracing::warn!("The append only file could not be brought to disk.");
+    }
     runtime_hint::withdraw(&hints, std::process::id());
     if let Some(p) = &config.general.pidfile {
         let _ = std::fs::remove_file(p);
     }
+    node.audit.record(Record::new(Event::Stop, Outcome::Done).with("pid", std::process::id().to_string()));
+    node.audit.flush(std::time::Duration::from_secs(5));
     tracing::warn!("Holdfast is now ready to exit, bye bye...");
     Ok(0)
+}
+
+/// Opens the audit log, if one is configured. The gate has passed by then, and that is its first record.
+fn start_audit(config: &Config) -> Result<Audit, String> {
+    let a = &config.audit;
+    let Some(path) = a.file.clone() else { return Ok(Audit::default()) };
+    let key = match &a.key_file {
+        Some(path) => audit::Key::read(path)?,
+        None => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".key");
+            audit::Key::read_or_make(std::path::Path::new(&name))?
+        }
+    };
+    let audit = Audit::start(audit::Settings {
+        path,
+        key,
+        bytes_max: a.bytes_max,
+        retention_days: a.retention_days,
+        blocks: a.failure == AuditFailure::Block,
+        key_patterns: a.keys.split_ascii_whitespace().map(|p| p.as_bytes().to_vec()).collect(),
+        syslog: a.syslog,
+    })?;
+    let certificate = format!("{} {}", crypto::MODULE_VERSION, crypto::CERTIFICATE);
+    audit.record(Record::new(Event::Gate, Outcome::Done).with("module", certificate));
+    audit.record(
+        Record::new(Event::Start, Outcome::Done)
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("pid", std::process::id().to_string()),
+    );
+    Ok(audit)
 }
 
 /// The signals the server listens to. They are asked for before anybody could think that it is up.
@@ -233,46 +307,34 @@ fn control_runtime() -> Result<(tokio::runtime::Runtime, Signals), BootError> {
     Ok((runtime, signals))
 }
 
-/// Loads the snapshot of an earlier run, if there is one. A server whose data cannot be read does not start without them: an empty one
-/// would soon write its emptiness over them.
-fn load_snapshot(node: &Node, config: &Config) -> Result<(), BootError> {
-    let begin = clock::monotonic_ns();
-    let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
-    let name = &config.persistence.dbfilename;
-    match snapshot::load(&mut space, config, false) {
-        Ok(None) => Ok(()),
-        Ok(Some(loaded)) => {
-            tracing::info!(
-                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
-                loaded.keys,
-                loaded.expired,
-                loaded.empty
-            );
-            let ms = (clock::monotonic_ns() - begin) / 1_000_000;
-            tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
-            Ok(())
-        }
-        Err(e) => Err(BootError(format!(
-            "Fatal error loading the DB from {name} in dir: {e}. Put a whole file there, or move it away to start empty."
-        ))),
-    }
-}
-
 /// Waits for signals and runs the periodic tasks until the server ends.
-fn control(node: &Arc<Node>, runtime: tokio::runtime::Runtime, mut signals: Signals, mut cron: Cron) {
+fn control(
+    node: &Arc<Node>,
+    runtime: tokio::runtime::Runtime,
+    mut signals: Signals,
+    mut cron: Cron,
+    service: &Service,
+    mut reloader: Reloader,
+) {
     runtime.block_on(async {
         let mut next = tokio::time::Instant::now();
+        let mut sign_of_life = next;
         while !node.shutdown.load(Ordering::Acquire) {
             tokio::select! {
                 _ = tokio::time::sleep_until(next) => {
                     let period = cron.run(node);
+                    reloader.look();
                     next = tokio::time::Instant::now() + period;
+                    if let Some(period) = service.watchdog_period()
+                        && next > sign_of_life
+                    {
+                        service.alive();
+                        sign_of_life = next + period;
+                    }
                 }
                 _ = signals.term.recv() => end(node, "SIGTERM"),
                 _ = signals.int.recv() => end(node, "SIGINT"),
-                _ = signals.hup.recv() => {
-                    tracing::info!("Received SIGHUP: kept for reloading certificates and users, nothing to reload yet.");
-                }
+                _ = signals.hup.recv() => service.while_reloading(|| reloader.hang_up()),
             }
         }
     });
@@ -281,7 +343,15 @@ fn control(node: &Arc<Node>, runtime: tokio::runtime::Runtime, mut signals: Sign
 fn end(node: &Node, signal: &str) {
     tracing::warn!("Received {signal} scheduling shutdown...");
     tracing::warn!("User requested shutdown...");
-    node.shutdown.store(true, Ordering::Release);
+    let config = node.config.current();
+    let options =
+        if signal == "SIGINT" { config.general.shutdown_on_sigint } else { config.general.shutdown_on_sigterm };
+    let mut space = node.keyspace.space(access(&config, clock::wall_ms()));
+    if shutdown::end(node, &config, &mut space, options).is_err() {
+        tracing::warn!(
+            "{signal} received but errors trying to shut down the server, check the logs for more information"
+        );
+    }
 }
 
 /// A worker's thread: what panics in it ends the process, because half a server is worse than none.
@@ -319,10 +389,8 @@ fn limit_clients(mut config: Config) -> Config {
 }
 
 fn prepare_process(config: &Config) {
-    if config.general.disable_thp
-        && let Err(e) = process::disable_huge_pages()
-    {
-        tracing::warn!("Transparent huge pages cannot be turned off for this process: {e}");
+    if config.general.disable_thp {
+        process::disable_unasked_huge_pages();
     }
 }
 
@@ -377,7 +445,7 @@ fn apply_metrics(node: &Node, config: &Config) {
 }
 
 /// What has to happen when a directive changes.
-fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
+fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs: Logs, dir: PathBuf) {
     let weak = Arc::downgrade(node);
     node.config.on_change(
         &[
@@ -433,6 +501,30 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             None => Ok(()),
         }),
     );
+    let (weak, loading) = (Arc::downgrade(node), Arc::clone(&node.loading));
+    node.config.on_change(
+        &["key-load-delay"],
+        Box::new(move |_, new| {
+            loading.key_delay_us.store(new.general.key_load_delay_us, Ordering::Relaxed);
+            Ok(())
+        }),
+    );
+    node.config.on_change(
+        &["appendonly", "appendfsync"],
+        Box::new(move |old, new| {
+            let Some(node) = weak.upgrade() else { return Ok(()) };
+            match (old.persistence.appendonly, new.persistence.appendonly) {
+                // Not here: a change may come from inside a transaction, which holds locks.
+                (false, true) => node.aof.schedule(),
+                (true, false) => {
+                    node.aof.unschedule();
+                    node.aof.stop();
+                }
+                _ => node.aof.configure(new),
+            }
+            Ok(())
+        }),
+    );
     let (weak, a) = (Arc::downgrade(node), Arc::clone(acceptor));
     node.config.on_change(
         &["port", "bind", "tls-port"],
@@ -441,14 +533,17 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             rebind(&node, &a, old, new)
         }),
     );
-    let a = Arc::clone(acceptor);
+    let (weak, a, endpoint) = (Arc::downgrade(node), Arc::clone(acceptor), Arc::downgrade(endpoint));
     node.config.on_change(
         &[
+            "tls-port",
             "tls-cert-file",
             "tls-key-file",
             "tls-key-file-pass",
             "tls-ca-cert-file",
             "tls-ca-cert-dir",
+            "tls-crl-file",
+            "tls-client-cert-file",
             "tls-auth-clients",
             "tls-protocols",
             "tls-ciphers",
@@ -458,13 +553,9 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, logs: Logs, dir: PathBuf) {
             "tls-session-cache-size",
         ],
         Box::new(move |_, new| {
-            if new.tls.port == 0 {
-                return Ok(());
-            }
-            let t = tls::setup(new, &dir, clock::wall_ms() / 1000)
-                .map_err(|e| format!("Unable to update TLS configuration. {e}"))?;
-            *a.tls.write() = Some(t.server.config);
-            Ok(())
+            let (Some(node), Some(endpoint)) = (weak.upgrade(), endpoint.upgrade()) else { return Ok(()) };
+            reload::apply(&node, &a, &endpoint, new, &dir)
+                .map_err(|e| format!("Unable to update TLS configuration. {e}"))
         }),
     );
 }
@@ -521,7 +612,10 @@ fn write_hint(config: &Config, dir: &std::path::Path, tls: Option<&tls::Tls>) ->
         tls_port: config.tls.port,
         port: config.network.port,
         unixsocket: config.network.unixsocket.clone(),
-        ca: tls.and_then(|t| t.ca_file.clone()).map(|p| dir.join(p)),
+        // Who issued our own certificate, where that is another than who issues those of our peers.
+        ca: tls
+            .and_then(|t| t.generated.as_ref().map(|g| g.paths.ca_certificate.clone()).or_else(|| t.ca_file.clone()))
+            .map(|p| dir.join(p)),
         pid: std::process::id(),
     };
     runtime_hint::write(dir, &hint).unwrap_or_else(|e| {

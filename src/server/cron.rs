@@ -1,25 +1,33 @@
-//! Periodic tasks, `hz` times a second, on the main thread: expiry, samples, peaks.
+//! Periodic tasks, `hz` times a second, on the main thread: expiry, samples, peaks, saves that are due.
 
 use crate::base::{clock, memory};
 use crate::commands::Node;
+use crate::config::Config;
+use crate::engine::access;
 use crate::engine::upkeep::Expiry;
+use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
+use crate::persist;
 use crate::replication::{Host, Replication};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// Between two rewrites that nobody asked for: one that fails is not tried without end.
+const REWRITE_PAUSE_MS: u64 = 5000;
 
 /// What the tasks remember.
 pub struct Cron {
     expiry: Expiry,
     recorder: Recorder,
     last_sample_ms: u64,
+    next_rewrite_ms: u64,
 }
 
 impl Cron {
     pub fn new(recorder: Recorder) -> Cron {
-        Cron { expiry: Expiry::default(), recorder, last_sample_ms: 0 }
+        Cron { expiry: Expiry::default(), recorder, last_sample_ms: 0, next_rewrite_ms: 0 }
     }
 
     /// One round. Returns the time to the next.
@@ -31,6 +39,7 @@ impl Cron {
         if node.cron_paused.load(Ordering::Relaxed) {
             return period;
         }
+        node.keyspace.sweep_watches();
         let begin = clock::monotonic_ns();
         let whole = self.expiry.run(node, &config, clock::wall_ms(), period * share / 100, &mut self.recorder);
         if !whole {
@@ -50,7 +59,37 @@ impl Cron {
             m.net_input.sample(now, m.counters.get(Counter::NetInputBytes));
             m.net_output.sample(now, m.counters.get(Counter::NetOutputBytes));
         }
+        self.save(node, &config);
+        self.rewrite(node, &config);
         node.peak_memory.fetch_max(memory::used(), Ordering::Relaxed);
         period
+    }
+
+    /// Begins a save that is due.
+    fn save(&self, node: &Arc<Node>, config: &Config) {
+        let now_ms = clock::wall_ms();
+        let Some(why) = node.saver.due(config, now_ms) else { return };
+        tracing::info!("{why}");
+        let mut space = node.keyspace.lock(&Plan::All, access(config, now_ms));
+        // Something else may just have begun: then it stays due.
+        let _ = node.saver.begin(node, &mut space);
+    }
+
+    /// Begins a rewrite of the append-only file that is due, or switches it on.
+    fn rewrite(&mut self, node: &Arc<Node>, config: &Config) {
+        let now = clock::monotonic_ms();
+        if node.saver.running().is_some() || (node.aof.figures().last_rewrite_failed && now < self.next_rewrite_ms) {
+            return;
+        }
+        let missing = config.persistence.appendonly && !node.aof.is_active();
+        if !missing && !node.aof.is_scheduled() {
+            let Some(percent) = node.aof.grown(config) else { return };
+            tracing::info!("Starting automatic rewriting of AOF on {percent}% growth");
+        }
+        self.next_rewrite_ms = now + REWRITE_PAUSE_MS;
+        let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
+        if persist::aof::begin(node, &mut space).is_ok() {
+            node.aof.unschedule();
+        }
     }
 }

@@ -5,12 +5,16 @@
 //! error or in the log and ends with a status other than 0.
 //!
 //! # Threads
-//! `io-threads` workers; one that accepts; one that frees; and the main thread, whose tokio runtime waits for signals and runs the periodic
+//! `io-threads` workers; one that accepts; one that frees; one that answers HTTP, if asked for; and the main thread, whose tokio runtime waits for signals and runs the periodic
 //! tasks.
 
 mod accept;
 mod boot;
 mod cron;
+mod http;
+pub mod recover;
+mod reload;
+mod service;
 mod tls;
 mod tuning;
 

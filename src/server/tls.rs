@@ -1,8 +1,11 @@
 //! TLS material from the configuration.
 
+use crate::base::clock;
 use crate::config::Config;
 use crate::config::types::TlsAuthClients;
+use crate::net::tls::certificate;
 use crate::net::tls::config::{AuthClients, ServerTls, TlsError, TlsParameters, server};
+use crate::net::tls::facts::{Facts, stamp};
 use crate::net::tls::generate::{self, GenerateError, Generated};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +43,15 @@ pub struct Tls {
 
 /// Makes the configuration of the TLS listeners.
 pub fn setup(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
+    with_clients(config, config.tls.auth_clients, dir, now_s)
+}
+
+/// Makes the configuration of the HTTP endpoint: the same certificate, its own rule for clients.
+pub fn http(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
+    with_clients(config, config.monitoring.auth_clients, dir, now_s)
+}
+
+fn with_clients(config: &Config, auth_clients: TlsAuthClients, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
     let t = &config.tls;
     let mut generated = None;
     let (certificate, key) = match (&t.cert_file, &t.key_file) {
@@ -62,7 +74,8 @@ pub fn setup(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupErr
         key_file_pass: (!pass.is_empty()).then_some(pass),
         ca_file: ca_file.clone(),
         ca_folder: t.ca_cert_dir.clone(),
-        auth_clients: match t.auth_clients {
+        crl_file: t.crl_file.clone(),
+        auth_clients: match auth_clients {
             TlsAuthClients::No => AuthClients::No,
             TlsAuthClients::Optional => AuthClients::Optional,
             TlsAuthClients::Yes => AuthClients::Yes,
@@ -76,6 +89,47 @@ pub fn setup(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupErr
     };
     let server = server(&parameters, now_s).map_err(TlsSetupError::Tls)?;
     Ok(Tls { server, generated, ca_file })
+}
+
+/// What INFO shows of material that is being put in place.
+pub fn facts(config: &Config, dir: &Path, tls: &Tls) -> Facts {
+    let t = &config.tls;
+    let generated = tls.generated.as_ref().map(|g| g.paths.certificate.clone());
+    let certificate = t.cert_file.clone().or(generated);
+    let files: Vec<PathBuf> = [
+        certificate,
+        t.key_file.clone(),
+        t.ca_cert_file.clone(),
+        t.ca_cert_dir.clone(),
+        t.crl_file.clone(),
+        t.client_cert_file.clone(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|p| dir.join(p))
+    .collect();
+    let of_file = |path: &PathBuf| certificate::identify_file(&dir.join(path));
+    // Where no client is asked for a certificate nothing of the authority was loaded, and it is still what the files say.
+    let ca = tls.server.ca.clone().or_else(|| {
+        let ca_file = tls.ca_file.as_ref().map(|p| dir.join(p));
+        let folder = t.ca_cert_dir.as_ref().map(|p| dir.join(p));
+        let now_s = clock::wall_ms() / 1000;
+        certificate::load_roots(ca_file.as_deref(), folder.as_deref(), now_s).ok().and_then(|r| r.earliest)
+    });
+    Facts {
+        server: Some(tls.server.identity.clone()),
+        ca,
+        client: t.client_cert_file.as_ref().and_then(of_file),
+        loaded_ms: clock::wall_ms(),
+        files: files
+            .into_iter()
+            .map(|p| {
+                let s = stamp(&p);
+                (p, s)
+            })
+            .collect(),
+        ..Facts::default()
+    }
 }
 
 fn hostname() -> String {

@@ -20,12 +20,14 @@ pub struct Connection {
     pub handshaking: bool,
     /// The peer has sent its last byte.
     pub eof: bool,
+    /// Nothing goes out until what its client has changed is on disk.
+    pub held: bool,
 }
 
 impl Connection {
     /// Sends the part of `reply` from `from` to `to`; what the socket does not take is kept.
     pub fn send(&mut self, scratch: &mut Scratch, reply: &Reply, from: usize, to: usize) -> Result<usize, StreamError> {
-        if !self.client.output.is_empty() || self.stream.wants_write() {
+        if self.held || !self.client.output.is_empty() || self.stream.wants_write() {
             self.client.output.push_reply(reply, from, to, 0);
             return self.drain(scratch);
         }
@@ -60,6 +62,9 @@ impl Connection {
     /// Sends kept output until the socket takes no more. Returns the bytes that went.
     pub fn drain(&mut self, scratch: &mut Scratch) -> Result<usize, StreamError> {
         let mut sent = 0;
+        if self.held {
+            return Ok(0);
+        }
         loop {
             if self.stream.wants_write() && !self.stream.flush()? {
                 return Ok(sent);

@@ -14,6 +14,7 @@
 
 mod batch;
 mod connection;
+mod handshake;
 mod worker;
 
 pub use worker::{Worker, WorkerParts, poll_and_mailbox};

@@ -83,6 +83,13 @@ pub struct Worker {
     /// Requests of other connections that wait for the script that runs, and the bytes they are in.
     deferred: VecDeque<Run>,
     deferred_in: Option<Rc<Batch>>,
+    /// Whose script runs; messages to it wait. Nobody can publish while a script is busy, so these are few.
+    runs_for: Option<u64>,
+    later: Vec<Message>,
+    /// Others were looked after while it ran.
+    looked_away: bool,
+    /// Connections whose replies wait for the disk.
+    held: Vec<usize>,
     /// Nanoseconds spent in turns that have not been counted yet.
     busy_ns: u64,
     /// Bytes of output that the node has been told of.
@@ -105,6 +112,9 @@ impl Worker {
             scripts: Some(Box::new((Evictor::new(u64::from(parts.id) ^ clock::wall_us() as u64), parts.of_scripts))),
             deferred: VecDeque::new(),
             deferred_in: None,
+            runs_for: None,
+            later: Vec::new(),
+            looked_away: false,
             node: parts.node,
             id: parts.id,
             poll: parts.poll,
@@ -123,6 +133,7 @@ impl Worker {
             deadlines: BinaryHeap::new(),
             next_tick_ms: 0,
             paused: Vec::new(),
+            held: Vec::new(),
             busy_ns: 0,
             told_output: 0,
         }
@@ -192,13 +203,14 @@ impl Worker {
         if now_mono >= self.next_tick_ms {
             self.next_tick_ms = now_mono + TICK_MS;
             self.tick(now_mono);
-            if self.id == 0 && self.config.memory.maxmemory != 0 {
+            if self.id == 0 && self.config.memory.maxmemory != 0 && !self.node.keyspace.is_busy() {
                 // The limit may have come down, or what is not data gone up, without any command.
                 self.evict_keys();
             }
         }
         self.evict_clients();
-        if self.evictor.pending {
+        // The locks an eviction takes are a busy script's, which may be this thread's own.
+        if self.evictor.pending && !self.node.keyspace.is_busy() {
             self.evict_keys();
         }
         self.recorder.counters.add(Counter::EventloopCycles, 1);
@@ -294,7 +306,8 @@ impl Worker {
                     c.eof = p.eof;
                     if c.handshaking && !p.handshaking {
                         c.handshaking = false;
-                        handshake_done(&mut self.recorder, &c.stream);
+                        let now_ms = clock::wall_ms();
+                        super::handshake::done(&self.node, &self.config, &mut self.recorder, c, now_ms);
                         if let Some(refusal) = refusal(&self.config, &self.node.acl, c) {
                             c.client.output.push(refusal);
                             c.client.closing = true;
@@ -303,7 +316,7 @@ impl Worker {
                 }
                 Err(e) => {
                     if c.handshaking {
-                        self.recorder.counters.add(Counter::TlsHandshakesFailed, 1);
+                        super::handshake::failed(&mut self.recorder, &e);
                         tracing::debug!("Error accepting a client connection: {e} (addr={})", c.client.shared.addr);
                     } else if !e.is_disconnect() {
                         tracing::debug!("Reading from client: {e}");
@@ -447,7 +460,10 @@ impl Worker {
                 self.deadlines.push(Reverse((until, c.client.id, b.token)));
             }
         }
+        // The last snapshot may have been taken before this turn's commands ran: what is not in it is not acknowledged.
+        let silent = self.node.shutdown.load(Ordering::Acquire);
         for (run, (from, to, rest, flow)) in runs.iter().zip(sends) {
+            let to = if silent { from } else { to };
             self.after_run(&mut batch, run, from, to, rest, flow, now_mono, now_ms);
         }
         self.reply.clear();
@@ -496,6 +512,8 @@ impl Worker {
                 self.scripts = Some(tools);
                 continue;
             };
+            self.runs_for = Some(c.client.id);
+            self.looked_away = false;
             let now_ms = clock::wall_ms();
             let config = Arc::clone(&self.config);
             let (evictor, recorder) = &mut *tools;
@@ -540,9 +558,29 @@ impl Worker {
             }
             self.sent_run(&run, 0, to, rest, flow, now_mono, now_ms);
             self.reply.clear();
+            self.runs_for = None;
+            if self.looked_away {
+                self.catch_up(i, now_mono);
+            }
         }
         self.deferred_in = None;
         Rc::try_unwrap(batch).unwrap_or_default()
+    }
+
+    /// What happened to a connection while its script ran and others were looked after: its messages, and what its socket had to say, which
+    /// it says once.
+    #[cold]
+    fn catch_up(&mut self, i: usize, now_mono: u64) {
+        if let Some(c) = self.connections[i].as_ref()
+            && c.held
+            && !self.held.contains(&i)
+        {
+            self.held.push(i);
+        }
+        let messages = std::mem::take(&mut self.later);
+        self.deliver(messages, now_mono);
+        self.drain(i);
+        self.list(i);
     }
 
     /// Keeps the bytes of a connection that have not been run, from `rest` of their source on.
@@ -606,6 +644,11 @@ impl Worker {
     fn sent_run(&mut self, run: &Run, from: usize, to: usize, rest: usize, flow: Flow, now_mono: u64, now_ms: i64) {
         let i = run.connection;
         let Some(c) = self.connections[i].as_mut() else { return };
+        if to > from && !c.client.dead && !c.held && self.node.aof.holds(c.client.written) {
+            // Not before what it has changed is on disk.
+            c.held = true;
+            self.held.push(i);
+        }
         if to > from && !c.client.dead {
             match c.send(&mut self.scratch, &self.reply, from, to) {
                 Ok(sent) => {
@@ -721,6 +764,19 @@ impl Worker {
         }
     }
 
+    /// Sends the replies whose changes have come to the disk.
+    fn release(&mut self) {
+        for i in std::mem::take(&mut self.held) {
+            let Some(c) = self.connections[i].as_mut().filter(|c| c.held) else { continue };
+            if self.node.aof.holds(c.client.written) {
+                self.held.push(i);
+                continue;
+            }
+            c.held = false;
+            self.drain(i);
+        }
+    }
+
     fn drain(&mut self, i: usize) {
         self.drain_once(i);
         if self.connections[i].as_ref().is_some_and(|c| c.client.feed.is_some() && c.client.output.is_empty()) {
@@ -778,6 +834,7 @@ impl Worker {
             more: true,
             handshaking,
             eof: false,
+            held: false,
         });
         self.recorder.counters.add(Counter::ConnectionsReceived, 1);
         if !handshaking && let Some(text) = refusal(&self.config, &self.node.acl, &c) {
@@ -812,13 +869,26 @@ impl Worker {
         self.ready.retain(|r| *r != i);
         self.handshakes.retain(|r| *r != i);
         self.paused.retain(|r| *r != i);
+        self.held.retain(|r| *r != i);
         self.free.push(i);
     }
 
     fn read_mailbox(&mut self, now_mono: u64) {
+        let mut messages = self.mailbox.take();
+        if let Some(id) = self.runs_for {
+            // Its connection is with its script.
+            let (its, others) = messages.into_iter().partition(|m| m.client() == Some(id));
+            let mut its: Vec<Message> = its;
+            self.later.append(&mut its);
+            messages = others;
+        }
+        self.deliver(messages, now_mono);
+    }
+
+    fn deliver(&mut self, messages: Vec<Message>, now_mono: u64) {
         // Connections that got messages: each is sent all of them at once.
         let mut told: Vec<usize> = Vec::new();
-        for message in self.mailbox.take() {
+        for message in messages {
             match message {
                 Message::Attach(stream) => self.attach(*stream, now_mono),
                 Message::Kill { client, flush } => {
@@ -887,6 +957,7 @@ impl Worker {
                     }
                 }
                 Message::Look => {
+                    self.release();
                     for i in std::mem::take(&mut self.paused) {
                         if let Some(c) = self.connections[i].as_mut() {
                             c.client.paused = false;
@@ -913,9 +984,19 @@ impl Worker {
         }
         c.client.blocked = None;
         c.client.shared.blocked.store(false, Ordering::Relaxed);
+        c.client.shared.commands.fetch_add(1, Ordering::Relaxed);
+        self.recorder.counters.add(Counter::CommandsProcessed, 1);
         c.client.last_active_ms = now_mono;
         if c.client.reply_mode == crate::client::ReplyMode::On {
             c.client.output.push_reply(&reply, 0, reply.buf.len(), 0);
+        }
+        if self.node.aof.is_always() {
+            // What it was served is a change like its own.
+            c.client.written = c.client.written.max(self.node.journal.end());
+            if !c.held && self.node.aof.holds(c.client.written) {
+                c.held = true;
+                self.held.push(i);
+            }
         }
         self.drain(i);
         if self.connections[i].is_some() {
@@ -933,7 +1014,10 @@ impl Worker {
         }
         let mut reply = Reply::new(c.client.version);
         match error {
-            Some(text) => reply.error(text.as_bytes()),
+            Some(text) => {
+                reply.error(text.as_bytes());
+                self.node.metrics.error(&mut self.recorder, text.as_bytes());
+            }
             None => timeout_reply(&self.node, &mut reply, b.timeout_reply),
         }
         self.recorder.commands.ran(usize::from(b.command), 0, error.is_some(), false);
@@ -996,7 +1080,14 @@ impl Worker {
             let Some(c) = self.connections[i].as_mut() else { continue };
             let s = &c.client.shared;
             let waiting = c.client.output.len() as u64;
-            output += waiting;
+            if s.replica.load(Ordering::Relaxed) {
+                // Evicting keys would only make more of it.
+                output += waiting;
+            }
+            if c.client.query.is_empty() && c.client.query.capacity() > 0 {
+                // What was kept is done: an idle connection holds no buffer.
+                c.client.query = Vec::new();
+            }
             c.client.tell_figures(&self.node.clients);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
@@ -1054,13 +1145,6 @@ fn prefetch(node: &Node, batch: &Batch, runs: &[Run], from: usize, to: usize) {
                 node.keyspace.prefetch(r.db, hash, record);
             }
         }
-    }
-}
-
-fn handshake_done(recorder: &mut Recorder, stream: &Stream) {
-    if let Some(n) = stream.negotiated() {
-        let version = if n.version == "TLSv1.3" { Counter::TlsHandshakes13 } else { Counter::TlsHandshakes12 };
-        recorder.counters.add(version, 1);
     }
 }
 
@@ -1151,6 +1235,7 @@ fn protocol_error(turn: &mut Turn<'_>, client: &mut Client, run: &Run, flow: Flo
 impl Meanwhile for Worker {
     /// A turn in the middle of a script that runs for too long.
     fn serve_others(&mut self) {
+        self.looked_away = true;
         if let Some(batch) = self.deferred_in.take() {
             // They waited for the script; now they hear that the server is busy, like everybody.
             for run in std::mem::take(&mut self.deferred) {

@@ -3,8 +3,15 @@
 //! # Invariant
 //! A file that is replaced is there whole at any instant, the old one or the new one, also after a crash.
 
+mod disk;
+mod fault;
+
+pub use disk::{Disk, GrowingFile, Local};
+pub use fault::FaultyDisk;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -27,31 +34,121 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes a file beside `path`, forces it to disk and gives it the name, and forces the folder to disk too.
+/// Bytes between two steps of a file that is forced to disk while it is written: more would be a long wait at its end.
+const STEP: u64 = 4 << 20;
+
+/// A file that is being written.
+pub struct Writer {
+    file: File,
+    buffer: Vec<u8>,
+    written: u64,
+    /// Bytes that the kernel was asked to write.
+    asked: u64,
+    incremental: bool,
+}
+
+/// Bytes that are gathered before they are given to the kernel.
+const GATHER: usize = 128 << 10;
+
+impl Writer {
+    fn new(file: File, incremental: bool) -> Writer {
+        Writer { file, buffer: Vec::with_capacity(GATHER), written: 0, asked: 0, incremental }
+    }
+
+    fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        if self.incremental && self.written - self.asked >= STEP {
+            start_writing(&self.file, self.asked, self.written - self.asked);
+            self.asked = self.written;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file.sync_all()
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > GATHER {
+            self.flush()?;
+        }
+        if bytes.len() >= GATHER {
+            self.give(bytes)?;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.give(&buffer);
+        buffer.clear();
+        self.buffer = buffer;
+        result
+    }
+}
+
+/// Asks the kernel to begin writing a range and to finish the one before it, so that little is left for the last fsync. A hint: that fsync
+/// is what counts.
+fn start_writing(file: &File, from: u64, len: u64) {
+    let (begin, len) = (from.saturating_sub(STEP) as libc::off64_t, (len + from.min(STEP)) as libc::off64_t);
+    // SAFETY: the descriptor is open for the whole call, and nothing but numbers is handed over.
+    unsafe {
+        if from > 0 {
+            let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE;
+            libc::sync_file_range(file.as_raw_fd(), begin, len, flags);
+        } else {
+            libc::sync_file_range(file.as_raw_fd(), begin, len, libc::SYNC_FILE_RANGE_WRITE);
+        }
+    }
+}
+
+/// Makes a file at `path` and forces it to disk, not its name. `incremental`: it is forced in steps while it is written.
+///
+/// # Errors
+/// Those of the disk and of `write`; nothing is left then.
+pub fn create<T, E: From<io::Error>>(
+    path: &Path,
+    incremental: bool,
+    write: impl FnOnce(&mut Writer) -> Result<T, E>,
+) -> Result<T, E> {
+    let result = (|| {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+        let mut out = Writer::new(file, incremental);
+        let value = write(&mut out)?;
+        out.finish()?;
+        Ok(value)
+    })();
+    if result.is_err() {
+        // What is left of the attempt is worth nothing; that it cannot be removed changes nothing either.
+        let _ = fs::remove_file(path);
+    }
+    result
+}
+
+/// Writes a file beside `path`, forces it to disk and gives it the name, and forces the folder to disk too. `incremental`: it is forced in
+/// steps while it is written.
 ///
 /// # Errors
 /// Those of the disk and of `write`; `path` is as it was then, unless it was the last step, that of the folder, that failed.
-pub fn replace<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+pub fn replace<T, E: From<io::Error>>(
+    path: &Path,
+    incremental: bool,
+    write: impl FnOnce(&mut Writer) -> Result<T, E>,
+) -> Result<T, E> {
     let temporary = beside(path);
-    let result = (|| {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&temporary)?;
-        let mut out = BufWriter::new(file);
-        let value = write(&mut out)?;
-        out.into_inner().map_err(|e| e.into_error())?.sync_all()?;
-        fs::rename(&temporary, path)?;
-        Ok(value)
-    })();
-    match result {
-        Ok(value) => {
-            File::open(folder(path))?.sync_all()?;
-            Ok(value)
-        }
-        Err(e) => {
-            // What is left of the attempt is worth nothing; that it cannot be removed changes nothing either.
-            let _ = fs::remove_file(&temporary);
-            Err(e)
-        }
+    let value = create(&temporary, incremental, write)?;
+    if let Err(e) = fs::rename(&temporary, path) {
+        let _ = fs::remove_file(&temporary);
+        return Err(e.into());
     }
+    File::open(folder(path))?.sync_all()?;
+    Ok(value)
 }
 
 /// Creates a file that is read again soon and then removed; nothing forces it to disk.
@@ -88,8 +185,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d.rdb");
         assert!(open(&path).unwrap().is_none());
-        replace(&path, |out| out.write_all(b"old")).unwrap();
-        let failed: io::Result<()> = replace(&path, |out| {
+        replace(&path, true, |out| out.write_all(b"old")).unwrap();
+        let failed: io::Result<()> = replace(&path, false, |out| {
             out.write_all(b"new")?;
             Err(io::Error::other("full"))
         });

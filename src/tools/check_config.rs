@@ -1,16 +1,18 @@
 //! `check-config [FILE|-] [--directive value ...]`: every problem of a configuration, before a server is started with it.
 //!
-//! It reads as the server does, so what it accepts the server accepts. `--print-default` prints the default file.
+//! It reads as the server does, so what it accepts the server accepts. `--print-default` prints the default file, `--print-table` the page
+//! that says what each directive does here.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 
 use crate::config::default_file;
 use crate::config::load::{LoadError, Problem, examine};
+use crate::config::reference;
 use crate::config::words::split;
 
 const USAGE: &str = "Usage: holdfast check-config [FILE|-] [--directive value ...]\n       \
-                     holdfast check-config --print-default\n";
+                     holdfast check-config --print-default | --print-table\n";
 
 /// Runs the tool with the arguments behind its name; returns the exit code: 0 sound, 1 with problems, 2 misused.
 ///
@@ -28,6 +30,10 @@ pub fn run(args: &[OsString], out: &mut dyn Write) -> io::Result<i32> {
         }
         [only] if only == "--print-default" => {
             out.write_all(default_file::text().as_bytes())?;
+            return Ok(0);
+        }
+        [only] if only == "--print-table" => {
+            out.write_all(reference::text().as_bytes())?;
             return Ok(0);
         }
         _ => {}

@@ -1,4 +1,4 @@
-//! `holdfast fips status [--json]`: runs the start-up gate and prints what it found.
+//! `holdfast fips status [--json]`: runs the start-up gate and prints what it found. `fips evidence` is beside it.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,11 +20,16 @@ pub enum FipsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Gather what a reviewer asks for: module, self-tests, environment, TLS probes, bills of materials, negative tests
+    Evidence(super::evidence::EvidenceArgs),
 }
 
 /// Exit status 0 when every requirement passed, else 1; 2 when the answer could not be written.
 pub fn run(args: &FipsArgs, out: &mut dyn Write) -> ExitCode {
-    let FipsCommand::Status { json } = args.command;
+    let json = match &args.command {
+        FipsCommand::Evidence(args) => return super::evidence::run(args, out),
+        FipsCommand::Status { json } => *json,
+    };
     let (report, code) = match Booting::new().validate(None, None) {
         Ok(approved) => (approved.report().clone(), ExitCode::SUCCESS),
         Err(rejected) => (*rejected.report, ExitCode::FAILURE),
@@ -54,6 +59,23 @@ mod tests {
             } else {
                 assert!(text.contains("FIPS VALIDATION: PASSED"));
             }
+        }
+    }
+
+    #[test]
+    fn evidence_is_complete_and_all_of_it_is_as_it_has_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let args = crate::tools::evidence::EvidenceArgs { out: Some(folder.path().join("e")), ..Default::default() };
+        let mut out = Vec::new();
+        let code = run(&FipsArgs { command: FipsCommand::Evidence(args) }, &mut out);
+        let names: Vec<_> =
+            std::fs::read_dir(folder.path().join("e")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let text: String =
+            names.iter().map(|n| std::fs::read_to_string(folder.path().join("e").join(n)).unwrap()).collect();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS), "{text}");
+        assert_eq!(names.len(), 11);
+        for part in ["awslc_version_string", "rustc version", "\"CycloneDX\"", "PBKDF2-HMAC-SHA-256", "TLS 1.0"] {
+            assert!(text.contains(part), "{part}");
         }
     }
 }

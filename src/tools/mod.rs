@@ -1,5 +1,13 @@
 //! The command-line tools of the multi-call binary.
 
+pub mod audit;
+pub mod check_aof;
 pub mod check_config;
+pub mod check_rdb;
 pub mod cli;
+pub mod container;
+pub mod doctor;
+mod elf;
+pub mod evidence;
 pub mod fips;
+pub mod restore;

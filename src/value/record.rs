@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0      kind        Kind
-//! 1      flags       NAME_WIDE | VALUE_WIDE | DEADLINE | RAW
+//! 1      flags       NAME_WIDE | VALUE_WIDE | DEADLINE | RAW | two bits of mark, the owner's
 //! 2      name length, if not NAME_WIDE
 //! 3      value length, if Inline and not VALUE_WIDE
 //! 4..8   access word (u32, native): LRU clock or LFU counter; free for the owner
@@ -73,6 +73,9 @@ const NAME_WIDE: u8 = 1;
 const VALUE_WIDE: u8 = 2;
 const DEADLINE: u8 = 4;
 const RAW: u8 = 8;
+/// Bits of the mark, and where they begin.
+const MARK: u8 = 0b11 << MARK_SHIFT;
+const MARK_SHIFT: u8 = 4;
 
 const HEADER: usize = 8;
 
@@ -471,6 +474,19 @@ impl Record {
 
     pub fn is_raw(&self) -> bool {
         self.flags() & RAW != 0
+    }
+
+    /// The owner's two bits: which snapshot has this record. A new block begins with 0; a table keeps the mark of a record that it lends
+    /// out to be changed.
+    #[inline(always)]
+    pub fn mark(&self) -> u8 {
+        (self.flags() & MARK) >> MARK_SHIFT
+    }
+
+    #[inline(always)]
+    pub fn set_mark(&mut self, mark: u8) {
+        debug_assert!(mark < 4);
+        self.put_flags(self.flags() & !MARK | mark << MARK_SHIFT & MARK);
     }
 
     /// Bytes of the block itself.

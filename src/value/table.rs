@@ -18,12 +18,27 @@
 //! directory's, and all `2^(depth - segment depth)` entries of its range point at it; a segment's earliest deadline is not later than that of any of its
 //! records.
 
+mod lend;
+mod scan;
+mod walk;
+
+pub use lend::RecordMut;
+pub use walk::{Visit, Walked};
+
 use super::record::Record;
-use crate::base::hash::{self, Random};
+use crate::base::hash;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether segments that deletions have emptied are given back; tests turn it off to look at sparse tables.
+static SHRINKING: AtomicBool = AtomicBool::new(true);
+
+pub fn set_shrinking(yes: bool) {
+    SHRINKING.store(yes, Ordering::Relaxed);
+}
 
 /// How a name becomes a path.
 pub trait PathOf {
@@ -594,46 +609,6 @@ impl<P> Table<P> {
         self.each_segment(|_| n += 1);
         n
     }
-
-    /// A record, each as likely as any other. `None` if there are none.
-    pub fn random(&self, rng: &mut Random) -> Option<Borrowed<'_>> {
-        if self.len == 0 {
-            return None;
-        }
-        let depth = self.depth();
-        for _ in 0..256 {
-            let d = rng.below(self.directory.len() as u64) as usize;
-            // SAFETY: directory entries point at live segments.
-            let s = unsafe { &*self.directory[d].segment() };
-            // A segment with several entries is taken by its first alone, and places that a smaller one lacks count as
-            // free ones: so every place of every segment is equally likely.
-            if d & ((1 << (depth - u32::from(s.depth))) - 1) != 0 {
-                continue;
-            }
-            let places = if depth == 0 { s.buckets as u64 } else { BUCKETS_MAX as u64 } * SLOTS as u64;
-            let place = rng.below(places) as usize;
-            if place / SLOTS < s.buckets as usize && s.bucket(place / SLOTS).0[place % SLOTS] != 0 {
-                return Some(s.bucket(place / SLOTS).record(place % SLOTS));
-            }
-        }
-        // A table that has lost nearly all its records: the first one from a random place on.
-        let start = rng.below(self.directory.len() as u64) as usize;
-        for k in 0..self.directory.len() {
-            // SAFETY: as above.
-            let s = unsafe { &*self.directory[(start + k) % self.directory.len()].segment() };
-            if s.len == 0 {
-                continue;
-            }
-            let from = rng.below(u64::from(s.buckets)) as usize;
-            for j in 0..s.buckets as usize {
-                let bucket = s.bucket((from + j) % s.buckets as usize);
-                if bucket.occupied() != 0 {
-                    return Some(bucket.record(bucket.occupied().trailing_zeros() as usize));
-                }
-            }
-        }
-        None
-    }
 }
 
 impl<P: PathOf> Table<P> {
@@ -748,6 +723,9 @@ impl<P: PathOf> Table<P> {
 
     #[cold]
     fn shrink_segment(&mut self, path: u64) {
+        if !SHRINKING.load(Ordering::Relaxed) {
+            return;
+        }
         let old = self.directory[self.index(path)].segment();
         // SAFETY: as in `grow`: drained segments are freed once all their entries point elsewhere.
         unsafe {
@@ -785,99 +763,6 @@ impl<P: PathOf> Table<P> {
         }
     }
 
-    /// Meets the records at and after path `from`, bucket by bucket, until at least `count` places were looked at; the path to go
-    /// on from, or `None` at the end.
-    pub fn scan(&self, from: u64, count: usize, mut f: impl FnMut(&Record)) -> Option<u64> {
-        let mut looked = 0;
-        let mut path = from;
-        loop {
-            let s = self.segment(path)?;
-            let depth = u32::from(s.depth);
-            let base = if depth == 0 { 0 } else { path >> (64 - depth) << (64 - depth) };
-            for home in s.home(path)..s.buckets as usize {
-                let mut b = home;
-                for _ in 0..s.buckets {
-                    let bucket = s.bucket(b);
-                    let mut m = bucket.occupied();
-                    while m != 0 {
-                        let r = bucket.record(m.trailing_zeros() as usize);
-                        m &= m - 1;
-                        let p = P::path(r.name());
-                        if p >= from && s.home(p) == home {
-                            looked += 1;
-                            f(&r);
-                        }
-                    }
-                    if bucket.overflow() == 0 {
-                        break;
-                    }
-                    b = s.next(b);
-                }
-                if looked >= count && home + 1 < s.buckets as usize {
-                    let local = (((home + 1) as u128) << 64).div_ceil(u128::from(s.buckets)) as u64;
-                    let step =
-                        if depth == 0 { local } else { (local >> depth) + u64::from(local << (64 - depth) != 0) };
-                    return Some(base + step);
-                }
-            }
-            // The first path of the next segment; past the last one it wraps to 0.
-            path = if depth == 0 { 0 } else { base.wrapping_add(1 << (64 - depth)) };
-            if path == 0 {
-                return None;
-            }
-            if looked >= count {
-                return Some(path);
-            }
-        }
-    }
-
-    /// Hands out the names of up to `max` records whose deadline is at most `now`, from segments whose earliest deadline has
-    /// come, beginning at path `from`. Segments looked at whole get their earliest deadline anew. Returns where to go on,
-    /// `None` at the end, and the number of records looked at.
-    pub fn expired(&mut self, from: u64, now: i64, max: usize, out: &mut Vec<Vec<u8>>) -> (Option<u64>, usize) {
-        let mut looked = 0;
-        let mut path = from;
-        loop {
-            let Some(s) = self.segment_mut(path) else { return (None, looked) };
-            let depth = u32::from(s.depth);
-            if s.earliest <= now {
-                let mut earliest = i64::MAX;
-                let had = out.len();
-                s.for_each(&mut |r| {
-                    looked += 1;
-                    if let Some(d) = r.deadline() {
-                        if d > now {
-                            earliest = earliest.min(d);
-                        } else if out.len() < max {
-                            out.push(r.name().to_vec());
-                        } else {
-                            earliest = now;
-                        }
-                    }
-                });
-                // Records handed out are still there: until they are gone the segment stays due.
-                s.earliest = if out.len() > had { earliest.min(now) } else { earliest };
-            }
-            path = if depth == 0 { 0 } else { (path >> (64 - depth) << (64 - depth)).wrapping_add(1 << (64 - depth)) };
-            if path == 0 {
-                return (None, looked);
-            }
-            if out.len() >= max || looked >= max * 32 {
-                return (Some(path), looked);
-            }
-        }
-    }
-
-    /// The earliest deadline any record may have, by the segments' own words; `None` if none has one.
-    pub fn earliest_deadline(&self) -> Option<i64> {
-        if self.deadlines == 0 {
-            return None;
-        }
-        let mut earliest = i64::MAX;
-        self.each_segment(|s| earliest = earliest.min(s.earliest));
-        Some(earliest)
-    }
-
     /// Checks the invariants of the module's head; for tests.
     pub fn check(&self) {
         let (mut len, mut deadlines) = (0, 0);
@@ -909,67 +794,6 @@ impl<P: PathOf> Table<P> {
     }
 }
 
-/// A record of a table, to be changed; it may move, and the table learns of it when this ends.
-pub struct RecordMut<'t> {
-    record: ManuallyDrop<Record>,
-    segment: *mut Segment,
-    bucket: u16,
-    place: u8,
-    had_deadline: bool,
-    deadlines: *mut usize,
-    _table: PhantomData<&'t mut Record>,
-}
-
-impl RecordMut<'_> {
-    /// # Safety
-    /// The place is occupied, and segment and counter are held exclusively for the result's lifetime.
-    #[inline(always)]
-    unsafe fn lend<'t>(s: *mut Segment, b: usize, i: usize, deadlines: *mut usize) -> RecordMut<'t> {
-        // SAFETY: the caller's word.
-        let record = ManuallyDrop::new(unsafe { Record::from_raw((*s).bucket(b).pointer(i)) });
-        let had_deadline = record.deadline().is_some();
-        RecordMut { record, segment: s, bucket: b as u16, place: i as u8, had_deadline, deadlines, _table: PhantomData }
-    }
-}
-
-impl Deref for RecordMut<'_> {
-    type Target = Record;
-    #[inline(always)]
-    fn deref(&self) -> &Record {
-        &self.record
-    }
-}
-
-impl DerefMut for RecordMut<'_> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut Record {
-        &mut self.record
-    }
-}
-
-impl Drop for RecordMut<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: `lend`'s caller holds segment and counter exclusively for our lifetime; the place is still occupied.
-        unsafe {
-            let bucket = (*self.segment).bucket_mut(self.bucket as usize);
-            let i = self.place as usize;
-            if bucket.pointer(i) != self.record.as_raw() {
-                bucket.set_pointer(i, self.record.as_raw());
-            }
-            let deadline = self.record.deadline();
-            if let Some(d) = deadline {
-                (*self.segment).earliest = (*self.segment).earliest.min(d);
-            }
-            match (self.had_deadline, deadline.is_some()) {
-                (false, true) => *self.deadlines += 1,
-                (true, false) => *self.deadlines -= 1,
-                _ => {}
-            }
-        }
-    }
-}
-
 #[inline(always)]
 fn prefetch(p: *const u8) {
     #[cfg(target_arch = "x86_64")]
@@ -982,160 +806,4 @@ fn prefetch(p: *const u8) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::record::{Content, ContentRef};
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashMap;
-
-    fn int(n: i64) -> Content<'static> {
-        Content::Int(n)
-    }
-
-    fn value(r: &Record) -> i64 {
-        match r.content() {
-            ContentRef::Int(n) => n,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_hundred_thousand_come_and_go() {
-        let mut t = Table::<MemberPath>::new();
-        for i in 0..100_000i64 {
-            t.insert(Record::new(format!("key:{i}").as_bytes(), int(i), None));
-        }
-        t.check();
-        let per_key = t.memory_bytes(false) as f64 / t.len() as f64;
-        assert!(per_key < 10.5, "{per_key} bytes of table a record");
-        for i in 0..100_000i64 {
-            assert_eq!(t.get(format!("key:{i}").as_bytes()).map(|r| value(&r)), Some(i));
-        }
-        for i in 0..99_990i64 {
-            assert!(t.remove(format!("key:{i}").as_bytes()).is_some());
-        }
-        t.check();
-        assert!(t.memory_bytes(false) < 100_000);
-    }
-
-    #[test]
-    fn scan_meets_what_stays_exactly_once_while_the_table_changes() {
-        let mut t = Table::<MemberPath>::new();
-        for i in 0..3000 {
-            t.insert(Record::new(format!("stays:{i}").as_bytes(), int(0), None));
-        }
-        let mut met: HashMap<Vec<u8>, u32> = HashMap::new();
-        let (mut from, mut n) = (0, 0);
-        loop {
-            let next = t.scan(from, 10, |r| *met.entry(r.name().to_vec()).or_default() += 1);
-            for _ in 0..40 {
-                t.insert(Record::new(format!("comes:{n}").as_bytes(), int(0), None));
-                n += 1;
-                if n > 4000 {
-                    t.remove(format!("comes:{}", n - 4001).as_bytes());
-                }
-            }
-            match next {
-                Some(p) => {
-                    assert!(p > from);
-                    from = p;
-                }
-                None => break,
-            }
-        }
-        for i in 0..3000 {
-            assert_eq!(met.get(format!("stays:{i}").as_bytes()), Some(&1));
-        }
-        t.check();
-    }
-
-    #[test]
-    fn random_reaches_every_record_about_equally() {
-        let mut t = Table::<MemberPath>::new();
-        for i in 0..2000 {
-            t.insert(Record::new(format!("{i}").as_bytes(), int(i), None));
-        }
-        let mut rng = Random::new(1);
-        let mut seen = vec![0u32; 2000];
-        for _ in 0..200_000 {
-            seen[value(&t.random(&mut rng).unwrap()) as usize] += 1;
-        }
-        assert!(seen.iter().all(|n| (40..200).contains(n)), "{:?} {:?}", seen.iter().min(), seen.iter().max());
-    }
-
-    #[test]
-    fn expired_names_those_whose_time_has_come() {
-        let mut t = Table::<MemberPath>::new();
-        for i in 0..5000i64 {
-            t.insert(Record::new(format!("{i}").as_bytes(), int(i), (i % 2 == 0).then_some(i)));
-        }
-        let (mut from, mut out) = (Some(0), vec![]);
-        while let Some(p) = from {
-            let mut some = vec![];
-            from = t.expired(p, 1000, 1_000_000, &mut some).0;
-            out.extend(some);
-        }
-        assert_eq!(out.len(), 501);
-        assert_eq!(t.deadlines(), 2500);
-        for n in out {
-            t.remove(&n);
-        }
-        assert_eq!(t.deadlines(), 1999);
-        t.expired(0, 1001, usize::MAX / 64, &mut vec![]);
-        assert_eq!(t.earliest_deadline(), Some(1002));
-    }
-
-    #[test]
-    fn dropping_in_slices_ends() {
-        let mut t = Table::<MemberPath>::new();
-        for i in 0..5000i64 {
-            t.insert(Record::new(format!("{i}").as_bytes(), int(i), None));
-        }
-        let mut slices = 1;
-        while t.drop_slice() {
-            slices += 1;
-        }
-        assert!(slices > 5);
-    }
-
-    proptest! {
-        #[test]
-        fn behaves_as_a_map(steps in prop::collection::vec((0u8..4, 0u16..900, any::<i64>()), 0..4000)) {
-            let mut t = Table::<MemberPath>::new();
-            let mut model: HashMap<Vec<u8>, (i64, Option<i64>)> = HashMap::new();
-            for (op, k, n) in steps {
-                let name = format!("k{k}").into_bytes();
-                match op {
-                    0 | 1 => {
-                        let known = t.get_mut(&name).map(|mut r| r.set_content(int(n))).is_some();
-                        if known {
-                            model.get_mut(&name).unwrap().0 = n;
-                        } else {
-                            t.insert(Record::new(&name, int(n), None));
-                            model.insert(name, (n, None));
-                        }
-                    }
-                    2 => prop_assert_eq!(t.remove(&name).map(|r| value(&r)), model.remove(&name).map(|v| v.0)),
-                    _ => {
-                        let d = (n % 3 != 0).then_some(n);
-                        if let Some(mut r) = t.get_mut(&name) {
-                            r.set_deadline(d);
-                            model.get_mut(&name).unwrap().1 = d;
-                        }
-                    }
-                }
-            }
-            t.check();
-            prop_assert_eq!(t.len(), model.len());
-            prop_assert_eq!(t.deadlines(), model.values().filter(|v| v.1.is_some()).count());
-            for (k, v) in &model {
-                let r = t.get(k).unwrap();
-                prop_assert_eq!((value(&r), r.deadline()), *v);
-            }
-            let mut scanned = 0;
-            let mut from = 0;
-            while let Some(p) = t.scan(from, 3, |_| scanned += 1) { from = p; }
-            prop_assert_eq!(scanned, model.len());
-        }
-    }
-}
+mod tests;

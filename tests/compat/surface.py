@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what two running servers say of themselves: the table of commands and the directives.
 
-  surface.py OURS THEIRS      as host:port or port, both plaintext; THEIRS is a Valkey 9.1
+  surface.py OURS THEIRS      each a binary that is started for it, or the port of a server that runs; THEIRS is a Valkey 9.1
 
 For every command and subcommand: arity, flags, key positions, ACL categories, tips, key specifications, subcommands (COMMAND INFO), and
 group, since, history (versions), syntax and whether there is a complexity (COMMAND DOCS; summaries are our own words and not compared).
@@ -10,8 +10,12 @@ reason: one a line, `what <tab> reason`, where `what` is the printed difference 
 an expected one is not there any more.
 """
 import fnmatch
+import os
 import socket
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 
@@ -46,6 +50,24 @@ class Client:
             n = int(rest)
             return None if n < 0 else [self.read() for _ in range(n)]
         raise Error("unexpected: " + line)
+
+
+def started(binary, folder):
+    """Starts a server in a folder of its own; returns it and its port."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    words = ["--port", str(port), "--dir", folder]
+    if "holdfast" in os.path.basename(binary):
+        words = ["server", *words, "--tls-port", "0", "--allow-plaintext", "local"]
+    server = subprocess.Popen([binary, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return server, str(port)
+        except OSError:
+            time.sleep(0.1)
+    sys.exit(f"{binary} does not answer")
 
 
 def pairs(flat):
@@ -139,13 +161,33 @@ def compare(kind, ours, theirs, facets):
 
 
 def directives(client):
-    return pairs(client.call("CONFIG", "GET", "*"))
+    found = pairs(client.call("CONFIG", "GET", "*"))
+    # What this script itself says when it starts the two.
+    return {name: value for name, value in found.items() if name not in ("dir", "port")}
 
 
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    ours, theirs = Client(sys.argv[1]), Client(sys.argv[2])
+    servers, ports = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, given in enumerate(sys.argv[1:]):
+            if os.path.exists(given):
+                own = os.path.join(folder, str(i))
+                os.mkdir(own)
+                server, given = started(os.path.abspath(given), own)
+                servers.append(server)
+            ports.append(given)
+        try:
+            ours, theirs = Client(ports[0]), Client(ports[1])
+            compare_all(ours, theirs)
+        finally:
+            for server in servers:
+                server.kill()
+                server.wait()
+
+
+def compare_all(ours, theirs):
     found = list(compare("command", infos(ours), infos(theirs), info_facets))
     found += compare("docs", docs(ours), docs(theirs), doc_facets)
     found += compare("directive", directives(ours), directives(theirs), lambda value: {"value": value})

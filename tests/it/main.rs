@@ -6,14 +6,22 @@
 mod support;
 
 mod acl;
+mod audit;
 mod clients;
+mod conf;
+mod container;
+mod docs;
 mod everyday;
 mod gate;
 mod hostile;
+mod http;
+mod identity;
 mod limits;
 mod monitor;
 mod openssl;
+mod persist;
 mod pubsub;
 mod replication;
+mod service;
 mod signals;
 mod tracking;

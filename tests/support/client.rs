@@ -67,10 +67,19 @@ pub struct Connection {
 impl Connection {
     /// Over TLS to the loopback address, believing `ca`.
     pub fn tls(port: u16, ca: &Path) -> Result<Connection, dial::DialError> {
+        Connection::tls_as(port, ca, None)
+    }
+
+    /// The same with a certificate and key of its own.
+    pub fn tls_as(
+        port: u16,
+        ca: &Path,
+        identity: Option<(std::path::PathBuf, std::path::PathBuf)>,
+    ) -> Result<Connection, dial::DialError> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
         let parameters = ClientParameters {
             trust: Trust::Roots { file: Some(ca.to_owned()), folder: None },
-            identity: None,
+            identity,
             ciphers: String::new(),
             ciphersuites: String::new(),
         };

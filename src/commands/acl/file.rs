@@ -3,7 +3,7 @@
 use super::disconnect;
 use crate::acl::{Acl, Policy, User, file};
 use crate::client::Client;
-use crate::commands::{Command, CommandError, Node, NodeContext, Outcome};
+use crate::commands::{Command, CommandError, Node, NodeContext, Outcome, audit_record};
 use crate::config::Config;
 use crate::spec::{CommandSpec, Group};
 use crate::storage;
@@ -108,6 +108,8 @@ pub fn reload(node: &Node, path: &Path, asking: Option<&mut Client>) -> Result<(
 fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let Some(path) = cx.config.security.aclfile.clone() else { return Err(NO_FILE) };
     reload(cx.node, &path, Some(cx.client)).map_err(CommandError::err)?;
+    let record = audit_record(crate::audit::Event::AclChange, crate::audit::Outcome::Done, &cx.client.shared);
+    cx.node.audit.record(record.with("change", "loaded").with("file", path.display().to_string()));
     cx.reply.ok();
     Ok(())
 }
@@ -115,7 +117,7 @@ fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn save(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let Some(path) = &cx.config.security.aclfile else { return Err(NO_FILE) };
     let text = file::text(&cx.node.acl);
-    storage::replace(path, |out| out.write_all(&text)).map_err(|e| {
+    storage::replace(path, false, |out| std::io::Write::write_all(out, &text)).map_err(|e| {
         tracing::warn!("Error saving ACLs to {}: {e}", path.display());
         CommandError::fixed(
             "ERR There was an error trying to save the ACLs. Please check the server logs for more information",

@@ -2,7 +2,8 @@
 
 use super::disconnect;
 use crate::acl::{Deleted, Policy, Selector};
-use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::audit::Event;
+use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
 use crate::resp::reply::Reply;
 use crate::spec::{CommandSpec, Group};
 
@@ -55,6 +56,15 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let policy = Policy::of(cx.config);
     let (before, now) =
         cx.node.acl.set_user(cx.args.at(2), &words, &policy).map_err(|e| CommandError::Bytes(e.reply()))?;
+    if cx.node.audit.is_on() {
+        let rules = String::from_utf8_lossy(&now.rules().join(&b' ')).into_owned();
+        let change = if before.is_some() { "changed" } else { "created" };
+        let record = audit_record(Event::AclChange, crate::audit::Outcome::Done, &cx.client.shared);
+        // As it is described: hashes, no clear passwords.
+        cx.node.audit.record(
+            record.with("change", change).with_bytes("target", now.name()).with("rules", without_hashes(&rules)),
+        );
+    }
     if before.is_some() {
         disconnect::without_channels(cx.node, cx.client, &now);
     }
@@ -62,11 +72,20 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// Rules for a log: a password's hash is not for everybody who may read it.
+fn without_hashes(rules: &str) -> String {
+    rules.split(' ').map(|w| if w.starts_with('#') { "#(redacted)" } else { w }).collect::<Vec<_>>().join(" ")
+}
+
 fn delete(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let wanted: Vec<&[u8]> = cx.args.from(2).iter().collect();
     match cx.node.acl.delete(&wanted) {
         Deleted::Default => Err(CommandError::fixed("ERR The 'default' user cannot be removed")),
         Deleted::Users(gone) => {
+            for name in &gone {
+                let record = audit_record(Event::AclChange, crate::audit::Outcome::Done, &cx.client.shared);
+                cx.node.audit.record(record.with("change", "deleted").with_bytes("target", name));
+            }
             disconnect::users(cx.node, cx.client, &gone);
             cx.reply.integer(gone.len() as i64);
             Ok(())

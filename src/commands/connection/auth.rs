@@ -3,13 +3,21 @@
 //! Passwords are compared as digests, so that the time it takes tells nothing of how much was right, nor of the length.
 
 use super::client::checked_name;
-use crate::acl::{Context, PasswordHash, Reason};
+use crate::acl::throttle::Limits;
+use crate::acl::{Context, HashKind, PasswordHash, Policy, Reason, User};
+use crate::audit::Event;
+use crate::base::clock;
+use crate::client::{Answer, Login, Message};
 use crate::commands::arguments::is;
-use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
+use crate::config::types::AclPasswordHash;
+use crate::crypto::sha256;
 use crate::metrics::counters::Counter;
 use crate::resp::reply::Version;
 use crate::spec::{CommandSpec, Group};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use zeroize::Zeroizing;
 
 const AUTH_SPEC: CommandSpec =
     CommandSpec::new("auth", -2, Group::Connection, "noscript loading stale fast no_auth allow_busy")
@@ -33,30 +41,138 @@ pub static HELLO: Command = Command::node(HELLO_SPEC, hello);
 const DEFAULT: &[u8] = b"default";
 const WRONG: CommandError = CommandError::fixed("WRONGPASS invalid username-password pair or user is disabled.");
 
-/// Signs the connection in, or says why not.
-fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Outcome {
-    let user = cx.node.acl.get(name).filter(|user| user.is_enabled());
-    let right = match &user {
-        Some(user) => user.has_no_password() || user.passwords().iter().any(|p| p.verifies(password)),
-        None => {
-            // Done all the same, so that the time does not tell which users there are.
-            let _ = PasswordHash::Sha256([0; 32]).verifies(password);
-            false
+/// What became of an attempt to sign in.
+#[derive(PartialEq, Eq)]
+enum Step {
+    Done,
+    /// Not known yet: the command is tried again.
+    Later,
+}
+
+/// The part of a client's address that its next connection will have too.
+fn host(addr: &str) -> &str {
+    addr.rsplit_once(':').map_or(addr, |(host, _)| host)
+}
+
+/// Signs the connection in, or says why not. What takes long, or has to wait, is answered later; inside EXEC nothing can.
+fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Result<Step, CommandError> {
+    let now_ms = clock::monotonic_ms();
+    let limits = Limits {
+        free: cx.config.security.auth_throttle_after,
+        wait_ms_max: u64::from(cx.config.security.auth_throttle_delay_max_ms),
+    };
+    let asked = sha256(&[name, b"\0", password].concat());
+    let waiting = cx.client.login.take().filter(|w| w.asked == asked && !cx.nested);
+    let address = host(&cx.client.shared.addr).to_owned();
+    let answer = match &waiting {
+        Some(w) if now_ms < w.not_before_ms || w.answer() == Answer::Pending => {
+            cx.client.login = waiting;
+            return Ok(Step::Later);
         }
+        Some(w) => w.answer(),
+        None => {
+            let wait = if cx.nested { 0 } else { cx.node.acl.throttle.before_ms(address.as_bytes(), limits, now_ms) };
+            if wait > 0 {
+                cx.client.login = Some(Arc::new(Login::new(asked, Answer::NotAsked, now_ms + wait)));
+                return Ok(Step::Later);
+            }
+            Answer::NotAsked
+        }
+    };
+    let has_certificate = cx.client.has_certificate;
+    let user = cx.node.acl.get(name).filter(|u| u.is_enabled() && (has_certificate || !u.needs_certificate()));
+    let right = match answer {
+        Answer::Told => return Err(WRONG),
+        Answer::Right => true,
+        Answer::Wrong => false,
+        Answer::NotAsked | Answer::Pending => match verdict(cx, user.as_ref(), password, asked) {
+            Some(right) => right,
+            None => return Ok(Step::Later),
+        },
     };
     match user.filter(|_| right) {
         Some(user) => {
+            upgrade(cx, &user, password);
             cx.client.sign_in(&cx.node.acl, user);
-            Ok(())
+            if cx.node.audit.is_on() {
+                let record = audit_record(Event::LoginOk, crate::audit::Outcome::Done, &cx.client.shared);
+                cx.node.audit.record(record.with("by", "password"));
+            }
+            Ok(Step::Done)
         }
         None => {
-            cx.recorder.counters.add(Counter::AclDeniedAuth, 1);
-            let line = super::describe::line(&cx.client.shared, cx.node.commands, cx.now_ms());
-            let context = if cx.nested { Context::Multi } else { Context::Toplevel };
-            let len_max = usize::try_from(cx.config.memory.acllog_max_len).unwrap_or(usize::MAX);
-            cx.node.acl.log.record(Reason::Auth, context, cx.args.at(0), name, line, cx.now_ms(), len_max);
+            let wait = cx.node.acl.throttle.failed(address.as_bytes(), name, limits, now_ms);
+            refused(cx, name);
+            if wait > 0 && !cx.nested {
+                cx.client.login = Some(Arc::new(Login::new(asked, Answer::Told, now_ms + wait)));
+                return Ok(Step::Later);
+            }
             Err(WRONG)
         }
+    }
+}
+
+/// Whether the password is right; `None` if that is being found out on another thread.
+fn verdict(cx: &mut NodeContext<'_, '_>, user: Option<&Arc<User>>, password: &[u8], asked: [u8; 32]) -> Option<bool> {
+    // Whoever is named takes as long as a user would, so that the time does not tell which users there are.
+    let nobody = [match cx.config.security.acl_password_hash {
+        AclPasswordHash::Sha256 => PasswordHash::Sha256([0; 32]),
+        AclPasswordHash::Pbkdf2 => PasswordHash::nobody(),
+    }];
+    if user.is_some_and(|u| u.has_no_password()) {
+        return Some(true);
+    }
+    let hashes = user.map_or(&nobody[..], |u| u.passwords());
+    if cx.nested || !hashes.iter().any(PasswordHash::is_slow) {
+        let right = hashes.iter().fold(false, |right, hash| hash.verifies(password) | right);
+        return Some(right && user.is_some());
+    }
+    let login = Arc::new(Login::new(asked, Answer::Pending, 0));
+    let (node, shared) = (Arc::clone(cx.node), Arc::clone(&cx.client.shared));
+    let (hashes, password, known) = (hashes.to_vec(), Zeroizing::new(password.to_vec()), user.is_some());
+    let answer = Arc::clone(&login);
+    let queued = cx.node.background.run(move || {
+        let right = hashes.iter().any(|hash| hash.verifies(&password)) && known;
+        answer.set(if right { Answer::Right } else { Answer::Wrong });
+        node.clients.send(&shared, Message::Look);
+    });
+    if !queued {
+        // More logins than clients there may be: this one has to be tried again.
+        return Some(false);
+    }
+    cx.client.login = Some(login);
+    None
+}
+
+/// Puts a PBKDF2 hash in the place of a SHA-256 one, if the configuration asks for it, without anybody waiting for it.
+fn upgrade(cx: &NodeContext<'_, '_>, user: &Arc<User>, password: &[u8]) {
+    let policy = Policy::of(cx.config);
+    if !cx.config.security.acl_password_upgrade || policy.hash != HashKind::Pbkdf2 {
+        return;
+    }
+    let old = user.passwords().iter().find(|p| !p.is_slow() && p.verifies(password)).cloned();
+    let Some(old) = old else { return };
+    let (node, name, password) = (Arc::clone(cx.node), user.name().to_vec(), Zeroizing::new(password.to_vec()));
+    // Too short a password stays as it is: it cannot be kept in the better form. A full queue leaves it for the next login.
+    cx.node.background.run(move || {
+        if let Ok(new) = PasswordHash::make(&password, &policy) {
+            node.acl.replace_password(&name, &old, new);
+        }
+    });
+}
+
+/// Counts and logs a failed login.
+fn refused(cx: &mut NodeContext<'_, '_>, name: &[u8]) {
+    cx.recorder.counters.add(Counter::AclDeniedAuth, 1);
+    let shown = name[..name.len().min(128)].escape_ascii();
+    tracing::info!("Failed login as '{shown}' from {}", cx.client.shared.addr);
+    let line = super::describe::line(&cx.client.shared, cx.node.commands, cx.now_ms());
+    let context = if cx.nested { Context::Multi } else { Context::Toplevel };
+    let len_max = usize::try_from(cx.config.memory.acllog_max_len).unwrap_or(usize::MAX);
+    cx.node.acl.log.record(Reason::Auth, context, cx.args.at(0), name, line, cx.now_ms(), len_max);
+    if cx.node.audit.is_on() {
+        let record = audit_record(Event::LoginFailed, crate::audit::Outcome::Denied, &cx.client.shared);
+        cx.node.audit.record(record.with_bytes("as", name).with("by", "password"));
     }
 }
 
@@ -72,7 +188,10 @@ fn auth(cx: &mut NodeContext<'_, '_>) -> Outcome {
         3 => (cx.args.at(1), cx.args.at(2)),
         _ => return Err(CommandError::Syntax),
     };
-    sign_in(cx, user, password)?;
+    if sign_in(cx, user, password)? == Step::Later {
+        cx.client.later = true;
+        return Ok(());
+    }
     cx.reply.ok();
     Ok(())
 }
@@ -107,8 +226,11 @@ fn hello(cx: &mut NodeContext<'_, '_>) -> Outcome {
             }
         }
     }
-    if let Some((user, password)) = credentials {
-        sign_in(cx, user, password)?;
+    if let Some((user, password)) = credentials
+        && sign_in(cx, user, password)? == Step::Later
+    {
+        cx.client.later = true;
+        return Ok(());
     }
     if !cx.client.authenticated && !cx.node.acl.is_open() {
         return Err(CommandError::fixed(

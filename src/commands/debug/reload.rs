@@ -44,10 +44,10 @@ fn run(cx: &mut NodeContext<'_, '_>, save: bool, flush: bool, merge: bool) -> Ou
         let (_, mut flushed) = cx.space.flush(None);
         while flushed.drop_slice() {}
     }
-    let why = match snapshot::load(cx.space, cx.config, merge) {
+    let why = match snapshot::load(cx.space, cx.config, merge, None) {
         Ok(Some(loaded)) => {
             tracing::info!("DB reloaded by DEBUG RELOAD: {} keys", loaded.keys);
-            cx.node.dirty.store(0, Ordering::Relaxed);
+            cx.node.saver.changes.store(0, Ordering::Relaxed);
             cx.reply.ok();
             return Ok(());
         }
@@ -56,4 +56,31 @@ fn run(cx: &mut NodeContext<'_, '_>, save: bool, flush: bool, merge: bool) -> Ou
     };
     tracing::warn!("DEBUG RELOAD could not load {}: {why}", cx.config.persistence.dbfilename);
     Err(CommandError::fixed("ERR Error trying to load the RDB dump, check server logs."))
+}
+
+/// DEBUG LOADAOF.
+///
+/// # Errors
+/// There is no log, or it cannot be loaded; the log of the server says why.
+pub fn load_aof(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let Some(replay) = cx.node.replay.get().filter(|_| cx.node.aof.is_active()) else {
+        return Err(CommandError::err("there is no append-only file: see appendonly"));
+    };
+    if cx.space.is_whole() {
+        return Err(CommandError::err("DEBUG LOADAOF cannot run inside a transaction"));
+    }
+    if !cx.node.aof.flush() {
+        return Err(CommandError::err("the append-only file could not be brought to disk"));
+    }
+    cx.space.lock(&Plan::All);
+    let (_, mut flushed) = cx.space.flush(None);
+    cx.space.unlock();
+    while flushed.drop_slice() {}
+    replay().map_err(|e| {
+        tracing::warn!("DEBUG LOADAOF: {e}");
+        CommandError::fixed("ERR Error trying to load the AOF files, check server logs.")
+    })?;
+    cx.node.saver.changes.store(0, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
 }

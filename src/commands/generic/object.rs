@@ -6,7 +6,9 @@ use crate::keyspace::{Access, AccessPolicy};
 use crate::spec::{CommandSpec, Group, KeySpec};
 use crate::value::record::Record;
 
-const OBJECT_SPEC: CommandSpec = CommandSpec::container("object", Group::Generic, "");
+const OBJECT_SPEC: CommandSpec = CommandSpec::container("object", Group::Generic, "")
+    .since("2.2.3")
+    .doc("Groups the commands that look into how a value is kept.", "By subcommand");
 
 /// OBJECT and its subcommands.
 pub static OBJECT: Command = Command::container(OBJECT_SPEC, &[&ENCODING, &FREQ, &HELP, &IDLETIME, &REFCOUNT]);

@@ -1,11 +1,7 @@
-//! Disk.
+//! The cluster.
 
 use super::Command;
 use crate::spec::{CommandSpec, Group, KeySpec};
-
-const BGREWRITEAOF: CommandSpec = CommandSpec::new("bgrewriteaof", 1, Group::Server, "admin noscript no_async_loading")
-    .since("1.0.0")
-    .doc("Rewrites the append-only file in the background.", "O(1)");
 
 const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group::Server, "write denyoom asking")
     .acl("keyspace dangerous")
@@ -23,5 +19,4 @@ const RESTORE_ASKING: CommandSpec = CommandSpec::new("restore-asking", -4, Group
     );
 
 /// The rows in reading order.
-pub static COMMANDS: &[&Command] =
-    &[&Command::missing(BGREWRITEAOF, "saving to disk"), &Command::missing(RESTORE_ASKING, "the cluster")];
+pub static COMMANDS: &[&Command] = &[&Command::missing(RESTORE_ASKING, "the cluster")];

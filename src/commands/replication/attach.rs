@@ -1,11 +1,11 @@
 //! SYNC, PSYNC, REPLCONF: how a replica attaches.
 
 use crate::base::clock;
-use crate::base::memory;
 use crate::base::number::parse_i64;
 use crate::client::{Message, ReplicaPhase};
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::config::types::RdbVersion;
 use crate::journal::Cursor;
 use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
@@ -148,15 +148,15 @@ fn full(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
     let r = &cx.config.replication;
     cx.space.lock(&Plan::All);
     let mut data = Vec::new();
-    let options = rdb::WriteOptions {
-        checksum: cx.config.persistence.rdbchecksum,
-        used_memory: memory::used(),
-        for_older: is_older(&cx.client.shared.facts.lock().version),
-        stream_db: cx.node.journal.selected(),
-        history: None,
-    };
+    let mut format = crate::persist::snapshot::format(cx.config, cx.space.access);
+    if is_older(&cx.client.shared.facts.lock().version) {
+        format.version = RdbVersion::V8_1;
+    }
+    if let Some(db) = cx.node.journal.selected() {
+        format.aux.push(("repl-stream-db", db.to_string()));
+    }
     // Into memory: there is no output that could fail.
-    let written = rdb::write(cx.space, &mut data, &options);
+    let written = rdb::write(cx.space, &mut data, &format);
     if let Err(e) = written {
         cx.space.unlock();
         return Err(CommandError::err(format_args!("the data set could not be written: {e}")));

@@ -1,6 +1,8 @@
 //! CONFIG: reading and changing directives.
 
-use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::audit::Event;
+use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
+use crate::config::Sensitivity;
 use crate::config::handle::SetContext;
 use crate::spec::{CommandSpec, Group};
 
@@ -68,7 +70,21 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     let context = SetContext { local: cx.client.shared.is_local() };
-    cx.node.config.set(&pairs, context).map_err(CommandError::err)?;
+    let changed = cx.node.config.set(&pairs, context).map_err(CommandError::err)?;
+    if cx.node.audit.is_on() {
+        let now = cx.node.config.current();
+        for row in changed {
+            let shown = |config| match row.sensitivity {
+                Sensitivity::Secret => b"(redacted)".to_vec(),
+                _ => (row.get)(config),
+            };
+            let record = audit_record(Event::ConfigSet, crate::audit::Outcome::Done, &cx.client.shared)
+                .with("directive", row.name)
+                .with_bytes("old", &shown(cx.config))
+                .with_bytes("new", &shown(&now));
+            cx.node.audit.record(record);
+        }
+    }
     cx.reply.ok();
     Ok(())
 }

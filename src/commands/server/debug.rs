@@ -48,12 +48,12 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("CONFIG-REWRITE-FORCE-ALL", 2..=2, rewrite_all),
     ("QUICKLIST-PACKED-THRESHOLD", 3..=3, packed_threshold),
     ("REPLYBUFFER", 4..=4, reply_buffer),
-    ("DICT-RESIZING", 3..=3, |cx| inert(cx, "tables split segment by segment and never resize as a whole")),
+    ("DICT-RESIZING", 3..=3, dict_resizing),
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
     ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
     ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |cx| inert(cx, "scripts are not there yet")),
     ("RELOAD", 2..=usize::MAX, reload::reload),
-    ("LOADAOF", 2..=2, disk),
+    ("LOADAOF", 2..=2, reload::load_aof),
     ("RESTART", 2..=3, disk),
     ("CRASH-AND-RECOVER", 2..=3, disk),
     ("DIGEST", 2..=2, digest::of_all),
@@ -256,11 +256,24 @@ fn packed_threshold(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// Replies have no buffer of the connection's own, so none is ever resized: to ask for that is to ask for what is. Anything else about such
+/// buffers cannot be had.
 fn reply_buffer(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    if is(cx.args.at(2), "PEAK-RESET-TIME") || is(cx.args.at(2), "RESIZING") {
-        return inert(cx, "replies have no buffer of the connection's own");
+    if is(cx.args.at(2), "RESIZING") {
+        cx.reply.ok();
+        return Ok(());
+    }
+    if is(cx.args.at(2), "PEAK-RESET-TIME") {
+        return Err(CommandError::err("replies have no buffer of the connection's own: there is no peak to reset"));
     }
     Err(cx.syntax_hint())
+}
+
+/// Off, tables keep the segments that deletions have emptied.
+fn dict_resizing(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    crate::value::table::set_shrinking(flag(cx.args.at(2)));
+    cx.reply.ok();
+    Ok(())
 }
 
 fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -281,6 +294,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    The same for a value that is a table.",
         "LISTPACK <key>",
         "    Write the size of a listpack into the log.",
+        "LOADAOF",
+        "    Empty the data set and load the append-only file.",
         "LOG <text>",
         "    Write a line into the log.",
         "OBJECT <key> [fast]",

@@ -42,19 +42,18 @@ pub static SWAPDB: Command = Command::whole(SWAPDB_SPEC, swapdb);
 
 /// Keys of each database and those with a deadline, in one walk over the stripes: under the locks that are held, or one lock at a time.
 pub(super) fn sizes(space: &mut Space<'_>) -> Vec<(usize, usize)> {
+    if !space.is_whole() {
+        return space.keyspace().sizes();
+    }
     let databases = space.databases();
     let mut sums = vec![(0, 0); databases as usize];
-    let mut add = |stripe: &mut crate::keyspace::Stripe| {
+    for n in 0..STRIPES as u16 {
+        let stripe = space.stripe(n);
         for (db, sum) in (0..databases).zip(&mut sums) {
             let table = &stripe.database(db).table;
             sum.0 += table.len();
             sum.1 += table.deadlines();
         }
-    };
-    if space.is_whole() {
-        (0..STRIPES as u16).for_each(|n| add(space.stripe(n)));
-    } else {
-        space.keyspace().each_stripe(|_, stripe| add(stripe));
     }
     sums
 }

@@ -4,6 +4,7 @@ use super::flush::sizes;
 use crate::base::{clock, memory};
 use crate::client::SubscriptionKind;
 use crate::commands::{Command, CommandError, Node, NodeContext, Outcome};
+use crate::config::Config;
 use crate::observe::info::{self, Choice, Facts};
 use crate::replication::LinkState;
 use crate::replication::failover::address_of;
@@ -23,14 +24,29 @@ pub static INFO: Command = Command::span(INFO_SPEC, run);
 fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let used_memory = memory::used();
     let choice = Choice::of(cx.args.from(1).iter());
-    let node = cx.node;
     let databases = if choice.wants("keyspace") { sizes(cx.space) } else { Vec::new() };
+    let text = with_facts(cx.node, cx.config, used_memory, &databases, |facts| info::print(facts, choice));
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// Gathers what INFO and the metrics say, for one reading. It takes no stripe's lock: the caller has counted `databases`.
+pub fn with_facts<R>(
+    node: &Node,
+    config: &Config,
+    used_memory: u64,
+    databases: &[(usize, usize)],
+    read: impl FnOnce(&Facts<'_>) -> R,
+) -> R {
     let names: Vec<&str> = node.commands.all().iter().map(|e| e.name.as_str()).collect();
-    let fips = if choice.wants("fips") { node.fips.report().rows() } else { Vec::new() };
+    let fips = fips_rows(node);
+    let tls = node.tls.read().clone();
     let pause = *node.pause.lock();
     let replication = replication(node);
+    let mut saving = node.saver.report(config, &node.aof, &node.loading);
+    (saving.loading_copy, saving.loading_beside) = (replication.loading, replication.async_loading);
     let facts = Facts {
-        config: cx.config,
+        config,
         config_file: node.config.file(),
         metrics: &node.metrics,
         clients: &node.clients,
@@ -45,19 +61,17 @@ fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
         run_id: &node.run_id,
         replication: &replication,
         pause: (pause.until_ms, pause.writes_only),
-        dirty: node.dirty.load(Relaxed),
-        last_save_ms: node.last_save_ms.load(Relaxed),
+        persistence: &saving,
         used_memory,
         baseline_memory: node.baseline_memory.load(Relaxed),
         output_memory: node.output_memory.load(Relaxed),
         peak_memory: node.peak_memory.load(Relaxed),
         command_names: &names,
-        databases: &databases,
+        tls: &tls,
+        databases,
         fips: &fips,
     };
-    let text = info::print(&facts, choice);
-    cx.reply.verbatim("txt", text.as_bytes());
-    Ok(())
+    read(&facts)
 }
 
 /// What INFO says of replication, at this instant.
@@ -127,8 +141,25 @@ pub static FIPS: Command = Command::container(
     ],
 );
 
+/// What the gate found, and what has changed since.
+fn fips_rows(node: &Node) -> Vec<(&'static str, String)> {
+    let mut rows = node.fips.report().rows();
+    let last = node.fips.last_self_test();
+    for (name, value) in &mut rows {
+        if *name == "fips_tracer_pid" {
+            // A tracer may come at any time.
+            *value = crate::fips::tracer_now().to_string();
+        }
+    }
+    rows.push(("fips_self_test_last_result", if last.passed { "passed" } else { "failed" }.to_owned()));
+    rows.push(("fips_self_test_age_seconds", ((clock::wall_ms() - last.time_ms).max(0) / 1000).to_string()));
+    rows.push(("fips_self_test_duration_us", last.duration_us.to_string()));
+    rows.push(("fips_self_tests_run", last.runs.to_string()));
+    rows
+}
+
 fn fips_status(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let rows = cx.node.fips.report().rows();
+    let rows = fips_rows(cx.node);
     cx.reply.map(rows.len());
     for (name, value) in rows {
         cx.reply.bulk(name.as_bytes());
@@ -138,7 +169,9 @@ fn fips_status(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn fips_selftest(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    crate::crypto::self_test().map_err(CommandError::err)?;
+    let outcome = cx.node.fips.self_test();
+    tracing::info!("FIPS VALIDATION: self-test on demand: {}", if outcome.is_ok() { "passed" } else { "FAILED" });
+    outcome.map_err(CommandError::err)?;
     cx.reply.ok();
     Ok(())
 }

@@ -117,7 +117,7 @@ fn figures(cx: &NodeContext<'_, '_>) -> Memory {
     Memory::of(
         crate::base::memory::used(),
         n.baseline_memory.load(Relaxed),
-        n.output_memory.load(Relaxed),
+        n.clients.memory_bytes(),
         n.peak_memory.load(Relaxed),
     )
 }

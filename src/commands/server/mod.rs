@@ -4,7 +4,7 @@ mod command;
 mod config;
 mod debug;
 mod flush;
-mod info;
+pub mod info;
 mod latency;
 mod logs;
 mod lolwut;
@@ -12,6 +12,7 @@ mod memory;
 mod monitor;
 mod node;
 pub mod save;
+pub mod shutdown;
 
 use super::Command;
 pub use debug::permit as permit_debug;
@@ -36,9 +37,10 @@ pub static COMMANDS: &[&Command] = &[
     &node::TIME,
     &save::SAVE,
     &save::BGSAVE,
+    &save::BGREWRITEAOF,
+    &shutdown::SHUTDOWN,
     &monitor::MONITOR,
     &node::LASTSAVE,
-    &node::SHUTDOWN,
 ];
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! Snapshots on demand: SAVE, BGSAVE.
+//! Saving on demand: SAVE, BGSAVE, BGREWRITEAOF.
 
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::keyspace::Plan;
-use crate::persist::snapshot;
+use crate::persist::{JobKind, Refused, aof, snapshot};
 use crate::spec::{CommandSpec, Group};
-use std::sync::atomic::Ordering;
 
 const SAVE_SPEC: CommandSpec = CommandSpec::new("save", 1, Group::Server, "admin noscript no_async_loading no_multi")
     .since("1.0.0")
@@ -15,10 +14,7 @@ const BGSAVE_SPEC: CommandSpec = CommandSpec::new("bgsave", -1, Group::Server, "
     .since("1.0.0")
     .history(&[("3.2.2", "Word `SCHEDULE`."), ("8.1.0", "Word `CANCEL`.")])
     .args("[operation{SCHEDULE@3.2.2|CANCEL@8.1.0}]")
-    .doc(
-        "Saves the data set. Not yet in the background: as with `SAVE` everybody waits, and the reply comes when it is done.",
-        "O(N), N: keys in all databases",
-    );
+    .doc("Saves the data set as it is now, in the background.", "O(1)");
 
 pub static SAVE: Command = Command::node(SAVE_SPEC, save);
 // A span: it must not take locks of its own while EXEC holds some.
@@ -29,46 +25,105 @@ pub static BGSAVE: Command = Command::span(BGSAVE_SPEC, bgsave);
 /// # Errors
 /// Those of the disk; the log has them.
 pub fn to_disk(cx: &mut NodeContext<'_, '_>) -> std::io::Result<()> {
+    whole(cx, |cx| {
+        let result = snapshot::save(cx.space, cx.config);
+        cx.node.saver.saved_at_once(cx.now_ms(), result.is_ok());
+        match result {
+            Ok(written) => {
+                tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes);
+                Ok(())
+            }
+            Err(e) => {
+                tracing::warn!("Saving {} failed: {e}", cx.config.persistence.dbfilename);
+                Err(e)
+            }
+        }
+    })
+}
+
+/// Runs `f` while every stripe is held.
+fn whole<R>(cx: &mut NodeContext<'_, '_>, f: impl FnOnce(&mut NodeContext<'_, '_>) -> R) -> R {
     let whole = cx.space.is_whole();
     if !whole {
         cx.space.lock(&Plan::All);
     }
-    let result = snapshot::save(cx.space, cx.config);
-    if result.is_ok() {
-        cx.node.dirty.store(0, Ordering::Relaxed);
-        cx.node.last_save_ms.store(cx.now_ms(), Ordering::Relaxed);
-    }
+    let result = f(cx);
     if !whole {
         cx.space.unlock();
     }
-    match result {
-        Ok(written) => {
-            tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes);
-            Ok(())
-        }
-        Err(e) => {
-            tracing::warn!("Saving {} failed: {e}", cx.config.persistence.dbfilename);
-            Err(e)
-        }
-    }
+    result
 }
 
 fn save(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if cx.node.saver.running() == Some(JobKind::Save) {
+        return Err(CommandError::fixed("ERR Background save already in progress"));
+    }
     to_disk(cx).map_err(|_| CommandError::fixed("ERR"))?;
     cx.reply.ok();
     Ok(())
 }
 
 fn bgsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    match (cx.args.len(), cx.args.get(1)) {
-        (1, _) => {}
-        (2, Some(w)) if is(w, "SCHEDULE") => {}
+    let schedule = match (cx.args.len(), cx.args.get(1)) {
+        (1, _) => false,
+        (2, Some(w)) if is(w, "SCHEDULE") => true,
         (2, Some(w)) if is(w, "CANCEL") => {
-            return Err(CommandError::fixed("ERR Background saving is currently not in progress or scheduled"));
+            let running = cx.node.saver.running() == Some(JobKind::Save);
+            if !cx.node.saver.cancel() {
+                return Err(CommandError::fixed("ERR Background saving is currently not in progress or scheduled"));
+            }
+            tracing::info!("Background saving will be aborted due to user request");
+            cx.reply.status(if running {
+                "Background saving cancelled"
+            } else {
+                "Scheduled background saving cancelled"
+            });
+            return Ok(());
         }
         _ => return Err(CommandError::Syntax),
+    };
+    let begun = whole(cx, |cx| cx.node.saver.begin(cx.node, cx.space));
+    match begun {
+        Ok(()) => cx.reply.status("Background saving started"),
+        Err(Refused::Busy(JobKind::Save)) => {
+            return Err(CommandError::fixed("ERR Background save already in progress"));
+        }
+        Err(Refused::Busy(_)) if schedule => {
+            cx.node.saver.schedule();
+            cx.reply.status("Background saving scheduled");
+        }
+        Err(Refused::Busy(_)) => {
+            return Err(CommandError::fixed(
+                "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
+                 schedule a BGSAVE whenever possible.",
+            ));
+        }
     }
-    to_disk(cx).map_err(|_| CommandError::fixed("ERR"))?;
-    cx.reply.status("Background saving started");
+    Ok(())
+}
+
+const BGREWRITEAOF_SPEC: CommandSpec =
+    CommandSpec::new("bgrewriteaof", 1, Group::Server, "admin noscript no_async_loading")
+        .since("1.0.0")
+        .doc("Rewrites the append-only file in the background.", "O(1)");
+
+// A span, as BGSAVE.
+pub static BGREWRITEAOF: Command = Command::span(BGREWRITEAOF_SPEC, bgrewriteaof);
+
+fn bgrewriteaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if !cx.config.persistence.appendonly {
+        return Err(CommandError::err("there is no append-only file to rewrite: see appendonly"));
+    }
+    let begun = whole(cx, |cx| aof::begin(cx.node, cx.space));
+    match begun {
+        Ok(()) => cx.reply.status("Background append only file rewriting started"),
+        Err(Refused::Busy(JobKind::Rewrite)) => {
+            return Err(CommandError::fixed("ERR Background append only file rewriting already in progress"));
+        }
+        Err(Refused::Busy(_)) => {
+            cx.node.aof.schedule();
+            cx.reply.status("Background append only file rewriting scheduled");
+        }
+    }
     Ok(())
 }

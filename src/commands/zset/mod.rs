@@ -64,7 +64,7 @@ pub static COMMANDS: &[&Command] = &[
     &scan::ZSCAN,
 ];
 
-fn limits(config: &Config) -> Limits {
+pub(in crate::commands) fn limits(config: &Config) -> Limits {
     let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     Limits {
         entries: size(config.encoding.zset_max_listpack_entries),
@@ -72,14 +72,14 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn zset_of(record: &Record) -> Result<&Zset, CommandError> {
+pub(in crate::commands) fn zset_of(record: &Record) -> Result<&Zset, CommandError> {
     match record.object() {
         Some(Object::Zset(zset)) => Ok(zset),
         _ => Err(CommandError::WrongType),
     }
 }
 
-fn zset_of_mut(record: &mut Record) -> Result<&mut Zset, CommandError> {
+pub(in crate::commands) fn zset_of_mut(record: &mut Record) -> Result<&mut Zset, CommandError> {
     match record.object_mut() {
         Some(Object::Zset(zset)) => Ok(zset),
         _ => Err(CommandError::WrongType),
@@ -115,7 +115,13 @@ fn write_element(reply: &mut Reply, member: Item<'_>, score: f64, scores: bool) 
 }
 
 /// Counts a change of `n` elements and notes the event; `emptied` deletes the key as well.
-fn changed(cx: &mut DataContext<'_, '_>, key: Key<'_>, n: usize, event: &'static str, emptied: bool) {
+pub(in crate::commands) fn changed(
+    cx: &mut DataContext<'_, '_>,
+    key: Key<'_>,
+    n: usize,
+    event: &'static str,
+    emptied: bool,
+) {
     if n == 0 {
         return;
     }
@@ -128,7 +134,7 @@ fn changed(cx: &mut DataContext<'_, '_>, key: Key<'_>, n: usize, event: &'static
 }
 
 /// Puts an outcome under `key`, or deletes the key if it is empty; replies the number of elements.
-fn store(cx: &mut DataContext<'_, '_>, key: Key<'_>, zset: Zset, event: &'static str) {
+pub(in crate::commands) fn store(cx: &mut DataContext<'_, '_>, key: Key<'_>, zset: Zset, event: &'static str) {
     let len = zset.len();
     if len > 0 {
         cx.space.set(key, Content::Object(Box::new(Object::Zset(zset))), Some(None));

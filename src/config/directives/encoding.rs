@@ -26,7 +26,7 @@ topic! {
     /// Bytes of a member up to which a sorted set is a listpack.
     "zset-max-listpack-value" | "zset-max-ziplist-value" => zset_max_listpack_value: u64 = 64, MEM_LONG, Runtime, Open, Standing::Works;
     /// Bytes up to which a HyperLogLog is sparse.
-    "hll-sparse-max-bytes" => hll_sparse_max_bytes: u64 = 3000, MEM_LONG, Runtime, Open, Standing::Later("HyperLogLog is not there yet");
+    "hll-sparse-max-bytes" => hll_sparse_max_bytes: u64 = 3000, MEM_LONG, Runtime, Open, Standing::Works;
     /// Bytes of a stream's node; 0 is no limit.
     "stream-node-max-bytes" => stream_node_max_bytes: u64 = 4096, MEM_LONG, Runtime, Open, Standing::Works;
     /// Entries of a stream's node; 0 is no limit.

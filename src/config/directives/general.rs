@@ -54,15 +54,15 @@ topic! {
     /// Run in the background.
     "daemonize" => daemonize: bool = false, YesNo, Start, Open, Standing::Missing("going to the background: let the service manager start it");
     /// Who supervises the process, and is told that it is ready.
-    "supervised" => supervised: Supervised = Supervised::No, OneOf, Start, Open, Standing::Later("no readiness message is sent yet");
+    "supervised" => supervised: Supervised = Supervised::No, OneOf, Start, Open, Standing::Works;
     /// File the process id is written to.
     "pidfile" => pidfile: Option<PathBuf> = None, File, Start, Open, Standing::Works;
     /// Wait this many seconds for replicas to catch up when ending.
     "shutdown-timeout" => shutdown_timeout_secs: u32 = 10, INT, Runtime, Open, Standing::Later("there are no replicas to wait for yet");
     /// What SIGINT does.
-    "shutdown-on-sigint" => shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "shutdown-on-sigint" => shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Works;
     /// What SIGTERM does.
-    "shutdown-on-sigterm" => shutdown_on_sigterm: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Later("the server does not act on it yet");
+    "shutdown-on-sigterm" => shutdown_on_sigterm: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Works;
     /// Which key space events are published: K key space, E key event, g generic, $ strings, l lists, s sets, h hashes,
     /// z sorted sets, x expired, e evicted, t streams, d modules, m misses, n new keys, A all but m and n.
     "notify-keyspace-events" => notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default(), Events, Runtime, Open, Standing::Works;
@@ -78,7 +78,7 @@ topic! {
     "oom-score-adj" => oom_score_adj: OomScoreAdj = OomScoreAdj::No, OneOf, Runtime, Open, Standing::Works;
     /// Its values for a primary, a replica, and background work.
     "oom-score-adj-values" => oom_score_adj_values: [i32; 3] = [0, 200, 800], OomValues, Runtime, Open, Standing::Works;
-    /// Keep the kernel from giving this process huge pages.
+    /// Keep the kernel from giving this process huge pages it has not asked for; the blocks of keys do ask, since nothing forks here.
     "disable-thp" => disable_thp: bool = true, YesNo, Start, Open, Standing::Works;
     /// Availability zone of this machine, shown in INFO and HELLO.
     "availability-zone" => availability_zone: String = String::new(), TEXT, Runtime, Open, Standing::Works;
@@ -125,5 +125,5 @@ topic! {
     /// Text that tests leave in the log of a crash.
     "debug-context" => debug_context: String = String::new(), TEXT, Runtime, Hidden, Standing::Inert("only tests of the original server use it");
     /// Microseconds to wait after each loaded key, for tests.
-    "key-load-delay" => key_load_delay_us: i64 = 0, int(i32::MIN as i128, i32::MAX as i128), Runtime, Hidden, Standing::Later("nothing is loaded yet");
+    "key-load-delay" => key_load_delay_us: i64 = 0, int(i32::MIN as i128, i32::MAX as i128), Runtime, Hidden, Standing::Works;
 }

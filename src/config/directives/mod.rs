@@ -2,6 +2,7 @@
 //!
 //! Invariant: no name or alias stands twice; a test walks the rows.
 
+mod audit;
 mod cluster;
 mod encoding;
 mod general;
@@ -9,6 +10,7 @@ mod latency;
 mod limits;
 mod logging;
 mod memory;
+mod monitoring;
 mod network;
 mod persistence;
 mod replication;
@@ -17,6 +19,7 @@ mod tls;
 
 use std::sync::OnceLock;
 
+pub use audit::Audit;
 pub use cluster::Cluster;
 pub use encoding::Encoding;
 pub use general::General;
@@ -24,6 +27,7 @@ pub use latency::Latency;
 pub use limits::Limits;
 pub use logging::Logging;
 pub use memory::Memory;
+pub use monitoring::Monitoring;
 pub use network::Network;
 pub use persistence::Persistence;
 pub use replication::Replication;
@@ -39,11 +43,13 @@ pub struct Config {
     pub tls: Tls,
     pub general: General,
     pub security: Security,
+    pub audit: Audit,
     pub limits: Limits,
     pub memory: Memory,
     pub encoding: Encoding,
     pub logging: Logging,
     pub latency: Latency,
+    pub monitoring: Monitoring,
     pub persistence: Persistence,
     pub replication: Replication,
     pub cluster: Cluster,
@@ -64,11 +70,13 @@ pub fn directives() -> impl Iterator<Item = &'static Directive> {
         tls::ROWS,
         general::ROWS,
         security::ROWS,
+        audit::ROWS,
         limits::ROWS,
         memory::ROWS,
         encoding::ROWS,
         logging::ROWS,
         latency::ROWS,
+        monitoring::ROWS,
         persistence::ROWS,
         replication::ROWS,
         cluster::ROWS,
@@ -84,13 +92,17 @@ pub fn find(name: &[u8]) -> Option<&'static Directive> {
 
 /// The name or alias nearest to `name` by edit distance, if one is near enough to be meant.
 pub fn nearest(name: &[u8]) -> Option<&'static str> {
-    // Longer than any directive by far: nothing is near, and the distance would cost.
+    let lower = String::from_utf8_lossy(name).to_ascii_lowercase();
+    nearest_of(&lower, directives().flat_map(Directive::names))
+}
+
+/// The nearest of some names, if it is near enough to be meant.
+pub fn nearest_of<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    // Longer than any name by far: nothing is near, and the distance would cost.
     if name.len() > 64 {
         return None;
     }
-    let lower = name.to_ascii_lowercase();
-    let names = directives().flat_map(Directive::names);
-    let (distance, found) = names.map(|own| (edit_distance(own.as_bytes(), &lower), own)).min()?;
+    let (distance, found) = names.map(|own| (edit_distance(own.as_bytes(), name.as_bytes()), own)).min()?;
     (distance <= 1 + name.len() / 4).then_some(found)
 }
 

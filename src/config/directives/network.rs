@@ -11,7 +11,7 @@ const RDMA: &str = "RDMA carries no TLS, so it is not offered";
 const MPTCP: &str = "multipath TCP is not offered";
 
 /// Loopback only is not the default: protected mode refuses strangers while no password is set.
-fn everywhere() -> Vec<BindAddress> {
+pub(super) fn everywhere() -> Vec<BindAddress> {
     ["*", "::*"].map(|address| BindAddress { address: address.into(), optional: address.starts_with(':') }).to_vec()
 }
 
@@ -72,9 +72,14 @@ impl Network {
     /// Addresses the plaintext `port` listens on: those of `bind`, or only loopback with `allow-plaintext local`, or
     /// none without it.
     pub fn plaintext_bind(&self) -> Vec<BindAddress> {
+        self.plaintext_of(&self.bind)
+    }
+
+    /// What `allow-plaintext` leaves of `addresses`.
+    pub fn plaintext_of(&self, addresses: &[BindAddress]) -> Vec<BindAddress> {
         match self.allow_plaintext {
             AllowPlaintext::No => Vec::new(),
-            AllowPlaintext::Yes => self.bind.clone(),
+            AllowPlaintext::Yes => addresses.to_vec(),
             AllowPlaintext::Local => ["127.0.0.1", "::1"]
                 .map(|address| BindAddress { address: address.into(), optional: address == "::1" })
                 .to_vec(),

@@ -3,52 +3,57 @@
 use crate::config::codec::{FileName, INT, MEM_LONG, OneOf, YesNo, int};
 use crate::config::row::{Standing, topic};
 use crate::config::special::Save;
-use crate::config::types::{AppendFsync, RdbVersionCheck, SavePoint};
+use crate::config::types::{AppendFsync, RdbVersion, RdbVersionCheck, SavePoint};
 
-const DISK: &str = "saving to disk by itself is not there yet; SAVE is";
+/// Valkey's: an hour for one change, five minutes for a hundred, a minute for ten thousand.
+fn default_points() -> Vec<SavePoint> {
+    [(3600, 1), (300, 100), (60, 10_000)].map(|(after_secs, changes)| SavePoint { after_secs, changes }).to_vec()
+}
 
 topic! {
     /// Snapshots and the append-only file.
     Persistence in persistence, "Persistence";
 
     /// Take a snapshot after so many seconds with at least so many changes; may repeat, "" takes all away.
-    "save" => save: Vec<SavePoint> = Vec::new(), Save, Runtime, Open, Standing::Missing(DISK);
+    "save" => save: Vec<SavePoint> = default_points(), Save, Runtime, Open, Standing::Works;
     /// Name of the snapshot file in `dir`.
     "dbfilename" => dbfilename: String = "dump.rdb".into(), FileName { name: "dbfilename", noun: "filename" }, Runtime, Protected, Standing::Works;
     /// Compress strings in snapshots.
-    "rdbcompression" => rdbcompression: bool = true, YesNo, Runtime, Open, Standing::Later("strings are written as they are; compressed ones are read");
+    "rdbcompression" => rdbcompression: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Put a checksum at the end of snapshots.
     "rdbchecksum" => rdbchecksum: bool = true, YesNo, Start, Open, Standing::Works;
     /// Whether a snapshot of an unknown version is tried.
     "rdb-version-check" => rdb_version_check: RdbVersionCheck = RdbVersionCheck::Strict, OneOf, Runtime, Open, Standing::Works;
+    /// The oldest Valkey that has to be able to load what is written. For 8.1 the deadlines of hash fields are left out.
+    "rdb-version" => rdb_version: RdbVersion = RdbVersion::V9, OneOf, Runtime, Open, Standing::Works;
     /// Force snapshots to disk in steps while they are written.
-    "rdb-save-incremental-fsync" => rdb_save_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    "rdb-save-incremental-fsync" => rdb_save_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Delete snapshots that were only made for replication.
-    "rdb-del-sync-files" => rdb_del_sync_files: bool = false, YesNo, Runtime, Open, Standing::Later(DISK);
+    "rdb-del-sync-files" => rdb_del_sync_files: bool = false, YesNo, Runtime, Open, Standing::Later("full syncs make no files");
     /// Microseconds to wait after each saved key, for tests.
-    "rdb-key-save-delay" => rdb_key_save_delay_us: i64 = 0, int(i32::MIN as i128, i32::MAX as i128), Runtime, Hidden, Standing::Later(DISK);
+    "rdb-key-save-delay" => rdb_key_save_delay_us: i64 = 0, int(i32::MIN as i128, i32::MAX as i128), Runtime, Hidden, Standing::Works;
     /// Refuse writes after a snapshot failed.
-    "stop-writes-on-bgsave-error" => stop_writes_on_bgsave_error: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    "stop-writes-on-bgsave-error" => stop_writes_on_bgsave_error: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Write every change to an append-only file.
-    "appendonly" => appendonly: bool = false, YesNo, Runtime, Open, Standing::Missing(DISK);
+    "appendonly" => appendonly: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Name of the append-only files.
-    "appendfilename" => appendfilename: String = "appendonly.aof".into(), FileName { name: "appendfilename", noun: "filename" }, Start, Open, Standing::Later(DISK);
+    "appendfilename" => appendfilename: String = "appendonly.aof".into(), FileName { name: "appendfilename", noun: "filename" }, Start, Open, Standing::Works;
     /// Folder of the append-only files, in `dir`.
-    "appenddirname" => appenddirname: String = "appendonlydir".into(), FileName { name: "appenddirname", noun: "dirname" }, Start, Open, Standing::Later(DISK);
+    "appenddirname" => appenddirname: String = "appendonlydir".into(), FileName { name: "appenddirname", noun: "dirname" }, Start, Open, Standing::Works;
     /// When the append-only file is forced to disk: after each turn, every second, or when the kernel likes.
-    "appendfsync" => appendfsync: AppendFsync = AppendFsync::Everysec, OneOf, Runtime, Open, Standing::Later(DISK);
+    "appendfsync" => appendfsync: AppendFsync = AppendFsync::Everysec, OneOf, Runtime, Open, Standing::Works;
     /// Do not force it while a rewrite or snapshot runs.
-    "no-appendfsync-on-rewrite" => no_appendfsync_on_rewrite: bool = false, YesNo, Runtime, Open, Standing::Later(DISK);
+    "no-appendfsync-on-rewrite" => no_appendfsync_on_rewrite: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Growth in percent at which the append-only file is rewritten; 0 never.
-    "auto-aof-rewrite-percentage" => auto_aof_rewrite_percentage: u32 = 100, INT, Runtime, Open, Standing::Later(DISK);
+    "auto-aof-rewrite-percentage" => auto_aof_rewrite_percentage: u32 = 100, INT, Runtime, Open, Standing::Works;
     /// Bytes below which it is not rewritten.
-    "auto-aof-rewrite-min-size" => auto_aof_rewrite_min_size: u64 = 64 << 20, MEM_LONG, Runtime, Open, Standing::Later(DISK);
+    "auto-aof-rewrite-min-size" => auto_aof_rewrite_min_size: u64 = 64 << 20, MEM_LONG, Runtime, Open, Standing::Works;
     /// Load an append-only file whose end is cut off.
-    "aof-load-truncated" => aof_load_truncated: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    "aof-load-truncated" => aof_load_truncated: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Start a rewritten append-only file with a snapshot.
-    "aof-use-rdb-preamble" => aof_use_rdb_preamble: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    "aof-use-rdb-preamble" => aof_use_rdb_preamble: bool = true, YesNo, Runtime, Open, Standing::Later("a rewritten file always begins with a snapshot; files that do not are loaded");
     /// Note times in the append-only file.
-    "aof-timestamp-enabled" => aof_timestamp_enabled: bool = false, YesNo, Runtime, Open, Standing::Later(DISK);
+    "aof-timestamp-enabled" => aof_timestamp_enabled: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Force a rewrite to disk in steps.
-    "aof-rewrite-incremental-fsync" => aof_rewrite_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Later(DISK);
+    "aof-rewrite-incremental-fsync" => aof_rewrite_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Works;
 }

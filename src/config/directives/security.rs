@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::codec::{File, OneOf, Password, int};
+use crate::config::codec::{File, INT, OneOf, Password, YesNo, int};
 use crate::config::row::{Standing, topic};
 use crate::config::special::{Lines, Renames, UserLine, Users};
 use crate::config::types::{AclPasswordHash, AclPubsubDefault, Permission, Rename, Secret};
@@ -22,6 +22,12 @@ topic! {
     /// How clear passwords given to ACL SETUSER and requirepass are kept: `sha256` as other servers write it, or `pbkdf2`, salted and
     /// slow to guess, for passwords of 14 bytes and more.
     "acl-password-hash" => acl_password_hash: AclPasswordHash = AclPasswordHash::Sha256, OneOf, Runtime, Open, Standing::Works;
+    /// With `acl-password-hash pbkdf2`: put a PBKDF2 hash in the place of a SHA-256 one when its user next signs in.
+    "acl-password-upgrade" => acl_password_upgrade: bool = false, YesNo, Runtime, Open, Standing::Works;
+    /// Failed logins from one address, or as one user, before the next ones have to wait; half of them are forgotten every ten seconds.
+    "auth-throttle-after" => auth_throttle_after: u32 = 100, INT, Runtime, Open, Standing::Works;
+    /// The longest a login waits because of failed ones before it, in milliseconds; 0 never waits.
+    "auth-throttle-delay-max" => auth_throttle_delay_max_ms: u32 = 1000, int(0, 60_000), Runtime, Open, Standing::Works;
     /// Bytes a new clear password has at least.
     "acl-password-min-length" => acl_password_min_length: u32 = 0, int(0, 512), Runtime, Open, Standing::Works;
     /// Give a command another name, or take it away with an empty one; may repeat.

@@ -42,11 +42,13 @@ topic! {
     "tls-ca-cert-file" => ca_cert_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Works;
     /// Folder of such certificates.
     "tls-ca-cert-dir" => ca_cert_dir: Option<PathBuf> = None, File, Runtime, Open, Standing::Works;
+    /// Lists of revoked client certificates, PEM; read again with the certificates.
+    "tls-crl-file" => crl_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Works;
     /// Whether clients must show a certificate. With generated certificates, where no client can have one, it is `no`
     /// unless it is set.
     "tls-auth-clients" => auth_clients: TlsAuthClients = TlsAuthClients::Yes, OneOf, Runtime, Open, Standing::Works;
     /// Log a client in as the user its certificate names, in this field.
-    "tls-auth-clients-user" => auth_clients_user: TlsAuthClientsUser = TlsAuthClientsUser::Off, OneOf, Runtime, Open, Standing::Missing("users come with access control lists");
+    "tls-auth-clients-user" => auth_clients_user: TlsAuthClientsUser = TlsAuthClientsUser::Off, OneOf, Runtime, Open, Standing::Works;
     /// Versions to speak; empty is TLS 1.2 and TLS 1.3. Older ones are not approved.
     "tls-protocols" => protocols: String = String::new(), TlsProtocols, Runtime, Open, Standing::Works;
     /// Suites for TLS 1.2, in OpenSSL's names; empty is every approved one.
@@ -62,7 +64,7 @@ topic! {
     /// Seconds a session can be resumed.
     "tls-session-cache-timeout" => session_cache_timeout_secs: u32 = 300, INT, Runtime, Open, Standing::Later("the server does not act on it yet");
     /// Seconds between looks for changed certificate files; 0 never looks.
-    "tls-auto-reload-interval" => auto_reload_interval_secs: u32 = 0, INT, Runtime, Open, Standing::Missing("reloading certificates by itself");
+    "tls-auto-reload-interval" => auto_reload_interval_secs: u32 = 0, INT, Runtime, Open, Standing::Works;
     /// Certificate for connections this server opens.
     "tls-client-cert-file" => client_cert_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Works;
     /// Private key for connections this server opens.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -32,6 +32,7 @@ pub enum CertificateError {
     BadPem { path: PathBuf, error: String },
     NoCertificate { path: PathBuf },
     NoKey { path: PathBuf },
+    NoCrl { path: PathBuf },
     EncryptedKey { path: PathBuf },
     BadCertificate { path: PathBuf, subject: String, error: String },
     BadKey { path: PathBuf, error: String },
@@ -53,6 +54,7 @@ impl std::fmt::Display for CertificateError {
             }
             Self::BadPem { path, error } => write!(f, "{}: not PEM: {error}", path.display()),
             Self::NoCertificate { path } => write!(f, "{}: holds no certificate", path.display()),
+            Self::NoCrl { path } => write!(f, "{}: holds no certificate revocation list", path.display()),
             Self::NoKey { path } => write!(f, "{}: holds no private key", path.display()),
             Self::EncryptedKey { path } => write!(
                 f,
@@ -105,6 +107,8 @@ impl std::error::Error for CertificateError {}
 pub struct Identity {
     pub subject: String,
     pub issuer: String,
+    /// Hexadecimal digits.
+    pub serial: String,
     /// SHA-256 of the DER form, lower-case hexadecimal in pairs joined by colons.
     pub fingerprint: String,
     /// `RSA 2048`, `EC P-256`.
@@ -157,6 +161,8 @@ pub fn load(certificate: &Path, key: &Path, now_s: i64) -> Result<Loaded, Certif
 #[derive(Debug, Clone)]
 pub struct Roots {
     pub store: Arc<RootCertStore>,
+    /// The one that expires first.
+    pub earliest: Option<Identity>,
     /// One sentence for each certificate that was left out, for the log.
     pub left_out: Vec<String>,
 }
@@ -168,9 +174,19 @@ pub struct Roots {
 pub fn load_roots(file: Option<&Path>, folder: Option<&Path>, now_s: i64) -> Result<Roots, CertificateError> {
     let mut store = RootCertStore::empty();
     let mut left_out = Vec::new();
+    let mut earliest: Option<Identity> = None;
+    let mut note = |identity: Option<Identity>| {
+        if let Some(i) = identity
+            && earliest.as_ref().is_none_or(|e| i.not_after_s < e.not_after_s)
+        {
+            earliest = Some(i);
+        }
+    };
     if let Some(file) = file {
         for der in read_certificates(file)? {
+            let identity = identify(&der);
             add_root(&mut store, file, der, now_s)?;
+            note(identity);
         }
     }
     if let Some(folder) = folder {
@@ -184,8 +200,10 @@ pub fn load_roots(file: Option<&Path>, folder: Option<&Path>, now_s: i64) -> Res
             match read_certificates(path) {
                 Ok(certificates) => {
                     for der in certificates {
-                        if let Err(error) = add_root(&mut store, path, der, now_s) {
-                            left_out.push(error.to_string());
+                        let identity = identify(&der);
+                        match add_root(&mut store, path, der, now_s) {
+                            Ok(()) => note(identity),
+                            Err(error) => left_out.push(error.to_string()),
                         }
                     }
                 }
@@ -197,7 +215,7 @@ pub fn load_roots(file: Option<&Path>, folder: Option<&Path>, now_s: i64) -> Res
         let path = file.or(folder).unwrap_or(Path::new("")).to_owned();
         return Err(CertificateError::NoCertificate { path });
     }
-    Ok(Roots { store: Arc::new(store), left_out })
+    Ok(Roots { store: Arc::new(store), earliest, left_out })
 }
 
 fn add_root(
@@ -232,10 +250,16 @@ pub fn identify(der: &[u8]) -> Option<Identity> {
     Some(identity(&parsed, der, key))
 }
 
+/// What the first certificate of a PEM file says of itself; `None` when it cannot be read.
+pub fn identify_file(path: &Path) -> Option<Identity> {
+    read_certificates(path).ok()?.first().and_then(|der| identify(der))
+}
+
 fn identity(parsed: &X509Certificate<'_>, der: &[u8], key: String) -> Identity {
     Identity {
         subject: parsed.subject().to_string(),
         issuer: parsed.issuer().to_string(),
+        serial: crypto::hex(parsed.raw_serial()),
         fingerprint: fingerprint(der),
         key,
         not_before_s: parsed.validity().not_before.timestamp(),
@@ -267,6 +291,18 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certif
         return Err(CertificateError::NoCertificate { path: path.to_owned() });
     }
     Ok(chain)
+}
+
+/// Reads the revocation lists of a PEM file.
+pub fn load_crls(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, CertificateError> {
+    let text = read_bounded(path)?;
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|e| CertificateError::BadPem { path: path.to_owned(), error: e.to_string() })?;
+    if lists.is_empty() {
+        return Err(CertificateError::NoCrl { path: path.to_owned() });
+    }
+    Ok(lists)
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {

@@ -37,6 +37,8 @@ pub struct TlsParameters {
     pub key_file_pass: Option<String>,
     pub ca_file: Option<PathBuf>,
     pub ca_folder: Option<PathBuf>,
+    /// Lists of revoked client certificates, PEM.
+    pub crl_file: Option<PathBuf>,
     pub auth_clients: AuthClients,
     /// `TLSv1.2 TLSv1.3`, either or both.
     pub protocols: String,
@@ -115,6 +117,8 @@ impl From<rustls::Error> for TlsError {
 pub struct ServerTls {
     pub config: Arc<ServerConfig>,
     pub identity: Identity,
+    /// The authority for clients that expires first.
+    pub ca: Option<Identity>,
     /// CAs of a folder that were left out, a sentence each.
     pub left_out: Vec<String>,
 }
@@ -128,6 +132,7 @@ pub fn server(p: &TlsParameters, now_s: i64) -> Result<ServerTls, TlsError> {
     let provider = crypto::provider(&suites(&p.ciphers, &p.ciphersuites, &versions)?);
     let loaded = certificate::load(&p.certificate, &p.key, now_s)?;
     let mut left_out = Vec::new();
+    let mut ca = None;
 
     let verifier = match p.auth_clients {
         AuthClients::No => WebPkiClientVerifier::no_client_auth(),
@@ -137,7 +142,15 @@ pub fn server(p: &TlsParameters, now_s: i64) -> Result<ServerTls, TlsError> {
             }
             let roots = certificate::load_roots(p.ca_file.as_deref(), p.ca_folder.as_deref(), now_s)?;
             left_out = roots.left_out;
+            ca = roots.earliest;
+            let crls = match &p.crl_file {
+                Some(path) => certificate::load_crls(path)?,
+                None => Vec::new(),
+            };
             let builder = WebPkiClientVerifier::builder_with_provider(roots.store, provider.clone());
+            // An authority without a list revokes nothing; a list that is there is believed for the certificates it speaks of.
+            let builder =
+                if crls.is_empty() { builder } else { builder.with_crls(crls).allow_unknown_revocation_status() };
             let builder = if wanted == AuthClients::Optional { builder.allow_unauthenticated() } else { builder };
             builder.build().map_err(|e| TlsError::Verifier(e.to_string()))?
         }
@@ -165,7 +178,7 @@ pub fn server(p: &TlsParameters, now_s: i64) -> Result<ServerTls, TlsError> {
     if !config.fips() {
         return Err(TlsError::NotFips);
     }
-    Ok(ServerTls { config: Arc::new(config), identity: loaded.identity, left_out })
+    Ok(ServerTls { config: Arc::new(config), identity: loaded.identity, ca, left_out })
 }
 
 /// How a client decides whether to believe the server.
@@ -215,6 +228,11 @@ pub fn client(p: &ClientParameters, now_s: i64) -> Result<Arc<ClientConfig>, Tls
 /// Takes any certificate, and still demands that the server has its key.
 #[derive(Debug)]
 struct BelieveAnybody(Arc<rustls::crypto::CryptoProvider>);
+
+/// A verifier that takes any certificate.
+pub(super) fn believing_anybody(provider: Arc<rustls::crypto::CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(BelieveAnybody(provider))
+}
 
 impl ServerCertVerifier for BelieveAnybody {
     fn verify_server_cert(

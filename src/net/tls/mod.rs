@@ -2,7 +2,9 @@
 
 pub mod certificate;
 pub mod config;
+pub mod facts;
 pub mod generate;
+pub mod identity;
 pub mod probe;
 pub mod session;
 

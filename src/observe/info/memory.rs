@@ -57,7 +57,7 @@ pub fn system_memory() -> u64 {
 }
 
 pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
-    let m = Memory::of(f.used_memory, f.baseline_memory, f.output_memory, f.peak_memory);
+    let m = Memory::of(f.used_memory, f.baseline_memory, f.clients.memory_bytes(), f.peak_memory);
     let a = m.allocator;
     let size = |out: Out<'_>, name: &str, bytes: u64| {
         out(name, Unsigned(bytes));
@@ -91,7 +91,7 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     let (whole, whole_bytes) = m.fragmentation();
     out("mem_fragmentation_ratio", Float(whole, 2));
     out("mem_fragmentation_bytes", Signed(whole_bytes));
-    out("mem_not_counted_for_evict", Unsigned(m.clients));
+    out("mem_not_counted_for_evict", Unsigned(f.output_memory));
     out("mem_replication_backlog", Unsigned(0));
     out("mem_total_replication_buffers", Unsigned(0));
     out("mem_replicas_repl_buffer", Unsigned(0));

@@ -10,8 +10,9 @@ mod memory;
 mod node;
 mod replication;
 mod stats;
+mod tls;
 
-pub use memory::{Memory, ratio};
+pub use memory::{Memory, ratio, system_memory};
 pub use replication::{Link, Replica, Replication};
 
 use crate::client::{Registry, Tracking, WaitList};
@@ -41,10 +42,8 @@ pub struct Facts<'a> {
     pub replication: &'a Replication,
     /// ms since the epoch until which clients are paused; 0 if nobody is. And whether only writes are.
     pub pause: (i64, bool),
-    /// Changes since the last save.
-    pub dirty: u64,
-    /// ms since the epoch.
-    pub last_save_ms: i64,
+    /// What is saved, and how it went: its owner's rows.
+    pub persistence: &'a dyn crate::metrics::Section,
     /// Bytes in use when the question came.
     pub used_memory: u64,
     /// Bytes in use before the first client came, in clients' output, and at the most.
@@ -55,6 +54,7 @@ pub struct Facts<'a> {
     pub command_names: &'a [&'a str],
     /// Keys, and those with a deadline, of each database.
     pub databases: &'a [(usize, usize)],
+    pub tls: &'a crate::net::tls::facts::Facts,
     /// Rows of the FIPS report.
     pub fips: &'a [(&'static str, String)],
 }
@@ -79,10 +79,11 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "fips", title: "FIPS", by_default: true, rows: node::fips },
     Section { name: "clients", title: "Clients", by_default: true, rows: node::clients },
     Section { name: "memory", title: "Memory", by_default: true, rows: memory::rows },
-    Section { name: "persistence", title: "Persistence", by_default: true, rows: node::persistence },
+    Section { name: "persistence", title: "Persistence", by_default: true, rows: |f, out| f.persistence.rows(out) },
     Section { name: "stats", title: "Stats", by_default: true, rows: stats::rows },
     Section { name: "replication", title: "Replication", by_default: true, rows: replication::rows },
     Section { name: "cpu", title: "CPU", by_default: true, rows: node::cpu },
+    Section { name: "tls", title: "TLS", by_default: true, rows: tls::rows },
     Section { name: "modules", title: "Modules", by_default: true, rows: |_, _| {} },
     Section { name: "commandstats", title: "Commandstats", by_default: false, rows: stats::commands },
     Section { name: "errorstats", title: "Errorstats", by_default: true, rows: stats::errors },

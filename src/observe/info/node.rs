@@ -106,39 +106,6 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
     out("paused_timeout_milliseconds", Signed(left));
 }
 
-pub(super) fn persistence(f: &Facts<'_>, out: Out<'_>) {
-    out("loading", Flag(f.replication.loading));
-    out("async_loading", Flag(f.replication.async_loading));
-    for name in ["current_cow_peak", "current_cow_size"] {
-        out(name, Signed(0));
-    }
-    out("current_cow_size_age", Unsigned(0));
-    out("current_fork_perc", Float(0.0, 2));
-    out("current_save_keys_processed", Unsigned(0));
-    out("current_save_keys_total", Unsigned(0));
-    out("rdb_changes_since_last_save", Unsigned(f.dirty));
-    out("rdb_bgsave_in_progress", Unsigned(0));
-    out("rdb_last_save_time", Signed(f.last_save_ms / 1000));
-    out("rdb_last_bgsave_status", Text("ok"));
-    out("rdb_last_bgsave_time_sec", Signed(-1));
-    out("rdb_current_bgsave_time_sec", Signed(-1));
-    for name in ["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"] {
-        out(name, Unsigned(0));
-    }
-    out("aof_enabled", Flag(f.config.persistence.appendonly));
-    out("aof_rewrite_in_progress", Unsigned(0));
-    out("aof_rewrite_scheduled", Unsigned(0));
-    out("aof_last_rewrite_time_sec", Signed(-1));
-    out("aof_current_rewrite_time_sec", Signed(-1));
-    out("aof_last_bgrewrite_status", Text("ok"));
-    out("aof_rewrites", Unsigned(0));
-    out("aof_rewrites_consecutive_failures", Unsigned(0));
-    out("aof_last_write_status", Text("ok"));
-    for name in ["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"] {
-        out(name, Unsigned(0));
-    }
-}
-
 pub(super) fn cpu(f: &Facts<'_>, out: Out<'_>) {
     let (user, system) = process::cpu_seconds(false);
     let (children_user, children_system) = process::cpu_seconds(true);

@@ -4,22 +4,119 @@ use super::read::{Limits, get_value};
 use super::source::{Fault, Got, RdbError, Source};
 use super::{VERSION, VERSION_BEFORE, is_readable, opcode, write as values};
 use crate::base::crc64::crc64;
-use crate::keyspace::{AccessPolicy, Key, STRIPES, Space};
-use crate::value::record::Record;
+use crate::config::types::RdbVersion;
+use crate::keyspace::{Access, AccessPolicy, Encode, Key, Put, STRIPES, Space};
+use crate::value::record::{ContentRef, Record};
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-/// What a file says beside the data.
-#[derive(Clone, Debug, Default)]
-pub struct WriteOptions {
+/// How a file is written.
+#[derive(Clone, Debug)]
+pub struct Format {
+    /// `rdb-version`: who has to be able to load it.
+    pub version: RdbVersion,
     /// `rdbchecksum`: without it the sum is 0 and nobody checks it.
     pub checksum: bool,
-    pub used_memory: u64,
-    /// For a reader that knows no version later than [`VERSION_BEFORE`].
-    pub for_older: bool,
-    /// The database that is selected where the journal's stream goes on, for a replica that follows it.
-    pub stream_db: Option<u32>,
-    /// The history this is a moment of, and the bytes of it so far.
-    pub history: Option<(String, u64)>,
+    /// `rdbcompression`.
+    pub pack: bool,
+    /// The instant, and how accesses are kept.
+    pub access: Access,
+    /// Whether the idle time of keys is written.
+    pub idle: bool,
+    /// What the file says of itself.
+    pub aux: Vec<(&'static str, String)>,
+}
+
+impl Format {
+    fn style(&self) -> values::Style {
+        values::Style { pack: self.pack, field_deadlines: self.version == RdbVersion::V9 }
+    }
+
+    /// What comes before the keys: the version, what the file says of itself, and the size of each database.
+    pub fn head(&self, sizes: &[(usize, usize)]) -> Vec<u8> {
+        let mut out = match self.version {
+            RdbVersion::V9 => format!("VALKEY{VERSION:03}"),
+            RdbVersion::V8_1 => format!("REDIS{VERSION_BEFORE:04}"),
+        }
+        .into_bytes();
+        let mut aux = |name: &str, value: &str| {
+            out.push(opcode::AUX);
+            values::put_string(&mut out, name.as_bytes(), false);
+            values::put_string(&mut out, value.as_bytes(), false);
+        };
+        aux("holdfast-ver", env!("CARGO_PKG_VERSION"));
+        aux("redis-bits", "64");
+        aux("ctime", &(self.access.now_ms / 1000).to_string());
+        for (name, value) in &self.aux {
+            aux(name, value);
+        }
+        for (db, (keys, deadlines)) in sizes.iter().enumerate().filter(|(_, s)| s.0 > 0) {
+            out.push(opcode::SELECT);
+            values::put_len(&mut out, db as u64);
+            out.push(opcode::RESIZE);
+            values::put_len(&mut out, *keys as u64);
+            values::put_len(&mut out, *deadlines as u64);
+        }
+        out
+    }
+
+    /// A key before its value.
+    fn put_key(&self, out: &mut Vec<u8>, record: &Record) {
+        if let Some(deadline) = record.deadline() {
+            out.push(opcode::DEADLINE_MS);
+            out.extend_from_slice(&deadline.to_le_bytes());
+        }
+        match self.access.policy {
+            AccessPolicy::Lru if self.idle => {
+                out.push(opcode::IDLE);
+                values::put_len(out, self.access.idle_seconds(record.access()));
+            }
+            AccessPolicy::Lru => {}
+            AccessPolicy::Lfu { .. } => {
+                out.extend_from_slice(&[opcode::FREQUENCY, self.access.frequency(record.access())]);
+            }
+        }
+        out.push(values::kind_of(record, self.version == RdbVersion::V9));
+        values::put_string(out, record.name(), self.pack);
+    }
+}
+
+/// What comes after the keys, but for the sum.
+pub const END: [u8; 1] = [opcode::END];
+
+impl Encode for Format {
+    fn select(&self, out: &mut Vec<u8>, db: u32) {
+        out.push(opcode::SELECT);
+        values::put_len(out, db.into());
+    }
+
+    fn put(&self, out: &mut Vec<u8>, record: &Record, at: u64, bytes: usize, hurried: bool) -> Put {
+        if at == 0 {
+            self.put_key(out, record);
+        }
+        let mut style = self.style();
+        // Who holds up clients does not pack: the file is a little larger for it.
+        style.pack &= !hurried;
+        match record.content() {
+            ContentRef::Big(value) => Put::Then(Arc::clone(value)),
+            ContentRef::Object(object) => {
+                values::put_object(out, object, at, bytes, style).map_or(Put::Whole, Put::From)
+            }
+            _ => {
+                values::put_value(out, record, style);
+                Put::Whole
+            }
+        }
+    }
+
+    fn string(&self, out: &mut Vec<u8>, value: &[u8]) -> bool {
+        if self.pack && values::try_packed(out, value) {
+            return true;
+        }
+        values::put_len(out, value.len() as u64);
+        false
+    }
 }
 
 /// What was written.
@@ -32,121 +129,124 @@ pub struct Written {
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 64 << 10;
 
-/// Where bytes go, summed.
-struct Sink<'w, W> {
-    out: &'w mut W,
-    buffer: Vec<u8>,
+/// Where a file's bytes go, counted and summed.
+pub struct Summed<'w> {
+    out: &'w mut dyn FnMut(&[u8]) -> io::Result<()>,
     checksum: bool,
     crc: u64,
     bytes: u64,
 }
 
-impl<W: Write> Sink<'_, W> {
-    fn flush(&mut self) -> io::Result<()> {
+impl<'w> Summed<'w> {
+    pub fn new(checksum: bool, out: &'w mut dyn FnMut(&[u8]) -> io::Result<()>) -> Summed<'w> {
+        Summed { out, checksum, crc: 0, bytes: 0 }
+    }
+
+    pub fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.checksum {
-            self.crc = crc64(self.crc, &self.buffer);
+            self.crc = crc64(self.crc, bytes);
         }
-        self.bytes += self.buffer.len() as u64;
-        self.out.write_all(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
+        self.bytes += bytes.len() as u64;
+        (self.out)(bytes)
+    }
+
+    /// Writes the end and the sum. Returns the bytes of the file.
+    pub fn finish(mut self) -> io::Result<u64> {
+        self.put(&END)?;
+        let crc = if self.checksum { self.crc } else { 0 };
+        (self.out)(&crc.to_le_bytes())?;
+        Ok(self.bytes + 8)
     }
 }
 
-fn aux(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.push(opcode::AUX);
-    values::put_string(out, name);
-    values::put_string(out, value);
-}
-
-fn put_entry(out: &mut Vec<u8>, record: &Record, lfu: Option<u8>) {
-    if let Some(deadline) = record.deadline() {
-        out.push(opcode::DEADLINE_MS);
-        out.extend_from_slice(&deadline.to_le_bytes());
-    }
-    if let Some(counter) = lfu {
-        out.extend_from_slice(&[opcode::FREQUENCY, counter]);
-    }
-    out.push(values::kind_of(record));
-    values::put_string(out, record.name());
-    values::put_value(out, record);
-}
-
-/// Writes all databases. Every stripe is held, so that it is one instant. Keys past their deadline are written too: whoever
-/// loads the file knows what to do with them.
+/// Writes all databases while everybody waits. Every stripe is held, so that it is one instant. Keys past their deadline are written
+/// too: whoever loads the file knows what to do with them.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(space: &mut Space<'_>, out: &mut impl Write, options: &WriteOptions) -> io::Result<Written> {
+pub fn write(space: &mut Space<'_>, out: &mut dyn Write, format: &Format) -> io::Result<Written> {
     assert!(space.is_whole(), "a snapshot is one instant of all stripes");
-    let access = space.access;
-    let mut sink = Sink { out, buffer: Vec::new(), checksum: options.checksum, crc: 0, bytes: 0 };
-    let mut keys = 0;
-    let magic = if options.for_older { format!("REDIS{VERSION_BEFORE:04}") } else { format!("VALKEY{VERSION:03}") };
-    sink.buffer.extend_from_slice(magic.as_bytes());
-    aux(&mut sink.buffer, b"holdfast-ver", env!("CARGO_PKG_VERSION").as_bytes());
-    aux(&mut sink.buffer, b"redis-bits", b"64");
-    aux(&mut sink.buffer, b"ctime", (access.now_ms / 1000).to_string().as_bytes());
-    aux(&mut sink.buffer, b"used-mem", options.used_memory.to_string().as_bytes());
-    if let Some(db) = options.stream_db {
-        aux(&mut sink.buffer, b"repl-stream-db", db.to_string().as_bytes());
-    }
-    if let Some((id, offset)) = &options.history {
-        aux(&mut sink.buffer, b"repl-id", id.as_bytes());
-        aux(&mut sink.buffer, b"repl-offset", offset.to_string().as_bytes());
-    }
-    aux(&mut sink.buffer, b"aof-base", b"0");
+    let mut take = |bytes: &[u8]| out.write_all(bytes);
+    let mut sink = Summed::new(format.checksum, &mut take);
+    sink.put(&format.head(&space.sizes()))?;
+    let (mut keys, mut buffer) = (0, Vec::new());
     for db in 0..space.databases() {
-        let (mut size, mut deadlines) = (0, 0);
-        for n in 0..STRIPES as u16 {
-            let table = &space.stripe(n).database(db).table;
-            size += table.len();
-            deadlines += table.deadlines();
-        }
-        if size == 0 {
-            continue;
-        }
-        sink.buffer.push(opcode::SELECT);
-        values::put_len(&mut sink.buffer, db.into());
-        sink.buffer.push(opcode::RESIZE);
-        values::put_len(&mut sink.buffer, size as u64);
-        values::put_len(&mut sink.buffer, deadlines as u64);
+        let mut selected = false;
         for n in 0..STRIPES as u16 {
             let mut result = Ok(());
             space.stripe(n).database(db).table.for_each(|record| {
                 if result.is_err() {
                     return;
                 }
-                let lfu = match access.policy {
-                    AccessPolicy::Lru => None,
-                    AccessPolicy::Lfu { .. } => Some(access.frequency(record.access())),
-                };
-                if options.for_older && values::kind_of(record) == super::kind::HASH_DEADLINES {
+                if format.version == RdbVersion::V8_1 && values::kind_of(record, true) == super::kind::HASH_DEADLINES {
                     result =
                         Err(io::Error::other("a hash has fields with deadlines, which an older version cannot read"));
                     return;
                 }
-                put_entry(&mut sink.buffer, record, lfu);
+                if !std::mem::replace(&mut selected, true) {
+                    format.select(&mut buffer, db);
+                }
+                format.put_key(&mut buffer, record);
+                values::put_value(&mut buffer, record, format.style());
                 keys += 1;
-                if sink.buffer.len() >= CHUNK {
-                    result = sink.flush();
+                if buffer.len() >= CHUNK {
+                    result = sink.put(&buffer);
+                    buffer.clear();
                 }
             });
             result?;
         }
     }
-    sink.buffer.push(opcode::END);
-    sink.flush()?;
-    let crc = if options.checksum { sink.crc } else { 0 };
-    sink.checksum = false;
-    sink.buffer.extend_from_slice(&crc.to_le_bytes());
-    sink.flush()?;
-    Ok(Written { keys, bytes: sink.bytes })
+    sink.put(&buffer)?;
+    Ok(Written { keys, bytes: sink.finish()? })
+}
+
+/// A load that goes on, for whoever looks on.
+#[derive(Debug, Default)]
+pub struct Loading {
+    running: AtomicBool,
+    /// Seconds since the epoch.
+    pub since: AtomicI64,
+    pub total_bytes: AtomicU64,
+    pub loaded_bytes: AtomicU64,
+    /// Microseconds to wait for each key, for tests.
+    pub key_delay_us: AtomicI64,
+}
+
+/// Between two times the progress is told.
+const TELL_KEYS: u64 = 256;
+
+impl Loading {
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    pub fn begin(&self, now_s: i64) {
+        self.since.store(now_s, Ordering::Relaxed);
+        self.loaded_bytes.store(0, Ordering::Relaxed);
+        self.running.store(true, Ordering::Release);
+    }
+
+    pub fn end(&self) {
+        self.running.store(false, Ordering::Release);
+    }
+
+    fn key(&self, keys: u64, bytes: u64) {
+        let us = self.key_delay_us.load(Ordering::Relaxed);
+        if us > 0 {
+            std::thread::sleep(std::time::Duration::from_micros(us as u64));
+        }
+        if us > 0 || keys.is_multiple_of(TELL_KEYS) {
+            self.loaded_bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 /// How a file is loaded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
+    /// Told how it goes.
+    pub loading: Option<Arc<Loading>>,
     pub limits: Limits,
     /// `rdb-version-check relaxed`.
     pub relaxed: bool,
@@ -166,18 +266,26 @@ pub struct Loaded {
     pub expired: u64,
     /// Left out, being collections without elements.
     pub empty: u64,
-    /// What the file says of the history it is a moment of; see [`WriteOptions`].
+    /// What the file says of the history it is a moment of; see [`Format::aux`].
     pub stream_db: Option<u32>,
     pub repl_id: Option<String>,
     pub repl_offset: Option<u64>,
 }
 
-/// Loads a file into the key space; every stripe is held. Nothing of it becomes an effect.
+/// Loads a file into the key space. Every stripe is held, or none: then each key's is taken for a moment, and the caller sees to it that
+/// nobody else changes anything. Nothing of it becomes an effect.
 ///
 /// # Errors
 /// See [`Fault`]. What was loaded before stays, so callers end or empty the key space.
 pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Result<Loaded, RdbError> {
-    assert!(space.is_whole(), "loading is one instant of all stripes");
+    load_prefix(from, space, options).map(|(loaded, _)| loaded)
+}
+
+/// The same where something else follows. Returns the length of the file that was loaded; more of `from` may have been read.
+///
+/// # Errors
+/// As of [`load`].
+pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Result<(Loaded, u64), RdbError> {
     let mut from = Source::new(from, options.checksum);
     let version = header(&mut from, options.relaxed)?;
     let (mut db, mut loaded) = (0, Loaded::default());
@@ -236,6 +344,9 @@ pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Re
                     record.set_access(word.unwrap_or(access.fresh()));
                     put(&from, space, key, record, options.merge)?;
                     loaded.keys += 1;
+                    if let Some(loading) = &options.loading {
+                        loading.key(loaded.keys, from.offset());
+                    }
                 }
                 (deadline, word) = (None, None);
             }
@@ -249,7 +360,7 @@ pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Re
             return Err(from.error(Fault::Checksum));
         }
     }
-    Ok(loaded)
+    Ok((loaded, from.offset()))
 }
 
 fn header<R: Read>(from: &mut Source<R>, relaxed: bool) -> Got<u16> {
@@ -261,6 +372,17 @@ fn header<R: Read>(from: &mut Source<R>, relaxed: bool) -> Got<u16> {
 }
 
 fn put<R: Read>(from: &Source<R>, space: &mut Space<'_>, key: Key<'_>, record: Record, merge: bool) -> Got<()> {
+    if !space.is_whole() {
+        space.lock_stripe(key.hash.stripe);
+    }
+    let result = put_locked(from, space, key, record, merge);
+    if !space.is_whole() {
+        space.unlock();
+    }
+    result
+}
+
+fn put_locked<R: Read>(from: &Source<R>, space: &mut Space<'_>, key: Key<'_>, record: Record, merge: bool) -> Got<()> {
     let table = &mut space.stripe(key.hash.stripe).database_mut(key.db).table;
     if table.locate(key.hash.path, key.name).is_some() {
         if !merge {

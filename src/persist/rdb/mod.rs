@@ -17,6 +17,7 @@
 //! is checked whole, and no key comes out empty. What is written here loads in Valkey 9 and the other way round, with two
 //! exceptions that end in a clear error: functions and modules' data.
 
+pub mod check;
 mod file;
 mod legacy;
 mod lzf;
@@ -28,7 +29,7 @@ mod stream;
 mod tests;
 mod write;
 
-pub use file::{LoadOptions, Loaded, WriteOptions, Written, load, write};
+pub use file::{Format, LoadOptions, Loaded, Loading, Summed, Written, load, load_prefix, write};
 pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};

@@ -31,8 +31,8 @@ impl std::error::Error for PayloadError {}
 
 /// The value of a key as DUMP answers it. Deadline and access are not in it.
 pub fn dump_value(record: &Record) -> Vec<u8> {
-    let mut out = vec![write::kind_of(record)];
-    write::put_value(&mut out, record);
+    let mut out = vec![write::kind_of(record, true)];
+    write::put_value(&mut out, record, write::Style { pack: false, field_deadlines: true });
     sign(&mut out);
     out
 }
@@ -59,7 +59,7 @@ pub fn dump_functions<'a>(sources: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     for source in sources {
         out.push(opcode::FUNCTION);
-        write::put_string(&mut out, source);
+        write::put_string(&mut out, source, false);
     }
     sign(&mut out);
     out

@@ -132,7 +132,7 @@ pub(super) fn put(out: &mut Vec<u8>, stream: &Stream) {
     put_len(out, stream.entries_added);
     put_len(out, stream.groups().len() as u64);
     for (name, group) in stream.groups() {
-        put_string(out, name);
+        put_string(out, name, false);
         put_id(out, group.last_id);
         put_len(out, group.entries_read.unwrap_or(UNKNOWN));
         put_len(out, group.pending().len() as u64);
@@ -143,7 +143,7 @@ pub(super) fn put(out: &mut Vec<u8>, stream: &Stream) {
         }
         put_len(out, group.consumers().len() as u64);
         for consumer in group.consumers() {
-            put_string(out, consumer.name());
+            put_string(out, consumer.name(), false);
             out.extend_from_slice(&consumer.seen_ms.to_le_bytes());
             out.extend_from_slice(&consumer.active_ms.unwrap_or(-1).to_le_bytes());
             put_len(out, consumer.pending().len() as u64);

@@ -88,13 +88,13 @@ fn what_is_empty_twice_or_unknown_is_refused() {
 const AT: Access = Access { policy: AccessPolicy::Lru, now_ms: 1_000_000 };
 
 fn options() -> LoadOptions {
-    LoadOptions { limits: limits(), relaxed: false, checksum: true, merge: false, keep_expired: false }
+    LoadOptions { loading: None, limits: limits(), relaxed: false, checksum: true, merge: false, keep_expired: false }
 }
 
 fn saved(keyspace: &Keyspace) -> Vec<u8> {
     let mut out = Vec::new();
-    let options = WriteOptions { checksum: true, used_memory: 1, ..WriteOptions::default() };
-    let written = write(&mut keyspace.lock(&Plan::All, AT), &mut out, &options).unwrap();
+    let format = crate::persist::snapshot::format(&Config::default(), AT);
+    let written = write(&mut keyspace.lock(&Plan::All, AT), &mut out, &format).unwrap();
     assert_eq!(written.bytes, out.len() as u64);
     out
 }

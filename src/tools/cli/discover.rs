@@ -68,7 +68,10 @@ pub fn find(options: &Options) -> Found {
     } else {
         (Knowledge::default(), Knowledge::default())
     };
-    let hint = |port| if local && options.socket.is_none() { runtime_hint::find(port).map(from_hint) } else { None };
+    let hint = |port| {
+        let wanted = local && options.socket.is_none();
+        wanted.then(|| runtime_hint::find(port).or_else(|| in_data_folder(port)).map(from_hint)).flatten()
+    };
     decide(options, &environment, &configuration, hint)
 }
 
@@ -167,8 +170,24 @@ fn from_environment() -> Knowledge {
     known
 }
 
+/// Whose password the container image's variables hold.
+pub fn user_of_environment() -> Option<String> {
+    environment("VALKEY_ACL_USERNAME").and_then(|u| String::from_utf8(u).ok()).filter(|u| u != "default")
+}
+
 fn from_hint(hint: RuntimeHint) -> Knowledge {
     Knowledge { tls_port: Some(hint.tls_port), port: Some(hint.port), ca_file: hint.ca, ..Knowledge::default() }
+}
+
+/// In a container whose root is read-only the server can leave its hint with its data alone.
+fn in_data_folder(port: Option<u16>) -> Option<RuntimeHint> {
+    let named = environment("VALKEY_DATA_DIR").map(path);
+    let usual = ["/data", "/bitnami/valkey/data"].map(PathBuf::from);
+    named
+        .into_iter()
+        .chain(usual)
+        .filter_map(|dir| runtime_hint::read(&dir.join(runtime_hint::FILE_NAME)).ok())
+        .find(|hint| port.is_none_or(|p| p == hint.tls_port || p == hint.port))
 }
 
 fn from_configuration() -> Option<Knowledge> {
@@ -176,7 +195,13 @@ fn from_configuration() -> Option<Knowledge> {
     // Whoever may write to the folder we happen to stand in must not tell us which authority to trust.
     let here = Path::new("holdfast.conf");
     let here = is_ours(here).then(|| here.to_path_buf());
-    let usual = ["/etc/holdfast/holdfast.conf", "/opt/bitnami/valkey/etc/valkey.conf"].map(PathBuf::from);
+    let usual = [
+        "/opt/bitnami/valkey/mounted-etc/valkey.conf",
+        "/etc/valkey/valkey.conf",
+        "/etc/holdfast/holdfast.conf",
+        "/opt/bitnami/valkey/etc/valkey.conf",
+    ]
+    .map(PathBuf::from);
     let file = named.into_iter().chain(here).chain(usual).find(|p| p.is_file())?;
     let mut directives = Directives::default();
     directives.read(&file, 0);

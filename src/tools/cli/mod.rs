@@ -92,6 +92,9 @@ fn start(program: &str, mut options: Options) -> ExitCode {
     // FAKETTY lets a test see what a terminal would.
     let terminal = std::io::stdout().is_terminal() || std::env::var_os("FAKETTY").is_some();
     let found = discover::find(&options);
+    if found.password_discovered && options.user.is_none() {
+        options.user = discover::user_of_environment();
+    }
     let mut client = Client::new(options, found, terminal);
     match client.options.mode.clone() {
         Mode::Command if client.options.words.is_empty() => prompt::run(&mut client, program),
@@ -141,7 +144,22 @@ fn one_shot(client: &mut Client, program: &str) -> ExitCode {
         write_out(help::answer(program, &topic, || prompt::ask_for_docs(client)).as_bytes());
         return ExitCode::SUCCESS;
     }
+    if let Some(stray) = leave_out_strays(&mut args) {
+        eprintln!("{program}: '{stray}' is no part of this command and is left out");
+    }
     repeat(client, &args)
+}
+
+/// Run books that people follow have `REPLICAOF NO ONE -D folder`: what stands behind is taken off, and told. Of no other command is
+/// the meaning so clear that it could be.
+fn leave_out_strays(args: &mut Vec<Vec<u8>>) -> Option<String> {
+    let is = |at: usize, word: &str| args.get(at).is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()));
+    let promotes = (is(0, "replicaof") || is(0, "slaveof")) && is(1, "no") && is(2, "one");
+    if !promotes || args.get(3).is_none_or(|a| !a.starts_with(b"-")) {
+        return None;
+    }
+    let stray: Vec<Vec<u8>> = args.drain(3..).collect();
+    Some(stray.iter().map(|w| String::from_utf8_lossy(w)).collect::<Vec<_>>().join(" "))
 }
 
 fn repeat(client: &mut Client, args: &[Vec<u8>]) -> ExitCode {
@@ -195,6 +213,24 @@ fn check_hints(client: &mut Client, file: &Path) -> ExitCode {
             let passed = cases - failures.len();
             println!("{}: {passed}/{cases} passed", if failures.is_empty() { "SUCCESS" } else { "FAILURE" });
             if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_strayed_behind_a_promotion_is_left_out_and_nothing_else() {
+        let words = |line: &str| line.split(' ').map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
+        let mut args = words("REPLICAOF NO ONE -D /data");
+        assert_eq!(leave_out_strays(&mut args).as_deref(), Some("-D /data"));
+        assert_eq!(args, words("REPLICAOF NO ONE"));
+        for line in ["replicaof no one", "replicaof host 6379", "replicaof no one two", "set a -D"] {
+            let mut args = words(line);
+            assert_eq!(leave_out_strays(&mut args), None, "{line}");
+            assert_eq!(args, words(line));
         }
     }
 }

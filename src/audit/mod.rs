@@ -1,0 +1,133 @@
+//! The audit log: who did what, from where, with what outcome, in records that prove they were not changed afterwards.
+//!
+//! ```text
+//! {"seq":7,"time":"2026-11-25T03:20:00.123Z","event":"login-failed","outcome":"denied","user":"ops",...,"prev":"<mac of 6>","mac":"<mac>"}
+//! ```
+//! A record is a line of JSON. Its `mac` is HMAC-SHA-256 over everything before it in the line, `prev` included, with a key that is
+//! kept outside the log. So a changed byte breaks its own record, a missing or moved record breaks the one after it. What a chain
+//! alone cannot show, that its end was cut off, the head file beside the log shows: it names the last record, under the same key.
+//! Who can write the log, its head and the key can forge all three; who must be protected from sends records to syslog as well.
+//!
+//! # Invariants
+//! * A record is on its way before the reply to what it records: it is queued, and the queue is bounded by [`QUEUE_MAX`].
+//! * A record is written before the head that names it: a crash in between leaves a log that is ahead of its head, which verifies.
+//! * What was lost is recorded as lost (`audit-failure continue`), or nothing goes on until it can be written (`block`).
+//!
+//! Must never know: clients, commands. It is told facts.
+
+mod key;
+mod record;
+mod verify;
+mod writer;
+
+pub use key::Key;
+pub use record::{Event, Outcome, Record};
+pub use verify::{Broken, Fault, Verified, verify};
+pub use writer::Settings;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+/// Records on their way to the disk: about ten seconds of a login storm, some MB of memory.
+pub const QUEUE_MAX: usize = 8192;
+
+/// Figures of a log that is on.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Records written.
+    pub written: AtomicU64,
+    /// Records that found the queue full.
+    pub lost: AtomicU64,
+    /// Number of the last record written.
+    pub last_seq: AtomicU64,
+    /// The last attempt to write failed.
+    pub failing: AtomicBool,
+}
+
+enum Message {
+    Record(Record),
+    /// Everything before it is on disk when this is answered.
+    Flush(SyncSender<()>),
+}
+
+/// The handle. Off unless it was started.
+#[derive(Default)]
+pub struct Audit {
+    sender: Option<SyncSender<Message>>,
+    figures: Arc<Figures>,
+    /// `audit-failure block`.
+    blocks: bool,
+    /// Keys whose every use is recorded.
+    key_patterns: Vec<Vec<u8>>,
+}
+
+impl Audit {
+    /// Opens the log, takes up its chain, and starts the thread that writes.
+    ///
+    /// # Errors
+    /// The log or its key cannot be used: a sentence with the remedy.
+    pub fn start(settings: Settings) -> Result<Audit, String> {
+        let (sender, receiver): (_, Receiver<Message>) = sync_channel(QUEUE_MAX);
+        let figures = Arc::new(Figures::default());
+        let (blocks, key_patterns) = (settings.blocks, settings.key_patterns.clone());
+        let writer = writer::Writer::open(settings, Arc::clone(&figures))?;
+        std::thread::Builder::new()
+            .name("audit".into())
+            .spawn(move || writer.run(&receiver))
+            .map_err(|e| format!("the audit thread: {e}"))?;
+        Ok(Audit { sender: Some(sender), figures, blocks, key_patterns })
+    }
+
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.sender.is_some()
+    }
+
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Patterns of keys whose use is to be recorded.
+    pub fn key_patterns(&self) -> &[Vec<u8>] {
+        &self.key_patterns
+    }
+
+    /// Whether commands are refused because their records could not be written.
+    pub fn refuses(&self) -> bool {
+        self.blocks && self.figures.failing.load(Ordering::Acquire)
+    }
+
+    /// Hands a record over. With `audit-failure block` it waits for room, else a record that finds none is counted as lost.
+    pub fn record(&self, record: Record) {
+        let Some(sender) = &self.sender else { return };
+        match sender.try_send(Message::Record(record)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(message)) if self.blocks && !self.refuses() => {
+                // The disk is slower than the events: whoever causes them waits.
+                let _ = sender.send(message);
+            }
+            Err(_) => {
+                self.figures.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits until everything recorded so far is on disk, at most `patience`.
+    pub fn flush(&self, patience: std::time::Duration) {
+        let Some(sender) = &self.sender else { return };
+        let (done, wait) = sync_channel(1);
+        if sender.send(Message::Flush(done)).is_ok() {
+            let _ = wait.recv_timeout(patience);
+        }
+    }
+}
+
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Audit").field("on", &self.is_on()).field("figures", &self.figures).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use super::*;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn key() -> Key {
+    Key::from_bytes(b"an audit key of the tests").unwrap()
+}
+
+fn settings(path: &Path) -> Settings {
+    Settings {
+        path: path.to_path_buf(),
+        key: key(),
+        bytes_max: 0,
+        retention_days: 0,
+        blocks: false,
+        key_patterns: Vec::new(),
+        syslog: false,
+    }
+}
+
+/// A log of `n` records in a folder of its own.
+fn log_of(n: usize) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    write(settings(&path), n);
+    (folder, path)
+}
+
+fn write(settings: Settings, n: usize) {
+    let audit = Audit::start(settings).unwrap();
+    for i in 0..n {
+        audit
+            .record(Record::new(Event::LoginOk, Outcome::Done).with("user", format!("u{i}")).with("addr", "1.2.3.4:5"));
+    }
+    audit.flush(PATIENCE);
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn put(path: &Path, lines: &[String]) {
+    std::fs::write(path, lines.iter().map(|l| format!("{l}\n")).collect::<String>()).unwrap();
+}
+
+#[test]
+fn a_log_that_was_left_alone_verifies() {
+    let (_folder, path) = log_of(20);
+    let v = verify(&path, &key()).unwrap();
+    assert_eq!((v.records, v.first_seq, v.last_seq, v.files, v.unfinished_bytes), (20, 1, 20, 1, 0));
+    let first: serde_json::Value = serde_json::from_str(&lines(&path)[0]).unwrap();
+    assert_eq!((first["event"].as_str(), first["user"].as_str()), (Some("login-ok"), Some("u0")));
+}
+
+#[test]
+fn a_changed_byte_is_found_at_its_record_wherever_it_is() {
+    let (_folder, path) = log_of(3);
+    let good = std::fs::read(&path).unwrap();
+    let second = good.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let third = second + good[second..].iter().position(|b| *b == b'\n').unwrap() + 1;
+    for at in second..third - 1 {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        if bad[at] == b'\n' {
+            continue;
+        }
+        std::fs::write(&path, &bad).unwrap();
+        let broken = verify(&path, &key()).unwrap_err();
+        assert_eq!(broken.line, 2, "byte {at}: {broken}");
+    }
+}
+
+#[test]
+fn a_removed_line_and_swapped_lines_are_found_where_they_were() {
+    let (_folder, path) = log_of(10);
+    let good = lines(&path);
+    let mut bad = good.clone();
+    bad.remove(4);
+    put(&path, &bad);
+    let broken = verify(&path, &key()).unwrap_err();
+    assert_eq!((broken.line, broken.fault), (5, Fault::OutOfOrder { expected: 5, found: 6 }));
+    let mut bad = good.clone();
+    bad.swap(2, 3);
+    put(&path, &bad);
+    let broken = verify(&path, &key()).unwrap_err();
+    assert_eq!((broken.line, broken.fault), (3, Fault::OutOfOrder { expected: 3, found: 4 }));
+    // The same record twice.
+    let mut bad = good;
+    bad.insert(5, bad[4].clone());
+    put(&path, &bad);
+    assert_eq!(verify(&path, &key()).unwrap_err().line, 6);
+}
+
+#[test]
+fn a_log_that_was_cut_short_is_found_by_its_head() {
+    let (_folder, path) = log_of(10);
+    let good = std::fs::read(&path).unwrap();
+    put(&path, &lines(&path)[..7]);
+    assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::Cut { last: 7, head: 10 });
+    // In the middle of a record, too.
+    std::fs::write(&path, &good[..good.len() - 5]).unwrap();
+    assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::Cut { last: 9, head: 10 });
+    // And the server does not go on with it.
+    assert!(Audit::start(settings(&path)).unwrap_err().contains("cut off"));
+}
+
+#[test]
+fn a_head_that_was_changed_is_no_head() {
+    let (_folder, path) = log_of(4);
+    let head = verify::head_path(&path);
+    let text = std::fs::read_to_string(&head).unwrap().replace("004 ", "003 ");
+    std::fs::write(&head, text).unwrap();
+    assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::Head);
+}
+
+#[test]
+fn another_key_makes_no_record_of_this_log() {
+    let (_folder, path) = log_of(2);
+    let other = Key::from_bytes(b"another key of the same length").unwrap();
+    assert!(verify(&path, &other).is_err());
+    assert!(Audit::start(Settings { key: other, ..settings(&path) }).is_err());
+}
+
+#[test]
+fn the_chain_goes_on_after_a_restart_and_after_half_a_record() {
+    let (_folder, path) = log_of(3);
+    write(settings(&path), 2);
+    assert_eq!(verify(&path, &key()).unwrap().last_seq, 5);
+    // Killed while it wrote the sixth: the head still names the fifth.
+    let mut text = std::fs::read(&path).unwrap();
+    text.extend_from_slice(b"{\"seq\":6,\"time\":\"20");
+    std::fs::write(&path, &text).unwrap();
+    let v = verify(&path, &key()).unwrap();
+    assert_eq!((v.last_seq, v.unfinished_bytes), (5, 19));
+    write(settings(&path), 1);
+    let v = verify(&path, &key()).unwrap();
+    assert_eq!((v.last_seq, v.unfinished_bytes), (7, 0));
+    assert!(lines(&path)[5].contains("\"event\":\"recovered\""), "{}", lines(&path)[5]);
+}
+
+#[test]
+fn rotated_files_are_one_chain_and_a_missing_one_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    for _ in 0..10 {
+        write(Settings { bytes_max: 600, ..settings(&path) }, 2);
+    }
+    let files = verify::files(&path);
+    assert!(files.len() > 3, "{files:?}");
+    let v = verify(&path, &key()).unwrap();
+    assert_eq!((v.records, v.last_seq), (20, 20));
+    std::fs::remove_file(&files[1]).unwrap();
+    assert!(matches!(verify(&path, &key()).unwrap_err().fault, Fault::OutOfOrder { .. }));
+    std::fs::remove_file(&files[0]).unwrap();
+    assert!(verify(&path, &key()).is_ok(), "the oldest may be gone: they have passed their retention");
+}
+
+#[test]
+fn values_cannot_break_out_of_their_field_and_have_a_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let audit = Audit::start(settings(&path)).unwrap();
+    audit.record(
+        Record::new(Event::Denied, Outcome::Denied)
+            .with_bytes("object", b"a\",\"mac\":\"0\"}\n{\"seq\":9\xff\0")
+            .with("long", "\u{fc}".repeat(5000)),
+    );
+    audit.flush(PATIENCE);
+    assert_eq!(verify(&path, &key()).unwrap().records, 1);
+    assert!(lines(&path)[0].len() < 3000);
+}
+
+#[test]
+fn time_is_written_as_utc() {
+    assert_eq!(record::time_text(0), "1970-01-01T00:00:00.000Z");
+    assert_eq!(record::time_text(951_827_696_789), "2000-02-29T12:34:56.789Z");
+    assert_eq!(record::time_text(1_795_574_482_741), "2026-11-25T02:41:22.741Z");
+}

@@ -1,0 +1,269 @@
+//! The thread that writes records: file, head, syslog; rotation and retention.
+
+use super::key::Key;
+use super::record::{Event, Outcome, Record};
+use super::verify::{files, head_path, head_text, judge, read_head};
+use super::{Figures, Message};
+use crate::base::clock;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+/// Records written with one call.
+const BATCH_MAX: usize = 256;
+/// Between attempts while the disk refuses.
+const RETRY: Duration = Duration::from_millis(500);
+/// The mac before the first record.
+const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const SYSLOG_SOCKET: &str = "/dev/log";
+const DAY_MS: i64 = 86_400_000;
+
+/// What the configuration says.
+pub struct Settings {
+    pub path: PathBuf,
+    pub key: Key,
+    /// A file that reached this size is rotated away; 0 never.
+    pub bytes_max: u64,
+    /// Days a file is kept after it was rotated away; 0 for ever.
+    pub retention_days: u32,
+    pub blocks: bool,
+    pub key_patterns: Vec<Vec<u8>>,
+    /// Send records to the system's log service too.
+    pub syslog: bool,
+}
+
+pub(super) struct Writer {
+    settings: Settings,
+    figures: Arc<Figures>,
+    file: File,
+    head: File,
+    bytes: u64,
+    /// Number of the first record in the file.
+    file_first_seq: u64,
+    seq: u64,
+    prev: String,
+    /// Records that were made into lines and are not on disk yet.
+    pending: String,
+    pending_seq: u64,
+    lost_told: u64,
+    syslog: Option<UnixDatagram>,
+    next_cleaning_ms: i64,
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+impl Writer {
+    /// Takes up the chain where it ended. A record that a crash cut in half is cut off, and that is recorded.
+    pub(super) fn open(settings: Settings, figures: Arc<Figures>) -> Result<Writer, String> {
+        let path = settings.path.clone();
+        let failed = |e: io::Error| format!("audit log {}: {e}", path.display());
+        let tail = Tail::read(&path, &settings.key).map_err(|e| format!("audit log {}: {e}", path.display()))?;
+        let file = open(&path).map_err(failed)?;
+        if tail.unfinished_bytes > 0 {
+            file.set_len(tail.whole_bytes).map_err(failed)?;
+        }
+        let head = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(head_path(&path))
+            .map_err(failed)?;
+        let mut writer = Writer {
+            figures,
+            file,
+            head,
+            bytes: tail.whole_bytes,
+            file_first_seq: tail.file_first_seq.unwrap_or(tail.seq + 1),
+            seq: tail.seq,
+            prev: tail.mac.unwrap_or_else(|| GENESIS.into()),
+            pending: String::new(),
+            pending_seq: tail.seq,
+            lost_told: 0,
+            syslog: None,
+            next_cleaning_ms: 0,
+            settings,
+        };
+        if tail.unfinished_bytes > 0 {
+            let cut = tail.unfinished_bytes.to_string();
+            writer.add(&Record::new(Event::Recovered, Outcome::Done).with("unfinished_bytes", cut));
+        }
+        writer.write().map_err(failed)?;
+        Ok(writer)
+    }
+
+    pub(super) fn run(mut self, receiver: &Receiver<Message>) {
+        let mut waiting: Vec<SyncSender<()>> = Vec::new();
+        loop {
+            let first = receiver.recv_timeout(Duration::from_secs(1));
+            let mut messages = Vec::new();
+            match first {
+                Ok(message) => {
+                    messages.push(message);
+                    messages.extend(receiver.try_iter().take(BATCH_MAX - 1));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for message in messages {
+                match message {
+                    Message::Record(record) => self.add(&record),
+                    Message::Flush(done) => waiting.push(done),
+                }
+            }
+            let lost = self.figures.lost.load(Ordering::Relaxed);
+            if lost > self.lost_told {
+                let count = (lost - self.lost_told).to_string();
+                self.lost_told = lost;
+                self.add(&Record::new(Event::RecordsLost, Outcome::Failed).with("records", count));
+            }
+            while let Err(e) = self.write() {
+                if !self.figures.failing.swap(true, Ordering::AcqRel) {
+                    tracing::error!("The audit log {} cannot be written: {e}", self.settings.path.display());
+                }
+                std::thread::sleep(RETRY);
+            }
+            if self.figures.failing.swap(false, Ordering::AcqRel) {
+                tracing::warn!("The audit log is written again");
+            }
+            for done in waiting.drain(..) {
+                // Who asked may have stopped waiting.
+                let _ = done.send(());
+            }
+            self.clean();
+        }
+    }
+
+    fn add(&mut self, record: &Record) {
+        self.pending_seq += 1;
+        let (line, mac) = record.line(self.pending_seq, &self.prev, &self.settings.key);
+        if self.settings.syslog {
+            self.send(&line);
+        }
+        self.prev = mac;
+        self.pending.push_str(&line);
+        self.pending.push('\n');
+    }
+
+    /// Writes what is pending, then the head.
+    fn write(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        // After a failure part of it may be there: it is cut off, so that no record stands there twice.
+        self.file.set_len(self.bytes)?;
+        self.file.write_all(self.pending.as_bytes())?;
+        if self.settings.blocks {
+            self.file.sync_data()?;
+        }
+        self.bytes += self.pending.len() as u64;
+        self.figures.written.fetch_add(self.pending_seq - self.seq, Ordering::Relaxed);
+        self.seq = self.pending_seq;
+        self.figures.last_seq.store(self.seq, Ordering::Relaxed);
+        self.pending.clear();
+        self.head.write_all_at(head_text(self.seq, &self.prev, &self.settings.key).as_bytes(), 0)?;
+        if self.settings.bytes_max > 0 && self.bytes >= self.settings.bytes_max {
+            self.rotate()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the file its first record's number for a name and begins another, which goes on with the chain.
+    fn rotate(&mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        let mut name = self.settings.path.as_os_str().to_owned();
+        name.push(format!(".{:020}", self.file_first_seq));
+        std::fs::rename(&self.settings.path, &name)?;
+        self.file = open(&self.settings.path)?;
+        self.bytes = 0;
+        self.file_first_seq = self.seq + 1;
+        Ok(())
+    }
+
+    /// Removes files that have been kept long enough.
+    fn clean(&mut self) {
+        let now = clock::wall_ms();
+        if self.settings.retention_days == 0 || now < self.next_cleaning_ms {
+            return;
+        }
+        self.next_cleaning_ms = now + DAY_MS / 24;
+        let oldest = now - i64::from(self.settings.retention_days) * DAY_MS;
+        for file in files(&self.settings.path).iter().filter(|f| **f != self.settings.path) {
+            let changed = std::fs::metadata(file).and_then(|m| m.modified()).ok();
+            let changed_ms =
+                changed.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).map(|d| d.as_millis() as i64);
+            if changed_ms.is_some_and(|ms| ms < oldest) {
+                match std::fs::remove_file(file) {
+                    Ok(()) => tracing::info!("Audit file {} has been kept long enough and is removed", file.display()),
+                    Err(e) => tracing::warn!("Audit file {} cannot be removed: {e}", file.display()),
+                }
+            }
+        }
+    }
+
+    /// Sends a line to the system's log service: facility authpriv, severity notice. One that is not taken is lost there, not here.
+    fn send(&mut self, line: &str) {
+        let text = format!("<85>holdfast-audit[{}]: {line}", std::process::id());
+        for _ in 0..2 {
+            if self.syslog.as_ref().is_some_and(|s| s.send(text.as_bytes()).is_ok()) {
+                return;
+            }
+            self.syslog = UnixDatagram::unbound()
+                .and_then(|s| {
+                    s.set_nonblocking(true)?;
+                    s.connect(SYSLOG_SOCKET)?;
+                    Ok(s)
+                })
+                .ok();
+        }
+    }
+}
+
+/// Where a log ends.
+struct Tail {
+    seq: u64,
+    mac: Option<String>,
+    file_first_seq: Option<u64>,
+    whole_bytes: u64,
+    unfinished_bytes: u64,
+}
+
+impl Tail {
+    /// Reads the end of the log. Its last record must be one of this key: a chain is not gone on with under another.
+    fn read(path: &Path, key: &Key) -> Result<Tail, String> {
+        let mut tail = Tail { seq: 0, mac: None, file_first_seq: None, whole_bytes: 0, unfinished_bytes: 0 };
+        let moved = |fault| {
+            format!("{fault}. Run `holdfast audit verify`; to begin a new chain move the log and its .head file away")
+        };
+        if let Some((seq, mac)) = read_head(path, key).map_err(moved)? {
+            (tail.seq, tail.mac) = (seq, Some(mac));
+        }
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(e.to_string()),
+        };
+        let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        tail.whole_bytes = whole as u64;
+        tail.unfinished_bytes = (text.len() - whole) as u64;
+        let mut lines = text[..whole].split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        if let Some(first) = lines.next() {
+            let last = lines.next_back().unwrap_or(first);
+            let (seq, _, mac) = judge(last, key).map_err(moved)?;
+            if seq < tail.seq {
+                return Err(moved(super::Fault::Cut { last: seq, head: tail.seq }));
+            }
+            (tail.seq, tail.mac) = (seq, Some(mac));
+            tail.file_first_seq = judge(first, key).ok().map(|(seq, _, _)| seq);
+        }
+        Ok(tail)
+    }
+}

@@ -1,0 +1,286 @@
+//! The metrics: what INFO says, under the names redis_exporter gave it, and `holdfast_*` for what only this server has.
+//!
+//! Invariants: the figures come from the sections of INFO and from the typed statistics behind them, so that both say the same;
+//! no series is made out of what a client can choose but commands (the table's) and kinds of errors (bounded).
+//! Must never know: sockets, HTTP, a handler.
+
+mod names;
+mod text;
+
+pub use text::Format;
+
+use super::info::{Facts, SECTIONS};
+use crate::metrics::Value;
+use crate::metrics::counters::Counter;
+use crate::metrics::slowlog::Kind as Log;
+use std::collections::HashMap;
+use text::Kind;
+use text::Text;
+
+/// What INFO does not say.
+#[derive(Debug, Clone, Default)]
+pub struct Extra {
+    /// Seconds since 1970 at which the certificate that is served ends.
+    pub certificate_expiry_s: Option<i64>,
+    /// The answer of `/readyz`.
+    pub ready: bool,
+}
+
+/// Upper bounds of the latency histogram, in nanoseconds and as the label says them in seconds.
+const BOUNDS: &[(u64, &str)] = &[
+    (10_000, "1e-05"),
+    (25_000, "2.5e-05"),
+    (50_000, "5e-05"),
+    (100_000, "0.0001"),
+    (250_000, "0.00025"),
+    (500_000, "0.0005"),
+    (1_000_000, "0.001"),
+    (2_500_000, "0.0025"),
+    (5_000_000, "0.005"),
+    (10_000_000, "0.01"),
+    (25_000_000, "0.025"),
+    (50_000_000, "0.05"),
+    (100_000_000, "0.1"),
+    (250_000_000, "0.25"),
+    (500_000_000, "0.5"),
+    (1_000_000_000, "1"),
+];
+
+/// The whole exposition.
+pub fn print(f: &Facts<'_>, extra: &Extra, format: Format) -> String {
+    let mut t = Text::new(format);
+    t.single("redis_up", Kind::Gauge, "The server answers.", 1.0);
+    let words = rows(f, &mut t);
+    identity(f, &words, &mut t);
+    databases(f, &mut t);
+    commands(f, &mut t);
+    errors(f, &mut t);
+    logs(f, &mut t);
+    replicas(&words, &mut t);
+    tls(f, extra, &mut t);
+    fips(&words, &mut t);
+    t.finish()
+}
+
+/// The numeric rows of all sections. Gives back the others, which are words.
+fn rows(f: &Facts<'_>, t: &mut Text) -> HashMap<String, String> {
+    let mut words = HashMap::new();
+    // These are read from the statistics themselves, below.
+    let apart = ["commandstats", "errorstats", "latencystats", "keyspace"];
+    let mut seen = std::collections::HashSet::new();
+    for section in SECTIONS.iter().filter(|s| !apart.contains(&s.name)) {
+        (section.rows)(f, &mut |row, value| {
+            let value = match value {
+                Value::Unsigned(v) => v as f64,
+                Value::Signed(v) => v as f64,
+                Value::Float(v, _) => v,
+                Value::Flag(v) => f64::from(u8::from(v)),
+                Value::Text(word) => {
+                    words.insert(row.to_owned(), word.to_owned());
+                    match word {
+                        "ok" | "up" => 1.0,
+                        "err" | "down" => 0.0,
+                        _ => return,
+                    }
+                }
+            };
+            if row.starts_with("tls_") || names::UNTOLD.contains(&row) || !seen.insert(row.to_owned()) {
+                return;
+            }
+            match names::of(row) {
+                Some(n) => t.single(n.metric, n.kind, "", value * n.scale),
+                None => t.single(&format!("holdfast_{}", clean(row)), Kind::Gauge, "", value),
+            }
+        });
+    }
+    words
+}
+
+/// A row's name as a metric may be called.
+fn clean(row: &str) -> String {
+    row.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+}
+
+fn identity(f: &Facts<'_>, words: &HashMap<String, String>, t: &mut Text) {
+    let word = |name: &str| words.get(name).map_or("", String::as_str);
+    let port = if f.config.network.port == 0 { f.config.tls.port } else { f.config.network.port }.to_string();
+    let pid = std::process::id().to_string();
+    t.family("redis_instance_info", Kind::Gauge, "Who this server is.");
+    t.sample(
+        "redis_instance_info",
+        &[
+            ("role", word("role")),
+            ("redis_version", word("redis_version")),
+            ("redis_build_id", "0"),
+            ("redis_mode", word("redis_mode")),
+            ("os", word("os")),
+            ("maxmemory_policy", word("maxmemory_policy")),
+            ("tcp_port", &port),
+            ("run_id", word("run_id")),
+            ("process_id", &pid),
+            ("master_replid", word("master_replid")),
+        ],
+        1.0,
+    );
+    t.family("holdfast_build_info", Kind::Gauge, "Version of the server and of its cryptographic module.");
+    t.sample("holdfast_build_info", &[("version", env!("CARGO_PKG_VERSION")), ("module", word("fips_module"))], 1.0);
+    t.single("redis_start_time_seconds", Kind::Gauge, "", (f.started_ms / 1000) as f64);
+    t.single("redis_config_maxclients", Kind::Gauge, "", f64::from(f.config.network.maxclients));
+    t.single("redis_config_maxmemory", Kind::Gauge, "", f.config.memory.maxmemory as f64);
+    t.single("redis_config_io_threads", Kind::Gauge, "", f64::from(f.config.general.io_threads));
+}
+
+fn databases(f: &Facts<'_>, t: &mut Text) {
+    let all: Vec<(String, f64, f64)> = f
+        .databases
+        .iter()
+        .enumerate()
+        .map(|(db, (keys, deadlines))| (format!("db{db}"), *keys as f64, *deadlines as f64))
+        .collect();
+    t.family("redis_db_keys", Kind::Gauge, "Keys of a database.");
+    for (db, keys, _) in &all {
+        t.sample("redis_db_keys", &[("db", db)], *keys);
+    }
+    t.family("redis_db_keys_expiring", Kind::Gauge, "Keys of a database that have a deadline.");
+    for (db, _, deadlines) in &all {
+        t.sample("redis_db_keys_expiring", &[("db", db)], *deadlines);
+    }
+}
+
+fn commands(f: &Facts<'_>, t: &mut Text) {
+    let used: Vec<_> = f
+        .command_names
+        .iter()
+        .enumerate()
+        .map(|(id, name)| (id, *name, f.metrics.commands.totals(id)))
+        .filter(|(_, _, totals)| totals.is_used())
+        .collect();
+    type Read = fn(&crate::metrics::command_stats::CommandTotals) -> f64;
+    let families: [(&str, &str, Read); 4] = [
+        ("redis_commands_total", "Calls of a command.", |c| c.calls as f64),
+        ("redis_commands_duration_seconds_total", "Time a command ran.", |c| c.ns as f64 / 1e9),
+        ("redis_commands_rejected_calls_total", "Calls that were refused before they ran.", |c| {
+            c.rejected_calls as f64
+        }),
+        ("redis_commands_failed_calls_total", "Calls that answered with an error.", |c| c.failed_calls as f64),
+    ];
+    for (name, help, read) in families {
+        t.family(name, Kind::Counter, help);
+        for (_, cmd, totals) in &used {
+            t.sample(name, &[("cmd", cmd)], read(totals));
+        }
+    }
+    let latencies: Vec<_> = used
+        .iter()
+        .filter_map(|(id, cmd, totals)| f.metrics.commands.latency(*id).map(|summary| (*cmd, totals, summary)))
+        .collect();
+    t.family("redis_latency_percentiles_usec", Kind::Summary, "Latency of a command.");
+    for (cmd, totals, summary) in &latencies {
+        for percent in &f.config.latency.latency_tracking_info_percentiles.0 {
+            let quantile = percent.to_string();
+            let us = summary.percentile_ns(*percent) as f64 / 1e3;
+            t.sample("redis_latency_percentiles_usec", &[("cmd", cmd), ("quantile", &quantile)], us);
+        }
+        t.sample("redis_latency_percentiles_usec_sum", &[("cmd", cmd)], (totals.ns / 1000) as f64);
+        t.sample("redis_latency_percentiles_usec_count", &[("cmd", cmd)], summary.total() as f64);
+    }
+    t.family("holdfast_command_duration_seconds", Kind::Histogram, "Latency of a command.");
+    const BUCKET: &str = "holdfast_command_duration_seconds_bucket";
+    for (cmd, totals, summary) in &latencies {
+        for (bound, le) in BOUNDS {
+            t.sample(BUCKET, &[("cmd", cmd), ("le", le)], summary.up_to(*bound) as f64);
+        }
+        t.sample(BUCKET, &[("cmd", cmd), ("le", "+Inf")], summary.total() as f64);
+        t.sample("holdfast_command_duration_seconds_sum", &[("cmd", cmd)], totals.ns as f64 / 1e9);
+        t.sample("holdfast_command_duration_seconds_count", &[("cmd", cmd)], summary.total() as f64);
+    }
+}
+
+fn errors(f: &Facts<'_>, t: &mut Text) {
+    t.family("redis_errors_total", Kind::Counter, "Error replies by their first word.");
+    f.metrics.errors.each(|kind, count| t.sample("redis_errors_total", &[("err", kind)], count as f64));
+}
+
+fn logs(f: &Facts<'_>, t: &mut Text) {
+    let slow = f.metrics.logs.of(Log::Slow);
+    let last = slow.get(Some(1));
+    let last = last.first();
+    t.single("redis_slowlog_length", Kind::Gauge, "", slow.len() as f64);
+    t.single("redis_slowlog_last_id", Kind::Gauge, "", last.map_or(0.0, |e| e.id as f64));
+    let seconds = last.map_or(0.0, |e| e.value as f64 / 1e6);
+    t.single("redis_last_slow_execution_duration_seconds", Kind::Gauge, "", seconds);
+}
+
+/// `slave0:ip=...,port=...,state=...,offset=...,lag=...` rows, one series each, and the primary of a replica.
+fn replicas(words: &HashMap<String, String>, t: &mut Text) {
+    let mut all: Vec<HashMap<&str, &str>> = Vec::new();
+    for n in 0.. {
+        let Some(row) = words.get(&format!("slave{n}")) else { break };
+        all.push(row.split(',').filter_map(|p| p.split_once('=')).collect());
+    }
+    for (metric, field) in
+        [("redis_connected_slave_offset_bytes", "offset"), ("redis_connected_slave_lag_seconds", "lag")]
+    {
+        t.family(metric, Kind::Gauge, "");
+        for r in &all {
+            let of = |name: &str| r.get(name).copied().unwrap_or("");
+            let Ok(value) = of(field).parse::<f64>() else { continue };
+            let labels = [("slave_ip", of("ip")), ("slave_port", of("port")), ("slave_state", of("state"))];
+            t.sample(metric, &labels, value);
+        }
+    }
+    if let Some(host) = words.get("master_host") {
+        t.family("redis_slave_info", Kind::Gauge, "Whom this replica follows.");
+        t.sample("redis_slave_info", &[("master_host", host)], 1.0);
+    }
+}
+
+fn tls(f: &Facts<'_>, extra: &Extra, t: &mut Text) {
+    let get = |c: Counter| f.metrics.counters.get(c) as f64;
+    const HANDSHAKES: &str = "holdfast_tls_handshakes_total";
+    t.family(HANDSHAKES, Kind::Counter, "Completed TLS handshakes.");
+    t.sample(HANDSHAKES, &[("version", "TLSv1.2")], get(Counter::TlsHandshakes12));
+    t.sample(HANDSHAKES, &[("version", "TLSv1.3")], get(Counter::TlsHandshakes13));
+    const RESUMED: &str = "holdfast_tls_handshakes_resumed_total";
+    t.single(RESUMED, Kind::Counter, "Of those, resumed ones.", get(Counter::TlsHandshakesResumed));
+    const FAILED: &str = "holdfast_tls_handshakes_failed_total";
+    t.single(FAILED, Kind::Counter, "TLS handshakes that failed.", get(Counter::TlsHandshakesFailed));
+    const SUITES: &str = "holdfast_tls_handshakes_by_suite_total";
+    t.family(SUITES, Kind::Counter, "Completed TLS handshakes by cipher suite.");
+    for counter in Counter::ALL {
+        if let Some(suite) = counter.name().strip_prefix("tls_suite_") {
+            t.sample(SUITES, &[("suite", suite)], get(*counter));
+        }
+    }
+    if let Some(at) = extra.certificate_expiry_s {
+        const EXPIRY: &str = "holdfast_tls_certificate_expiry_timestamp_seconds";
+        t.single(EXPIRY, Kind::Gauge, "When the certificate that is served ends.", at as f64);
+    }
+    t.single("holdfast_ready", Kind::Gauge, "The answer of /readyz.", f64::from(u8::from(extra.ready)));
+    t.single("holdfast_workers", Kind::Gauge, "Worker threads.", f64::from(f.config.general.io_threads));
+}
+
+fn fips(words: &HashMap<String, String>, t: &mut Text) {
+    let word = |name: &str| words.get(name).map_or("", String::as_str);
+    let flag = |yes: bool| f64::from(u8::from(yes));
+    t.single("holdfast_fips_mode", Kind::Gauge, "The module runs in FIPS mode.", flag(word("fips_mode") == "1"));
+    t.single(
+        "holdfast_fips_validation_passed",
+        Kind::Gauge,
+        "The start-up gate passed.",
+        flag(word("fips_validation") == "passed"),
+    );
+    t.family("holdfast_fips_info", Kind::Gauge, "The module and its operational environment.");
+    t.sample(
+        "holdfast_fips_info",
+        &[
+            ("standard", word("fips_standard")),
+            ("certificate", word("fips_certificate")),
+            ("module", word("fips_module")),
+            ("lane", word("fips_lane")),
+            ("operational_environment", word("fips_operational_environment")),
+            ("entropy", word("fips_entropy")),
+        ],
+        1.0,
+    );
+}

@@ -1,0 +1,321 @@
+//! Recovery: from an append-only folder, or an old single file, to the data set and a log that can go on.
+//!
+//! `Folder` (found) -> [`Recovered`] (loaded, its torn end cut off) -> [`super::Opened`] (grows). What is wrong ends it with a
+//! message that names the file, the offset and the remedy; nothing half-loaded serves.
+
+use super::log::manifest_name;
+use super::manifest::{Manifest, ManifestError};
+use super::reader::{Fault, Item, Reader};
+use crate::persist::rdb::{Loaded, RdbError};
+use crate::resp::args::Args;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Where the data go.
+pub trait Target {
+    /// Loads the snapshot at the beginning of `from`. Returns how long it is.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn snapshot(&mut self, from: &mut dyn Read) -> Result<(Loaded, u64), RdbError>;
+
+    /// Runs requests in order. An error is the text of the reply, and which of them had it; those behind it have not run.
+    ///
+    /// # Errors
+    /// The reply of the first that failed.
+    fn run(&mut self, requests: &[Args<'_>]) -> Result<(), (usize, Vec<u8>)>;
+
+    /// Forgets a transaction that has no end.
+    fn forget(&mut self);
+}
+
+/// What is wrong with a log.
+#[derive(Debug)]
+pub enum LoadError {
+    Io {
+        what: String,
+        error: io::Error,
+    },
+    Manifest(ManifestError),
+    /// The manifest names a file that is not there.
+    Missing {
+        file: String,
+    },
+    Snapshot {
+        file: String,
+        error: RdbError,
+    },
+    Log {
+        file: String,
+        offset: u64,
+        fault: Fault,
+    },
+    /// A file that others follow ends too early.
+    TruncatedInside {
+        file: String,
+    },
+    Unknown {
+        file: String,
+        offset: u64,
+        reply: String,
+    },
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LoadError::Io { what, error } => write!(f, "{what}: {error}"),
+            LoadError::Manifest(e) => e.fmt(f),
+            LoadError::Missing { file } => write!(f, "The AOF file {file} doesn't exist"),
+            LoadError::Snapshot { file, error } => {
+                write!(f, "Error reading the RDB preamble of the AOF file {file}, AOF loading aborted: {error}")
+            }
+            LoadError::Log { file, offset, fault: Fault::Truncated | Fault::OpenTransaction } => write!(
+                f,
+                "Unexpected end of file reading the append only file {file} at byte {offset}. You can: 1) Make a backup of your AOF \
+                 file, then use ./holdfast check-aof --fix <filename.manifest>. 2) Alternatively you can set the \
+                 'aof-load-truncated' configuration option to yes and restart the server."
+            ),
+            LoadError::Log { file, offset, fault: Fault::Io(e) } => {
+                write!(f, "Unrecoverable error reading the append only file {file} at byte {offset}: {e}")
+            }
+            LoadError::Log { file, offset, fault: Fault::Format(why) } => write!(
+                f,
+                "Bad file format reading the append only file {file} at byte {offset} ({why}): make a backup of your AOF file, then use \
+                 ./holdfast check-aof --fix <filename.manifest>"
+            ),
+            LoadError::TruncatedInside { file } => {
+                write!(f, "Fatal error: the truncated file {file} is not the last file")
+            }
+            LoadError::Unknown { file, offset, reply } => {
+                write!(f, "Unknown command reading the append only file {file} at byte {offset}: {reply}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// What was found where a log is expected.
+#[derive(Debug)]
+pub enum Found {
+    Nothing,
+    Log(Manifest),
+}
+
+/// The settings of a load.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// `aof-load-truncated`.
+    pub truncated: bool,
+    /// Seconds since the epoch at which it stops; what is behind is not loaded.
+    pub until: Option<i64>,
+    /// Cut a torn end off the file.
+    pub repair: bool,
+}
+
+/// A log that was loaded.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    pub keys: u64,
+    pub expired: u64,
+    pub requests: u64,
+    /// Bytes of the log's files.
+    pub bytes: u64,
+    /// The last time that was noted.
+    pub last_time: Option<i64>,
+}
+
+/// Looks for a log: the manifest in the folder; else an old single file beside the folder, which becomes its base.
+///
+/// # Errors
+/// A manifest that is none, or the disk's.
+pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> {
+    let io = |what: &str, path: &Path| {
+        let what = format!("{what} {}", path.display());
+        move |error| LoadError::Io { what: what.clone(), error }
+    };
+    let (path, old) = (dir.join(folder), dir.join(prefix));
+    let manifest = path.join(manifest_name(prefix));
+    match fs::read_to_string(&manifest) {
+        Ok(text) => return Manifest::parse(&text).map(Found::Log).map_err(LoadError::Manifest),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(io("Fatal error: can't open the AOF manifest file", &manifest)(e)),
+    }
+    if old.is_file() {
+        use crate::storage::Disk;
+        let disk = crate::storage::Local;
+        fs::create_dir_all(&path).map_err(io("Can't create the append-only folder", &path))?;
+        let new = Manifest::of_old_file(prefix);
+        // The manifest first: if the file has not moved yet, the next start moves it.
+        disk.replace(&manifest, new.to_string().as_bytes()).map_err(io("Can't write", &manifest))?;
+        disk.rename(&old, &path.join(prefix)).map_err(io("Can't move the old AOF file", &old))?;
+        disk.sync_folder(&path).map_err(io("Can't sync", &path))?;
+        tracing::info!(
+            "Successfully migrated an old-style AOF configuration ({prefix}) into the AOF directory ({folder})."
+        );
+        return Ok(Found::Log(new));
+    }
+    Ok(Found::Nothing)
+}
+
+/// Loads all files of a log in their order.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn load(
+    folder: &Path,
+    manifest: &Manifest,
+    options: Options,
+    target: &mut dyn Target,
+) -> Result<Recovered, LoadError> {
+    let mut recovered = Recovered::default();
+    let parts: Vec<_> = manifest.parts().collect();
+    for part in &parts {
+        let path = folder.join(&part.name);
+        if !path.is_file() {
+            return Err(LoadError::Missing { file: part.name.clone() });
+        }
+    }
+    for (n, part) in parts.iter().enumerate() {
+        let path = folder.join(&part.name);
+        let last = n + 1 == parts.len();
+        let more = load_file(&path, &part.name, last, options, target, &mut recovered)?;
+        if !more {
+            break;
+        }
+    }
+    Ok(recovered)
+}
+
+fn begins_with_snapshot(file: &mut File) -> io::Result<bool> {
+    let mut magic = [0; 6];
+    let mut n = 0;
+    while n < magic.len() {
+        match file.read(&mut magic[n..])? {
+            0 => break,
+            more => n += more,
+        }
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok(magic.starts_with(b"REDIS") || magic == *b"VALKEY")
+}
+
+/// Loads one file. False if the time to stop at has come.
+fn load_file(
+    path: &PathBuf,
+    name: &str,
+    last: bool,
+    options: Options,
+    target: &mut dyn Target,
+    recovered: &mut Recovered,
+) -> Result<bool, LoadError> {
+    let io = |error| LoadError::Io { what: format!("Reading the append only file {name}"), error };
+    let mut file = File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
+    let mut begin = 0;
+    if begins_with_snapshot(&mut file).map_err(io)? {
+        tracing::info!("Reading RDB base file on AOF loading...");
+        let (loaded, bytes) =
+            target.snapshot(&mut file).map_err(|error| LoadError::Snapshot { file: name.into(), error })?;
+        recovered.keys += loaded.keys;
+        recovered.expired += loaded.expired;
+        begin = bytes;
+        file.seek(SeekFrom::Start(begin)).map_err(io)?;
+    }
+    let mut reader = Reader::new(&mut file, begin);
+    // Behind the last whole step.
+    let mut whole = begin;
+    let mut open = false;
+    let fault = loop {
+        match reader.advance() {
+            Ok(true) => {}
+            Ok(false) if open => break Some(Fault::OpenTransaction),
+            Ok(false) => break None,
+            Err(fault) => break Some(fault),
+        }
+        let mut requests: Vec<Args<'_>> = Vec::new();
+        let mut ends = Vec::new();
+        let mut stop = false;
+        for (item, args, _, end) in reader.items() {
+            match item {
+                Item::Time(time) => {
+                    recovered.last_time = Some(*time);
+                    if options.until.is_some_and(|until| *time > until) {
+                        stop = true;
+                        break;
+                    }
+                }
+                Item::Request => {
+                    requests.push(args);
+                    ends.push(end);
+                }
+            }
+        }
+        run(&requests, &ends, name, target)?;
+        recovered.requests += requests.len() as u64;
+        for (args, end) in requests.iter().zip(&ends) {
+            let word = args.at(0);
+            if word.eq_ignore_ascii_case(b"multi") {
+                open = true;
+            } else if word.eq_ignore_ascii_case(b"exec") {
+                open = false;
+            }
+            if !open {
+                whole = *end;
+            }
+        }
+        if stop {
+            target.forget();
+            return Ok(false);
+        }
+    };
+    recovered.bytes += size;
+    match fault {
+        None => {}
+        Some(fault @ (Fault::Truncated | Fault::OpenTransaction)) => {
+            target.forget();
+            if open {
+                tracing::warn!("Revert incomplete MULTI/EXEC transaction from AOF file {name}");
+            }
+            if !last {
+                return Err(LoadError::TruncatedInside { file: name.into() });
+            }
+            if !options.truncated {
+                return Err(LoadError::Log { file: name.into(), offset: whole, fault });
+            }
+            tracing::warn!("!!! Warning: short read while loading the AOF file {name}!!!");
+            tracing::warn!("AOF {name} loaded anyway because aof-load-truncated is enabled");
+            if options.repair {
+                tracing::warn!("Truncating the AOF {name} at offset {whole}");
+                cut(path, whole).map_err(io)?;
+                recovered.bytes -= size - whole;
+            }
+        }
+        Some(fault) => return Err(LoadError::Log { file: name.into(), offset: reader.offset(), fault }),
+    }
+    Ok(true)
+}
+
+fn cut(path: &Path, len: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(len)?;
+    file.sync_all()
+}
+
+/// Runs a batch; errors of commands that were once accepted are passed over, as they were where they came from.
+fn run(requests: &[Args<'_>], ends: &[u64], name: &str, target: &mut dyn Target) -> Result<(), LoadError> {
+    let mut at = 0;
+    while at < requests.len() {
+        let Err((n, reply)) = target.run(&requests[at..]) else { return Ok(()) };
+        let text = String::from_utf8_lossy(&reply).into_owned();
+        if text.contains("unknown command") {
+            let offset = ends.get(at + n).copied().unwrap_or_default();
+            return Err(LoadError::Unknown { file: name.into(), offset, reply: text });
+        }
+        tracing::warn!("A command of the AOF file {name} was answered with an error: {text}");
+        at += n + 1;
+    }
+    Ok(())
+}

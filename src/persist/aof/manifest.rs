@@ -1,0 +1,278 @@
+//! The manifest of an append-only folder: which files are the log, in which order.
+//!
+//! ```text
+//! file appendonly.aof.1.base.rdb seq 1 type b      the base, at most one
+//! file appendonly.aof.1.incr.aof seq 1 type i      what followed it, by ascending numbers
+//! file appendonly.aof.0.base.rdb seq 0 type h      replaced, to be deleted
+//! ```
+//! Lines that begin with `#` are comments; a name with blanks stands in double quotes.
+
+use std::fmt;
+
+/// What a file is to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Base,
+    Increment,
+    History,
+}
+
+/// A file of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub name: String,
+    pub number: u64,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    pub base: Option<Part>,
+    pub increments: Vec<Part>,
+    pub history: Vec<Part>,
+    /// The highest numbers that were ever given.
+    last_base: u64,
+    last_increment: u64,
+}
+
+/// What is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestError {
+    Empty,
+    /// A line that is no entry.
+    Line {
+        line: usize,
+        why: &'static str,
+    },
+    TwoBases {
+        line: usize,
+    },
+    /// Numbers of increments that do not rise.
+    Order {
+        line: usize,
+    },
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ManifestError::Empty => f.write_str("Found an empty AOF manifest"),
+            ManifestError::Line { line, why } => write!(f, "Invalid AOF manifest file format: line {line} {why}"),
+            ManifestError::TwoBases { line } => {
+                write!(f, "Found duplicate base file information: line {line}")
+            }
+            ManifestError::Order { line } => write!(f, "Found a non-monotonic sequence number: line {line}"),
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+/// Longest line that is taken for an entry.
+const LINE_MAX: usize = 1024;
+
+impl Manifest {
+    /// Reads the text of a manifest.
+    ///
+    /// # Errors
+    /// See [`ManifestError`].
+    pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+        let mut manifest = Manifest::default();
+        if text.is_empty() {
+            return Err(ManifestError::Empty);
+        }
+        for (n, line) in text.split_inclusive('\n').enumerate() {
+            let n = n + 1;
+            let bad = |why| ManifestError::Line { line: n, why };
+            if line.starts_with('#') {
+                continue;
+            }
+            let Some(entry) = line.strip_suffix('\n') else { return Err(bad("has no end")) };
+            let entry = entry.strip_suffix('\r').unwrap_or(entry);
+            if entry.len() > LINE_MAX {
+                return Err(bad("is too long"));
+            }
+            let words = words(entry).ok_or(bad("has unbalanced quotes"))?;
+            let (mut name, mut number, mut role) = (None, None, None);
+            if words.len() < 6 || words.len() % 2 != 0 {
+                return Err(bad("is no list of keys and values"));
+            }
+            for pair in words.chunks_exact(2) {
+                let value = &pair[1];
+                match pair[0].to_ascii_lowercase().as_str() {
+                    "file" if value.contains('/') || value.is_empty() => return Err(bad("names a file elsewhere")),
+                    "file" => name = Some(value.clone()),
+                    "seq" => number = value.parse::<u64>().ok(),
+                    "type" => {
+                        role = match value.as_str() {
+                            "b" => Some(Role::Base),
+                            "i" => Some(Role::Increment),
+                            "h" => Some(Role::History),
+                            _ => return Err(bad("has an unknown type of AOF file")),
+                        };
+                    }
+                    // Of later versions.
+                    _ => {}
+                }
+            }
+            let (Some(name), Some(number), Some(role)) = (name, number, role) else {
+                return Err(bad("lacks a file, a number or a type"));
+            };
+            let part = Part { name, number };
+            match role {
+                Role::Base if manifest.base.is_some() => return Err(ManifestError::TwoBases { line: n }),
+                Role::Base => {
+                    manifest.last_base = number;
+                    manifest.base = Some(part);
+                }
+                Role::History => manifest.history.push(part),
+                Role::Increment => {
+                    if manifest.increments.last().is_some_and(|last| last.number >= number) {
+                        return Err(ManifestError::Order { line: n });
+                    }
+                    manifest.last_increment = number;
+                    manifest.increments.push(part);
+                }
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// True if no file is the log.
+    pub fn is_empty(&self) -> bool {
+        self.base.is_none() && self.increments.is_empty()
+    }
+
+    /// Names a new base; the file is not in the manifest yet.
+    pub fn next_base(&self, prefix: &str, rdb: bool) -> Part {
+        let number = self.last_base + 1;
+        Part { name: format!("{prefix}.{number}.base.{}", if rdb { "rdb" } else { "aof" }), number }
+    }
+
+    /// Names a new increment.
+    pub fn next_increment(&self, prefix: &str) -> Part {
+        let number = self.last_increment + 1;
+        Part { name: format!("{prefix}.{number}.incr.aof"), number }
+    }
+
+    /// Puts an increment at the end.
+    pub fn add_increment(&mut self, part: Part) {
+        self.last_increment = part.number;
+        self.increments.push(part);
+    }
+
+    /// Puts a base in the place of everything before the increment `first`.
+    pub fn replace(&mut self, base: Part, first: u64) {
+        self.last_base = base.number;
+        self.history.extend(self.base.replace(base));
+        let (old, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.increments).into_iter().partition(|p| p.number < first);
+        self.history.extend(old);
+        self.increments = kept;
+    }
+
+    /// Makes a single old file the base.
+    pub fn of_old_file(name: &str) -> Manifest {
+        Manifest { base: Some(Part { name: name.into(), number: 1 }), last_base: 1, ..Manifest::default() }
+    }
+
+    /// Files of the log in the order in which they are loaded.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.base.iter().chain(&self.increments)
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = self.base.iter().map(|p| (p, 'b'));
+        let history = self.history.iter().map(|p| (p, 'h'));
+        let increments = self.increments.iter().map(|p| (p, 'i'));
+        for (part, kind) in base.chain(history).chain(increments) {
+            let plain = part.name.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\');
+            if plain {
+                writeln!(f, "file {} seq {} type {kind}", part.name, part.number)?;
+            } else {
+                let name = part.name.replace('\\', "\\\\").replace('"', "\\\"");
+                writeln!(f, "file \"{name}\" seq {} type {kind}", part.number)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Words of a line; a word may stand in double quotes.
+fn words(line: &str) -> Option<Vec<String>> {
+    let mut out = Vec::new();
+    let mut chars = line.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let Some(first) = chars.next() else { return Some(out) };
+        let mut word = String::new();
+        if first == '"' {
+            loop {
+                match chars.next()? {
+                    '"' => break,
+                    '\\' => word.push(chars.next()?),
+                    c => word.push(c),
+                }
+            }
+        } else {
+            word.push(first);
+            while let Some(c) = chars.next_if(|c| !c.is_whitespace()) {
+                word.push(c);
+            }
+        }
+        out.push(word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_prints_as_it_is_read() {
+        let text = "file a.2.base.rdb seq 2 type b\nfile a.1.base.rdb seq 1 type h\nfile \"a b.1.incr.aof\" seq 1 type i\nfile a.3.incr.aof seq 3 type i\n";
+        let m = Manifest::parse(text).unwrap();
+        assert_eq!(m.to_string(), text);
+        assert_eq!(m.parts().map(|p| p.number).collect::<Vec<_>>(), [2, 1, 3]);
+        assert_eq!(m.next_increment("a").name, "a.4.incr.aof");
+        assert_eq!(m.next_base("a", true).name, "a.3.base.rdb");
+    }
+
+    #[test]
+    fn a_new_base_makes_history_of_what_it_covers() {
+        let mut m = Manifest::parse("file a.1.base.rdb seq 1 type b\nfile a.1.incr.aof seq 1 type i\n").unwrap();
+        m.add_increment(m.next_increment("a"));
+        m.replace(m.next_base("a", true), 2);
+        assert_eq!(
+            m.to_string(),
+            "file a.2.base.rdb seq 2 type b\nfile a.1.base.rdb seq 1 type h\nfile a.1.incr.aof seq 1 type h\nfile a.2.incr.aof seq 2 type i\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        for text in [
+            "",
+            "\n",
+            "file a seq 1 type b",
+            "file a seq 1 type x\n",
+            "file a seq b type b\n",
+            "file ../a seq 1 type b\n",
+            "file a seq 1 type b\nfile b seq 2 type b\n",
+            "file a seq 2 type i\nfile b seq 1 type i\n",
+            "file a seq 1\n",
+        ] {
+            assert!(Manifest::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Manifest::parse("# only a comment\n").unwrap().is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text: String) {
+            let _ = Manifest::parse(&text);
+        }
+    }
+}

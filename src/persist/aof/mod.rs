@@ -1,0 +1,204 @@
+//! The append-only file: a thread that reads the journal into the log on disk, and what is known of it elsewhere.
+//!
+//! ```text
+//! workers --journal--> cursor --thread--> increment --fsync--> `synced`, and workers whose replies wait are woken
+//! BGREWRITEAOF: under all locks a snapshot's cut and a new cursor; from there on the next increment; then the base before it
+//! ```
+//!
+//! # Invariants
+//! * Under `appendfsync always` a reply to a change leaves the server only when `synced` has passed the change's offset. One sync serves
+//!   all that was written since the last; nobody else waits for it.
+//! * What fails on disk is never taken for written: a failed write is repeated, a failed sync makes the log worthless until a new base is
+//!   on disk. Until it heals writes are refused, replies that wait go on waiting, reads go on.
+//! * Only the thread touches the log. Others send it orders.
+//!
+//! # Bounds
+//! What the thread has not written yet stays in the journal. Writers are refused while the disk fails, and held up while the log is more
+//! than [`BEHIND_BYTES_MAX`] behind.
+
+pub mod load;
+pub mod log;
+pub mod manifest;
+pub mod reader;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use rewrite::{begin, folder, open};
+pub use writer::{Opened, start};
+
+use crate::config::Config;
+use crate::config::types::AppendFsync;
+use crate::journal::Cursor;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// Bytes of the journal the log may be behind before writers wait: some tenths of a second of a disk's work.
+pub const BEHIND_BYTES_MAX: u64 = 64 << 20;
+
+/// What the thread is told.
+pub(super) enum Order {
+    /// A cut was made: what follows it goes to a new increment, which this cursor reads.
+    Begin { cursor: Cursor },
+    /// The base of the last cut; `None` if it could not be written.
+    Base { written: Option<(PathBuf, u64)>, rdb: bool },
+    /// Write and sync all there is, and say whether that went well.
+    Flush(SyncSender<bool>),
+    /// The same, and end.
+    Stop,
+}
+
+/// What the thread tells, for INFO.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub bytes: u64,
+    /// Bytes after the last rewrite, or at the start.
+    pub base_bytes: u64,
+    pub behind: u64,
+    pub delayed_syncs: u64,
+    pub rewrites: u64,
+    pub failed_rewrites: u64,
+    pub last_rewrite_failed: bool,
+    pub last_rewrite_seconds: Option<i64>,
+    /// Why the last write or sync failed.
+    pub error: Option<String>,
+}
+
+/// What everybody knows of the log.
+#[derive(Default)]
+pub struct Aof {
+    orders: Mutex<VecDeque<Order>>,
+    called: Condvar,
+    /// The journal's offset up to which everything is on disk.
+    synced: AtomicU64,
+    /// The thread runs.
+    writing: AtomicBool,
+    /// Changes are written, and what they continue is on disk.
+    active: AtomicBool,
+    /// Replies wait for the disk.
+    always: AtomicBool,
+    failing: AtomicBool,
+    /// It is to be switched on, or rewritten, as soon as nothing else runs.
+    scheduled: AtomicBool,
+    behind: AtomicBool,
+    figures: Mutex<Figures>,
+    wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Aof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Aof(synced {})", self.synced())
+    }
+}
+
+impl Aof {
+    /// What is called when more is on disk.
+    pub fn on_sync(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.wake.set(wake);
+    }
+
+    /// The journal's offset up to which everything is on disk.
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// True while changes are written.
+    pub fn is_active(&self) -> bool {
+        self.active.load(Ordering::Acquire)
+    }
+
+    /// True while the thread runs, be it that its log still waits for its first base.
+    fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Acquire)
+    }
+
+    /// True if a reply to a change at this offset has to wait.
+    #[inline(always)]
+    pub fn holds(&self, offset: u64) -> bool {
+        self.always.load(Ordering::Relaxed) && offset > self.synced()
+    }
+
+    /// True if replies may have to wait at all.
+    #[inline(always)]
+    pub fn is_always(&self) -> bool {
+        self.always.load(Ordering::Relaxed)
+    }
+
+    /// True if writes are to be refused: the disk fails.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// True if writers are to wait: the log is far behind.
+    #[inline]
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    pub fn figures(&self) -> Figures {
+        self.figures.lock().clone()
+    }
+
+    /// It is to be rewritten as soon as nothing else runs.
+    pub fn schedule(&self) {
+        self.scheduled.store(true, Ordering::Release);
+    }
+
+    pub fn is_scheduled(&self) -> bool {
+        self.scheduled.load(Ordering::Acquire)
+    }
+
+    pub fn unschedule(&self) {
+        self.scheduled.store(false, Ordering::Release);
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.lock().push_back(order);
+        self.called.notify_one();
+    }
+
+    /// Waits until everything that was journaled is on disk. False if it cannot be brought there.
+    pub fn flush(&self) -> bool {
+        if !self.is_active() {
+            return true;
+        }
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.order(Order::Flush(sender));
+        receiver.recv_timeout(Duration::from_secs(30)).unwrap_or(false)
+    }
+
+    /// Writes and syncs what there is, and ends the log.
+    pub fn stop(&self) {
+        self.order(Order::Stop);
+    }
+
+    /// Follows a change of `appendfsync`.
+    pub fn configure(&self, config: &Config) {
+        let always = config.persistence.appendfsync == AppendFsync::Always && self.is_active();
+        self.always.store(always, Ordering::Release);
+        if let Some(wake) = self.wake.get() {
+            wake();
+        }
+        self.called.notify_one();
+    }
+
+    /// Whether the log has grown so much that it is to be rewritten, in percent.
+    pub fn grown(&self, config: &Config) -> Option<u64> {
+        let percent = u64::from(config.persistence.auto_aof_rewrite_percentage);
+        if percent == 0 || !self.is_active() {
+            return None;
+        }
+        let f = self.figures.lock();
+        if f.bytes < config.persistence.auto_aof_rewrite_min_size || f.bytes <= f.base_bytes {
+            return None;
+        }
+        let growth = (f.bytes - f.base_bytes) * 100 / f.base_bytes.max(1);
+        (growth >= percent).then_some(growth)
+    }
+}

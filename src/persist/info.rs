@@ -1,0 +1,72 @@
+//! `# Persistence`.
+
+use super::saver::{JobKind, Report};
+use crate::metrics::Section;
+use crate::metrics::Value::{self, Flag, Float, Signed, Text, Unsigned};
+
+fn status(failed: bool) -> Value<'static> {
+    Text(if failed { "err" } else { "ok" })
+}
+
+impl Section for Report {
+    fn name(&self) -> &str {
+        "persistence"
+    }
+
+    fn rows(&self, out: &mut dyn FnMut(&str, Value<'_>)) {
+        let saving = self.running == Some(JobKind::Save);
+        out("loading", Flag(self.loading.is_some() || self.loading_copy));
+        out("async_loading", Flag(self.loading_beside));
+        if let Some(l) = &self.loading {
+            let percent = l.loaded_bytes as f64 * 100.0 / l.total_bytes.max(1) as f64;
+            let elapsed = l.seconds.max(0) as u64;
+            let eta = (l.total_bytes.saturating_sub(l.loaded_bytes) * elapsed).checked_div(l.loaded_bytes).unwrap_or(1);
+            out("loading_start_time", Signed(l.since));
+            out("loading_total_bytes", Unsigned(l.total_bytes));
+            out("loading_rdb_used_mem", Unsigned(0));
+            out("loading_loaded_bytes", Unsigned(l.loaded_bytes));
+            out("loading_loaded_perc", Float(percent, 2));
+            out("loading_eta_seconds", Unsigned(eta));
+        }
+        // Nothing is copied on write: the classic names stay for those who read them.
+        for name in ["current_cow_peak", "current_cow_size", "current_cow_size_age"] {
+            out(name, Unsigned(0));
+        }
+        let percent = if self.keys_total > 0 { self.keys as f64 * 100.0 / self.keys_total as f64 } else { 0.0 };
+        out("current_fork_perc", Float(percent, 2));
+        out("current_save_keys_processed", Unsigned(self.keys));
+        out("current_save_keys_total", Unsigned(self.keys_total));
+        out("rdb_changes_since_last_save", Unsigned(self.changes));
+        out("rdb_bgsave_in_progress", Flag(saving));
+        out("rdb_last_save_time", Signed(self.last_save_ms / 1000));
+        out("rdb_last_bgsave_status", status(self.failed));
+        out("rdb_last_bgsave_time_sec", Signed(self.took_seconds.unwrap_or(-1)));
+        out("rdb_current_bgsave_time_sec", Signed(self.running_seconds.filter(|_| saving).unwrap_or(-1)));
+        out("rdb_saves", Unsigned(self.saves));
+        out("rdb_last_cow_size", Unsigned(0));
+        out("rdb_last_load_keys_expired", Unsigned(self.expired));
+        out("rdb_last_load_keys_loaded", Unsigned(self.loaded));
+        let rewriting = self.running == Some(JobKind::Rewrite);
+        let pending = self.appendonly && !self.aof_active;
+        out("aof_enabled", Flag(self.appendonly));
+        out("aof_rewrite_in_progress", Flag(rewriting));
+        out("aof_rewrite_scheduled", Flag((self.aof_scheduled || pending) && !rewriting));
+        out("aof_last_rewrite_time_sec", Signed(self.aof.last_rewrite_seconds.unwrap_or(-1)));
+        out("aof_current_rewrite_time_sec", Signed(self.running_seconds.filter(|_| rewriting).unwrap_or(-1)));
+        out("aof_last_bgrewrite_status", status(self.aof.last_rewrite_failed));
+        out("aof_rewrites", Unsigned(self.aof.rewrites));
+        out("aof_rewrites_consecutive_failures", Unsigned(self.aof.failed_rewrites));
+        out("aof_last_write_status", status(self.aof.error.is_some()));
+        if self.appendonly {
+            out("aof_current_size", Unsigned(self.aof.bytes));
+            out("aof_base_size", Unsigned(self.aof.base_bytes));
+            out("aof_pending_rewrite", Flag(false));
+            out("aof_buffer_length", Unsigned(self.aof.behind));
+            out("aof_pending_bio_fsync", Unsigned(0));
+            out("aof_delayed_fsync", Unsigned(self.aof.delayed_syncs));
+        }
+        for name in ["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"] {
+            out(name, Unsigned(0));
+        }
+    }
+}

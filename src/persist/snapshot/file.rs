@@ -1,0 +1,74 @@
+//! The snapshot file: `dbfilename` in the working directory, which is `dir`.
+
+use super::format;
+use crate::config::Config;
+use crate::config::types::RdbVersionCheck;
+use crate::keyspace::Space;
+use crate::persist::rdb::{self, Limits, LoadOptions, Loaded, Loading, RdbError, Written};
+use crate::storage;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Why a snapshot could not be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    Open(io::Error),
+    Content(RdbError),
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LoadError::Open(e) => write!(f, "it cannot be opened: {e}"),
+            LoadError::Content(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// How this server, a primary, loads them.
+pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
+    LoadOptions {
+        loading: None,
+        limits: Limits::of(config),
+        relaxed: config.persistence.rdb_version_check == RdbVersionCheck::Relaxed,
+        checksum: config.persistence.rdbchecksum,
+        merge,
+        keep_expired: false,
+    }
+}
+
+/// Writes all databases into the file; every stripe is held, and everybody waits. The file that was there goes only when the new one is
+/// whole on disk.
+///
+/// # Errors
+/// Those of the disk.
+pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
+    let format = format(config, space.access);
+    let incremental = config.persistence.rdb_save_incremental_fsync;
+    storage::replace(Path::new(&config.persistence.dbfilename), incremental, |out| rdb::write(space, out, &format))
+}
+
+/// Loads the file, if it is there; every stripe is held, or none (see [`rdb::load`]). Nobody is told of the keys.
+///
+/// # Errors
+/// See [`LoadError`]; a part of the data may be there then.
+pub fn load(
+    space: &mut Space<'_>,
+    config: &Config,
+    merge: bool,
+    loading: Option<Arc<Loading>>,
+) -> Result<Option<Loaded>, LoadError> {
+    let path = Path::new(&config.persistence.dbfilename);
+    let Some(file) = storage::open(path).map_err(LoadError::Open)? else { return Ok(None) };
+    let wanted = std::mem::take(&mut space.events_wanted);
+    if let (Some(loading), Ok(about)) = (&loading, file.metadata()) {
+        loading.total_bytes.store(about.len(), Ordering::Relaxed);
+    }
+    let loaded = rdb::load(file, space, &LoadOptions { loading, ..load_options(config, merge) });
+    space.events_wanted = wanted;
+    loaded.map(Some).map_err(LoadError::Content)
+}

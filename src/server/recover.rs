@@ -1,0 +1,154 @@
+//! The data of an earlier run: the append-only folder if there is one and it is on, else the snapshot file.
+//!
+//! A server whose data cannot be read does not start without them: an empty one would soon write its emptiness over them.
+
+use super::boot::BootError;
+use crate::base::clock;
+use crate::client::{Client, Execute, Request, Shared, Source};
+use crate::commands::Node;
+use crate::config::Config;
+use crate::engine::{Executor, access};
+use crate::keyspace::Plan;
+use crate::metrics::recorder::Recorder;
+use crate::persist::aof::load::{self, Found, LoadError, Options, Target};
+use crate::persist::aof::{self, manifest::Manifest};
+use crate::persist::rdb::{self, LoadOptions, Loaded, RdbError};
+use crate::persist::{Owner, snapshot};
+use crate::resp::args::Args;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Replays a log into the server.
+pub struct Replay<'n> {
+    node: &'n Arc<Node>,
+    executor: Executor,
+    client: Client,
+}
+
+impl<'n> Replay<'n> {
+    pub fn new(node: &'n Arc<Node>, recorder: Recorder) -> Replay<'n> {
+        let shared = Shared::new(0, 0, String::new(), String::new(), -1, clock::wall_ms());
+        let client = Client::internal(Arc::new(shared), &node.acl, Source::Log);
+        Replay { node, executor: Executor::new(Arc::clone(node), recorder), client }
+    }
+
+    fn into_recorder(self) -> Recorder {
+        self.executor.into_recorder()
+    }
+}
+
+impl Target for Replay<'_> {
+    fn snapshot(&mut self, from: &mut dyn Read) -> Result<(Loaded, u64), RdbError> {
+        let config = self.node.config.current();
+        let mut space = self.node.keyspace.space(access(&config, clock::wall_ms()));
+        let loading = Some(Arc::clone(&self.node.loading));
+        rdb::load_prefix(from, &mut space, &LoadOptions { loading, ..snapshot::load_options(&config, false) })
+    }
+
+    fn run(&mut self, requests: &[Args<'_>]) -> Result<(), (usize, Vec<u8>)> {
+        let requests: Vec<Request<'_>> = requests.iter().map(|args| Request { args: *args, forward: None }).collect();
+        self.executor.execute(&mut self.client, &requests).map_err(|f| (f.at, f.text))
+    }
+
+    fn forget(&mut self) {
+        self.client.end_transaction(&self.node.keyspace);
+    }
+}
+
+/// Brings the data back.
+///
+/// # Errors
+/// What cannot be read, with the remedy.
+pub fn recover(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(), BootError> {
+    let result = bring_back(node, config, recorder);
+    node.loading.end();
+    result
+}
+
+fn bring_back(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(), BootError> {
+    if !config.persistence.appendonly {
+        return load_snapshot(node, config);
+    }
+    let found = find(config)?;
+    let log = match found {
+        Found::Log(manifest) => {
+            let begin = clock::monotonic_ns();
+            let recovered =
+                replay(&mut Replay::new(node, recorder), config, &manifest).map_err(|e| BootError(e.to_string()))?;
+            node.saver.loaded(recovered.keys, recovered.expired);
+            let ms = (clock::monotonic_ns() - begin) / 1_000_000;
+            tracing::info!("DB loaded from append only file: {}.{:03} seconds", ms / 1000, ms % 1000);
+            node.saver.changes.store(0, std::sync::atomic::Ordering::Relaxed);
+            Some((manifest, recovered.bytes))
+        }
+        Found::Nothing => {
+            // The first start with a log: what there is becomes its base.
+            load_snapshot(node, config)?;
+            None
+        }
+    };
+    let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
+    aof::open(node, log, &mut space).map_err(|e| BootError(format!("The append only folder cannot be used: {e}")))
+}
+
+fn find(config: &Config) -> Result<Found, BootError> {
+    let p = &config.persistence;
+    load::find(Path::new("."), &p.appenddirname, &p.appendfilename).map_err(|e| BootError(e.to_string()))
+}
+
+/// What DEBUG LOADAOF runs.
+pub fn again(node: &Arc<Node>, recorder: Recorder) -> crate::commands::node::Replay {
+    let weak = Arc::downgrade(node);
+    let recorder = parking_lot::Mutex::new(Some(recorder));
+    Box::new(move || {
+        let Some(node) = weak.upgrade() else { return Ok(()) };
+        let mut recorder = recorder.lock();
+        let Some(own) = recorder.take() else { return Err("it is being loaded already".into()) };
+        let config = node.config.current();
+        let mut target = Replay::new(&node, own);
+        let result = match find(&config) {
+            Ok(Found::Log(manifest)) => {
+                let options = Options { truncated: true, until: None, repair: false };
+                load::load(&aof::folder(&config), &manifest, options, &mut target).map_err(|e| e.to_string())
+            }
+            Ok(Found::Nothing) => Err("there is no append-only file".into()),
+            Err(e) => Err(e.to_string()),
+        };
+        *recorder = Some(target.into_recorder());
+        result.map(|_| ())
+    })
+}
+
+/// Replays the log of the configured folder.
+///
+/// # Errors
+/// What cannot be read.
+pub fn replay(target: &mut dyn Target, config: &Config, manifest: &Manifest) -> Result<load::Recovered, LoadError> {
+    let options = Options { truncated: config.persistence.aof_load_truncated, until: None, repair: true };
+    load::load(&aof::folder(config), manifest, options, target)
+}
+
+fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
+    let begin = clock::monotonic_ns();
+    let mut space = node.keyspace.space(access(config, clock::wall_ms()));
+    let name = &config.persistence.dbfilename;
+    match snapshot::load(&mut space, config, false, Some(Arc::clone(&node.loading))) {
+        Ok(None) => Ok(()),
+        Ok(Some(loaded)) => {
+            node.saver().loaded(loaded.keys, loaded.expired);
+            tracing::info!(
+                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+                loaded.keys,
+                loaded.expired,
+                loaded.empty
+            );
+            let ms = (clock::monotonic_ns() - begin) / 1_000_000;
+            tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
+            Ok(())
+        }
+        Err(e) => Err(BootError(format!(
+            "Fatal error loading the DB from {name} in dir: {e}. Put a whole file there, or move it away to start empty."
+        ))),
+    }
+}

@@ -1,0 +1,120 @@
+//! Certificates while the server runs: other files by CONFIG SET, changed files by SIGHUP or by looking at them now and then.
+//!
+//! # Invariants
+//! * New material is loaded and checked as a whole before it takes the place of the old; on any error the old one stays, and goes on
+//!   being served.
+//! * Connections keep the material they began with.
+
+use super::accept::Acceptor;
+use super::http::{self, Http};
+use super::tls;
+use crate::audit::{Event, Outcome, Record};
+use crate::base::clock;
+use crate::commands::Node;
+use crate::config::Config;
+use crate::net::tls::facts;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The means to load again.
+pub struct Reloader {
+    pub node: Arc<Node>,
+    pub acceptor: Arc<Acceptor>,
+    pub endpoint: Arc<Http>,
+    /// Where generated material is.
+    pub dir: PathBuf,
+    next_look_ms: u64,
+}
+
+/// Loads what `config` names and puts it in place.
+///
+/// # Errors
+/// What is wrong with it; nothing has changed but the note of it in INFO.
+pub fn apply(node: &Node, acceptor: &Acceptor, endpoint: &Http, config: &Config, dir: &Path) -> Result<(), String> {
+    let own = http::prepare(config, dir).map_err(|e| e.to_string())?;
+    if config.tls.port == 0 {
+        endpoint.take(own);
+        *node.tls.write() = Default::default();
+        return Ok(());
+    }
+    let outcome = tls::setup(config, dir, clock::wall_ms() / 1000);
+    let audited = |outcome, detail: &str| {
+        let record = Record::new(Event::CertificateReload, outcome);
+        node.audit.record(record.with("detail", detail));
+    };
+    match outcome {
+        Ok(t) => {
+            t.server.left_out.iter().for_each(|s| tracing::warn!("{s}"));
+            let mut facts = tls::facts(config, dir, &t);
+            let mut current = node.tls.write();
+            (facts.reloads, facts.failed_reloads) = (current.reloads + 1, current.failed_reloads);
+            endpoint.take(own);
+            endpoint.set_certificate_expiry(t.server.identity.not_after_s);
+            *acceptor.tls.write() = Some(t.server.config);
+            audited(Outcome::Done, &t.server.identity.fingerprint);
+            *current = facts;
+            Ok(())
+        }
+        Err(e) => {
+            let mut current = node.tls.write();
+            current.failed_reloads += 1;
+            current.last_error = e.to_string();
+            audited(Outcome::Failed, &e.to_string());
+            Err(e.to_string())
+        }
+    }
+}
+
+impl Reloader {
+    pub fn new(node: Arc<Node>, acceptor: Arc<Acceptor>, endpoint: Arc<Http>, dir: PathBuf) -> Reloader {
+        Reloader { node, acceptor, endpoint, dir, next_look_ms: 0 }
+    }
+
+    /// Looks at the files if it is time to, and loads them again if they have changed.
+    pub fn look(&mut self) {
+        let config = self.node.config.current();
+        let interval = config.tls.auto_reload_interval_secs;
+        let now = clock::monotonic_ms();
+        if interval == 0 || config.tls.port == 0 {
+            // A later CONFIG SET waits one interval from then on.
+            self.next_look_ms = now;
+            return;
+        }
+        if now < self.next_look_ms.max(1) {
+            return;
+        }
+        self.next_look_ms = now + u64::from(interval) * 1000;
+        if self.node.tls.read().on_disk() == "same" {
+            tracing::debug!("TLS materials unchanged");
+            return;
+        }
+        self.reload(&config, "the files have changed");
+    }
+
+    /// Loads the files again, whatever they are.
+    pub fn reload(&self, config: &Config, why: &str) {
+        match apply(&self.node, &self.acceptor, &self.endpoint, config, &self.dir) {
+            Ok(()) if config.tls.port != 0 => tracing::info!("TLS materials reloaded successfully: {why}"),
+            Ok(()) => {}
+            Err(e) => {
+                tracing::warn!("TLS materials could not be reloaded, the old ones stay in use: {e}");
+                // Until they change once more there is nothing to try again.
+                let mut facts = self.node.tls.write();
+                facts.files.iter_mut().for_each(|(path, then)| *then = facts::stamp(path));
+            }
+        }
+    }
+
+    /// SIGHUP: certificates, and the ACL file.
+    pub fn hang_up(&self) {
+        tracing::info!("Received SIGHUP: reading certificates and users again");
+        let config = self.node.config.current();
+        self.reload(&config, "SIGHUP");
+        if let Some(path) = &config.security.aclfile {
+            match crate::commands::acl::reload(&self.node, path, None) {
+                Ok(()) => tracing::info!("ACL file {} read again", path.display()),
+                Err(e) => tracing::warn!("ACL file not read again: {e}"),
+            }
+        }
+    }
+}

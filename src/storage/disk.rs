@@ -1,0 +1,108 @@
+//! Files that grow, and the folder they are in: the door through which a log reaches the disk. Tests put a disk of their own behind it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A file that only grows, or is cut back.
+pub trait GrowingFile: Send {
+    /// Writes all of `bytes` at the end. After an error the end is unknown: cut it back.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Forces what was written to disk. After an error nothing since the last success may be taken for written.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts the file to this length.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn cut(&mut self, len: u64) -> io::Result<()>;
+}
+
+/// What a log needs of a disk.
+pub trait Disk: Send + Sync {
+    /// Opens a file to write at its end, making it if it is not there. Returns its length.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn grow(&self, path: &Path) -> io::Result<(Box<dyn GrowingFile>, u64)>;
+
+    /// Gives a file this content, all or nothing, and forces it and its name to disk.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()>;
+
+    /// Gives a file another name. It survives a crash only after [`Disk::sync_folder`].
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// # Errors
+    /// Those of the disk.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Forces the names in a folder to disk.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The disk there is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Local;
+
+struct LocalFile(File);
+
+impl GrowingFile for LocalFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+}
+
+impl Disk for Local {
+    fn grow(&self, path: &Path) -> io::Result<(Box<dyn GrowingFile>, u64)> {
+        let file = OpenOptions::new().append(true).create(true).mode(super::MODE).open(path)?;
+        let len = file.metadata()?.len();
+        Ok((Box::new(LocalFile(file)), len))
+    }
+
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let beside = path.with_file_name(format!("temp-{name}"));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(super::MODE).open(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        self.sync_folder(super::folder(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}

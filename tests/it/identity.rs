@@ -1,0 +1,216 @@
+//! Signing in: slow hashes, throttling, certificates that name a user, certificates that change while the server runs.
+
+use crate::support::{Connection, Server};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
+
+#[test]
+fn a_slow_hash_is_verified_without_holding_up_others() {
+    let server = Server::with(&["--acl-password-hash", "pbkdf2", "--io-threads", "1"]);
+    let (mut admin, mut user, mut other) = (server.connect(), server.connect(), server.connect());
+    assert!(admin.line("ACL SETUSER s on >short +@all").to_string().contains("shorter than 14 bytes"));
+    assert_eq!(admin.line("ACL SETUSER u on >correct-horse-battery ~* +@all").to_string(), "+OK");
+    let hash = admin.line("ACL GETUSER u").to_string();
+    assert!(hash.contains("pbkdf2-sha256:600000:") && !hash.contains("correct-horse"), "{hash}");
+    assert_eq!(user.line("AUTH u wrong-horse-battery").to_string(), WRONG);
+    // Both requests are under way before either is answered; the one that needs no hash is.
+    user.send(b"AUTH u correct-horse-battery\r\nACL WHOAMI\r\n").unwrap();
+    assert_eq!(other.line("PING").to_string(), "+PONG");
+    assert_eq!(user.read().unwrap().to_string(), "+OK");
+    assert_eq!(user.read().unwrap().to_string(), "\"u\"");
+    assert_eq!(other.line("HELLO 3 AUTH u correct-horse-battery SETNAME me").to_string().get(..1), Some("{"));
+    assert_eq!(other.line("CLIENT GETNAME").to_string(), "\"me\"");
+}
+
+#[test]
+fn an_old_hash_is_replaced_at_the_next_login_if_asked() {
+    let server = Server::with(&["--acl-password-hash", "pbkdf2", "--acl-password-upgrade", "yes"]);
+    let (mut admin, mut user) = (server.connect(), server.connect());
+    // SHA-256 of "correct horse battery staple".
+    let old = "c4bbcb1fbec99d65bf59d85c8cb62ee2db963f0fe106f483d9afa73bd4e39a8a";
+    assert_eq!(admin.line(&format!("ACL SETUSER u on #{old} +@all")).to_string(), "+OK");
+    user.send(b"*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$28\r\ncorrect horse battery staple\r\n").unwrap();
+    assert_eq!(user.read().unwrap().to_string(), "+OK");
+    let end = Instant::now() + Duration::from_secs(20);
+    while !admin.line("ACL GETUSER u").to_string().contains("pbkdf2-sha256:") {
+        assert!(Instant::now() < end, "it was never replaced");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!admin.line("ACL GETUSER u").to_string().contains(old));
+    user.send(b"*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$28\r\ncorrect horse battery staple\r\n").unwrap();
+    assert_eq!(user.read().unwrap().to_string(), "+OK");
+}
+
+#[test]
+fn who_guesses_is_slowed_down_and_the_true_user_gets_in() {
+    let server = Server::with(&["--auth-throttle-after", "5", "--auth-throttle-delay-max", "300"]);
+    let mut admin = server.connect();
+    admin.line("ACL SETUSER u on >right +@all");
+    let (mut guesser, mut owner) = (server.connect(), server.connect());
+    for _ in 0..12 {
+        assert_eq!(guesser.line("AUTH u guess").to_string(), WRONG);
+    }
+    guesser.send(b"AUTH u guess\r\n").unwrap();
+    // The guess waits; neither the other client of this worker nor the one beside it does.
+    assert_eq!(admin.line("PING").to_string(), "+PONG");
+    assert_eq!(owner.line("AUTH u right").to_string(), "+OK");
+    assert_eq!(guesser.read().unwrap().to_string(), WRONG);
+    let log = server.log();
+    assert!(log.contains("Failed login as 'u' from 127.0.0.1:"), "{log}");
+}
+
+#[test]
+fn secrets_may_stand_in_files_of_their_own_and_stay_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (conf, secret) = (folder.path().join("h.conf"), folder.path().join("pw"));
+    std::fs::write(&secret, "from-a-file\n").unwrap();
+    std::fs::write(&conf, format!("tls-auth-clients no\nrequirepass-file {}\n", secret.display())).unwrap();
+    let server = Server::with_file(&[conf.to_str().unwrap()]);
+    let mut c = server.connect();
+    assert_eq!(c.line("PING").to_string(), "-NOAUTH Authentication required.");
+    assert_eq!(c.line("AUTH from-a-file").to_string(), "+OK");
+    assert_eq!(c.line("CONFIG REWRITE").to_string(), "+OK");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    assert!(text.contains("requirepass-file ") && !text.contains("from-a-file"), "{text}");
+}
+
+fn openssl(folder: &Path, words: &str) {
+    let out = std::process::Command::new("openssl").args(words.split(' ')).current_dir(folder).output().unwrap();
+    assert!(out.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// A CA, a server's certificate, and clients' certificates: `CN`, URI.
+fn certificates(folder: &Path, clients: &[(&str, &str, &str)]) {
+    openssl(
+        folder,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 30 -subj /CN=ca",
+    );
+    let mut all = vec![("server", "localhost", "DNS:localhost,IP:127.0.0.1")];
+    all.extend(clients);
+    for (file, cn, san) in all {
+        openssl(
+            folder,
+            &format!(
+                "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {file}.key -out {file}.csr -subj /CN={cn}"
+            ),
+        );
+        std::fs::write(folder.join("ext"), format!("subjectAltName={san}\nbasicConstraints=CA:FALSE\n")).unwrap();
+        openssl(
+            folder,
+            &format!(
+                "x509 -req -in {file}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out {file}.crt -days 20 -extfile ext"
+            ),
+        );
+    }
+}
+
+fn server_with(folder: &Path, more: &[&str]) -> Server {
+    let path = |n: &str| folder.join(n).display().to_string();
+    let (crt, key, ca) = (path("server.crt"), path("server.key"), path("ca.crt"));
+    let mut words = vec![
+        "--tls-cert-file",
+        &crt,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "optional",
+    ];
+    words.extend(more);
+    Server::with(&words)
+}
+
+fn connect_as(server: &Server, folder: &Path, name: &str) -> Result<Connection, holdfast::net::dial::DialError> {
+    Connection::tls_as(
+        server.port,
+        &folder.join("ca.crt"),
+        Some((folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")))),
+    )
+}
+
+#[test]
+fn a_certificate_names_its_user_and_a_user_may_demand_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let f = folder.path();
+    certificates(f, &[("a", "alice", "URI:urn:user:first,URI:urn:user:second"), ("n", "nobody", "URI:urn:none")]);
+    let server = server_with(f, &["--tls-auth-clients-user", "CN"]);
+    let mut admin = Connection::tls(server.port, &f.join("ca.crt")).unwrap();
+    admin.line("ACL SETUSER alice on +@all");
+    admin.line("ACL SETUSER urn:user:second on +@all");
+    admin.line("ACL SETUSER both on certificate >pw +@all");
+    assert_eq!(connect_as(&server, f, "a").unwrap().line("ACL WHOAMI").to_string(), "\"alice\"");
+    assert_eq!(connect_as(&server, f, "n").unwrap().line("ACL WHOAMI").to_string(), "\"default\"");
+    assert!(admin.line("INFO stats").to_string().contains("acl_access_denied_tls_cert:1"));
+    assert!(admin.line("ACL LOG").to_string().contains("\"tls-cert\""));
+    admin.line("CONFIG SET tls-auth-clients-user URI");
+    assert_eq!(connect_as(&server, f, "a").unwrap().line("ACL WHOAMI").to_string(), "\"urn:user:second\"");
+    assert_eq!(admin.line("AUTH both pw").to_string(), WRONG, "a password alone does not do");
+    assert_eq!(connect_as(&server, f, "n").unwrap().line("AUTH both pw").to_string(), "+OK");
+}
+
+#[test]
+fn certificates_change_while_connections_go_on_and_bad_ones_never_take_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let f = folder.path();
+    certificates(f, &[("other", "localhost", "DNS:localhost,IP:127.0.0.1")]);
+    let server = server_with(f, &["--tls-auth-clients", "no"]);
+    let ca = f.join("ca.crt");
+    let mut old = Connection::tls(server.port, &ca).unwrap();
+    let serial = |c: &mut Connection| {
+        let info = c.line("INFO tls").to_string();
+        info.lines().find_map(|l| l.trim().strip_prefix("tls_server_cert_serial:").map(str::to_owned)).unwrap_or(info)
+    };
+    let first = serial(&mut old);
+    assert!(old.line("INFO tls").to_string().contains("tls_files_on_disk:same"));
+
+    // A certificate with another's key is refused, and nothing has changed.
+    std::fs::copy(f.join("other.crt"), f.join("server.crt")).unwrap();
+    assert!(old.line("INFO tls").to_string().contains("tls_files_on_disk:changed"));
+    server.signal("HUP");
+    wait(|| server.log().contains("could not be reloaded"));
+    assert_eq!(serial(&mut old), first);
+    assert!(old.line("INFO tls").to_string().contains("is not the key of the certificate"));
+    assert_eq!(Connection::tls(server.port, &ca).unwrap().line("PING").to_string(), "+PONG");
+
+    // With its key it is taken.
+    std::fs::copy(f.join("other.key"), f.join("server.key")).unwrap();
+    server.signal("HUP");
+    wait(|| server.log().contains("TLS materials reloaded successfully"));
+    assert_ne!(serial(&mut old), first, "and the old connection goes on");
+    assert_eq!(Connection::tls(server.port, &ca).unwrap().line("PING").to_string(), "+PONG");
+}
+
+#[test]
+fn a_revoked_certificate_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let f = folder.path();
+    certificates(f, &[("good", "good", "URI:urn:g"), ("bad", "bad", "URI:urn:b")]);
+    std::fs::write(f.join("index.txt"), "").unwrap();
+    std::fs::write(f.join("crlnumber"), "01\n").unwrap();
+    std::fs::write(
+        f.join("ca.cnf"),
+        "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=10\n",
+    )
+    .unwrap();
+    openssl(f, "ca -config ca.cnf -keyfile ca.key -cert ca.crt -revoke bad.crt");
+    openssl(f, "ca -config ca.cnf -keyfile ca.key -cert ca.crt -gencrl -out crl.pem");
+    let crl = f.join("crl.pem").display().to_string();
+    let server = server_with(f, &["--tls-crl-file", &crl]);
+    assert_eq!(connect_as(&server, f, "good").unwrap().line("PING").to_string(), "+PONG");
+    let refused = connect_as(&server, f, "bad").map(|mut c| c.command(&[b"PING"]));
+    assert!(!matches!(refused, Ok(Ok(_))), "a revoked certificate was let in");
+    let mut admin = connect_as(&server, f, "good").unwrap();
+    let info = admin.line("INFO stats").to_string() + &admin.line("INFO fips").to_string();
+    assert!(info.contains("tls_refused_certificate:1"), "{info}");
+}
+
+fn wait(done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "it never happened");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

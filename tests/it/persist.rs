@@ -1,0 +1,193 @@
+//! Nothing is lost: ends, kills and restarts over one data folder.
+
+use crate::support::client::{Connection, Value};
+use crate::support::{Server, check};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+fn start(dir: &Path, words: &[&str]) -> Server {
+    let dir = dir.to_string_lossy().into_owned();
+    let mut all = vec!["--dir", &dir, "--enable-debug-command", "yes"];
+    all.extend(words);
+    Server::plain(&all)
+}
+
+fn digest(c: &mut Connection) -> String {
+    format!("{:?}", c.line("DEBUG DIGEST"))
+}
+
+fn fill(c: &mut Connection) {
+    for line in [
+        "SET s v",
+        "SET n 17",
+        "SETRANGE long 100000 x",
+        "SET soon v EX 1000",
+        "RPUSH l a b c",
+        "SADD set 1 2 3",
+        "SADD words a b c",
+        "HSET h f v g w",
+        "HEXPIRE h 1000 FIELDS 1 f",
+        "ZADD z 1 a 2.5 b",
+        "XADD x 1-1 f v",
+    ] {
+        let reply = c.line(line);
+        assert!(!matches!(reply, Value::Error(_)), "{line}: {reply:?}");
+    }
+    c.line("SELECT 3");
+    c.line("SET other 1");
+    c.line("SELECT 0");
+}
+
+#[test]
+fn an_end_with_save_points_saves_and_one_without_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = start(folder.path(), &["--save", "3600 1000"]);
+    let mut c = server.connect_plain();
+    fill(&mut c);
+    let before = digest(&mut c);
+    server.signal("TERM");
+    assert_eq!(server.wait(Duration::from_secs(20)).code(), Some(0));
+    let mut server = start(folder.path(), &["--save", ""]);
+    let mut c = server.connect_plain();
+    assert_eq!(digest(&mut c), before);
+    check(&mut c, &[("SET later 1", "+OK")]);
+    server.signal("TERM");
+    server.wait(Duration::from_secs(20));
+    let server = start(folder.path(), &["--save", ""]);
+    assert_eq!(digest(&mut server.connect_plain()), before);
+}
+
+#[test]
+fn a_background_save_holds_the_data_of_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = start(folder.path(), &["--save", "", "--rdb-key-save-delay", "500"]);
+    let mut c = server.connect_plain();
+    fill(&mut c);
+    c.line("DEBUG POPULATE 500");
+    let before = digest(&mut c);
+    check(&mut c, &[("BGSAVE", "+Background saving started")]);
+    check(&mut c, &[("BGSAVE", "-ERR Background save already in progress")]);
+    for line in ["SET s other", "DEL l", "HDEL h f", "SWAPDB 0 3", "SET new 1", "FLUSHDB"] {
+        c.line(line);
+    }
+    c.line("CONFIG SET rdb-key-save-delay 0");
+    while format!("{:?}", c.line("INFO persistence")).contains("rdb_bgsave_in_progress:1") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    server.signal("KILL");
+    server.wait(Duration::from_secs(20));
+    let server = start(folder.path(), &["--save", ""]);
+    assert_eq!(digest(&mut server.connect_plain()), before);
+}
+
+#[test]
+fn a_log_brings_everything_back_through_rewrites_and_switching() {
+    let folder = tempfile::tempdir().unwrap();
+    let rewritten = |c: &mut Connection| {
+        for _ in 0..1000 {
+            let info = format!("{:?}", c.line("INFO persistence"));
+            if info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no rewrite ended");
+    };
+    let mut server = start(folder.path(), &["--save", ""]);
+    let mut c = server.connect_plain();
+    fill(&mut c);
+    check(&mut c, &[("CONFIG SET appendonly yes", "+OK")]);
+    rewritten(&mut c);
+    for line in ["MULTI", "INCR n", "RPUSH l d", "EXEC", "SPOP set 1", "PEXPIRE s 100000"] {
+        c.line(line);
+    }
+    c.line("BGREWRITEAOF");
+    rewritten(&mut c);
+    c.line("INCRBY n 5");
+    let before = digest(&mut c);
+    check(&mut c, &[("DEBUG LOADAOF", "+OK")]);
+    assert_eq!(digest(&mut c), before);
+    c.line("INCRBY n 5");
+    let before = digest(&mut c);
+    server.signal("TERM");
+    server.wait(Duration::from_secs(20));
+    for _ in 0..2 {
+        let server = start(folder.path(), &["--save", "", "--appendonly", "yes"]);
+        assert_eq!(digest(&mut server.connect_plain()), before);
+    }
+}
+
+#[test]
+fn a_log_whose_end_is_torn_loads_to_its_last_whole_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = start(folder.path(), &["--save", "", "--appendonly", "yes"]);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("SET a 1", "+OK"), ("MULTI", "+OK"), ("SET b 1", "+QUEUED"), ("SET c 1", "+QUEUED")]);
+    c.line("EXEC");
+    server.signal("TERM");
+    server.wait(Duration::from_secs(20));
+    let log = folder.path().join("appendonlydir/appendonly.aof.1.incr.aof");
+    let whole = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &whole[..whole.len() - 3]).unwrap();
+    let server = start(folder.path(), &["--save", "", "--appendonly", "yes"]);
+    check(&mut server.connect_plain(), &[("GET a", "\"1\""), ("EXISTS b c", ":0"), ("SET d 1", "+OK")]);
+    drop(server);
+    let server = start(folder.path(), &["--save", "", "--appendonly", "yes"]);
+    check(&mut server.connect_plain(), &[("EXISTS a b c d", ":2")]);
+}
+
+/// Kills the server in the middle of writes and looks whether every acknowledged one is there.
+#[test]
+fn a_kill_loses_nothing_that_was_acknowledged_under_always() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+    let mut counts: HashMap<String, i64> = HashMap::new();
+    for round in 0..4 {
+        let mut server = start(folder.path(), &words);
+        let stop = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> = (0..4)
+            .map(|w| {
+                let mut c = server.connect_plain();
+                let stop = Arc::clone(&stop);
+                let name = format!("w{w}");
+                let mut n = counts.get(&name).copied().unwrap_or(0);
+                std::thread::spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        match c.command(&[b"INCR", name.as_bytes()]) {
+                            Ok(Value::Integer(now)) => {
+                                // One more than was acknowledged at the most: the one that was on its way when the server was killed.
+                                assert!(now == n + 1 || now == n + 2, "{name}: {now} after {n}");
+                                n = now;
+                            }
+                            _ => break,
+                        }
+                    }
+                    (name, n)
+                })
+            })
+            .collect();
+        let mut c = server.connect_plain();
+        std::thread::sleep(Duration::from_millis(150));
+        if round == 1 {
+            c.line("BGREWRITEAOF");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        server.signal("KILL");
+        server.wait(Duration::from_secs(20));
+        stop.store(true, Ordering::Relaxed);
+        for w in writers {
+            let (name, n) = w.join().unwrap();
+            counts.insert(name, n);
+        }
+    }
+    let server = start(folder.path(), &words);
+    let mut c = server.connect_plain();
+    for (name, n) in &counts {
+        let Value::Bulk(text) = c.line(&format!("GET {name}")) else { panic!("{name} is gone") };
+        let there: i64 = String::from_utf8(text).unwrap().parse().unwrap();
+        assert!(there == *n || there == n + 1, "{name}: {there} is there, {n} was acknowledged");
+    }
+}
