@@ -28,8 +28,10 @@ pub enum Denied<'a> {
     Command,
     Key(&'a [u8]),
     Channel(&'a [u8]),
-    /// The argument that names it, or the command's own word for the connection's database.
+    /// The argument that names it.
     Database(&'a [u8]),
+    /// The database the command runs in, or all of them; with the command's own word.
+    OwnDatabase(&'a [u8]),
 }
 
 /// How far a selector came, and the argument it stopped at.
@@ -59,6 +61,7 @@ impl User {
         let (stage, at) = best.unwrap_or((AT_COMMAND, 0));
         let argument = call.args.get(at).unwrap_or_default();
         Err(match stage {
+            AT_DATABASE if at == 0 => Denied::OwnDatabase(argument),
             AT_DATABASE => Denied::Database(argument),
             AT_KEY => Denied::Key(argument),
             AT_CHANNEL => Denied::Channel(argument),

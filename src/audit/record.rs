@@ -26,6 +26,8 @@ pub enum Event {
     Restore,
     /// A key that is watched over was used.
     KeyAccess,
+    /// A process has begun, or ceased, to trace this one.
+    Tracer,
     /// Records found the queue full.
     RecordsLost,
     /// The log ended in half a record, which was cut off.
@@ -49,6 +51,7 @@ impl Event {
             Self::Backup => "backup",
             Self::Restore => "restore",
             Self::KeyAccess => "key-access",
+            Self::Tracer => "tracer",
             Self::RecordsLost => "records-lost",
             Self::Recovered => "recovered",
         }

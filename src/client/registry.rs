@@ -50,6 +50,8 @@ pub struct Shared {
     pub tls: AtomicBool,
     /// Set at once by CLIENT KILL, so that CLIENT LIST forgets it before its worker does.
     pub killed: AtomicBool,
+    /// DEBUG PROTECT-CLIENT: others cannot close it.
+    pub protected: AtomicBool,
     pub query_bytes: AtomicU64,
     pub query_capacity: AtomicU64,
     pub args_bytes: AtomicU64,
@@ -112,6 +114,7 @@ impl Shared {
             unix: AtomicBool::new(false),
             tls: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            protected: AtomicBool::new(false),
             query_bytes: AtomicU64::new(0),
             query_capacity: AtomicU64::new(0),
             args_bytes: AtomicU64::new(0),
@@ -279,6 +282,9 @@ impl Registry {
 
     /// Marks a client as gone and tells its worker to close it.
     pub fn kill(&self, client: &Shared, flush: bool) {
+        if client.protected.load(Ordering::Relaxed) {
+            return;
+        }
         // The link to a primary has no worker: its thread looks at the mark.
         if !client.killed.swap(true, Ordering::AcqRel) && !client.primary.load(Ordering::Relaxed) {
             self.send(client, Message::Kill { client: client.id, flush });

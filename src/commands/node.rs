@@ -170,12 +170,14 @@ pub fn redacted<'a>(entry: &Entry, args: Args<'a>) -> Vec<&'a [u8]> {
         crate::config::directives::find(name).is_some_and(|d| d.sensitivity == Sensitivity::Secret)
             || NAMES.iter().any(|n| n.eq_ignore_ascii_case(name))
     };
-    let from = match entry.spec().parent.map_or(entry.spec().name, |_| entry.name.as_str()) {
-        "auth" => 1,
-        "acl|setuser" | "acl|getuser" | "acl|deluser" => 2,
+    // By the row's name: a command that was given another one keeps its secrets.
+    let name = (entry.spec().parent.unwrap_or_default(), entry.spec().name);
+    let from = match name {
+        ("", "auth") => 1,
+        ("acl", "setuser" | "getuser" | "deluser") => 2,
         _ => usize::MAX,
     };
-    let (sets, greets, migrates) = (entry.name == "config|set", entry.name == "hello", entry.name == "migrate");
+    let (sets, greets, migrates) = (name == ("config", "set"), name == ("", "hello"), name == ("", "migrate"));
     let mut hide_next = 0;
     args.iter()
         .enumerate()

@@ -27,6 +27,8 @@ pub struct Bench {
     /// Keyspace events of the commands so far: `set k`.
     pub events: Vec<String>,
     pub blocked: Option<BlockRequest>,
+    /// Keys of the commands so far that were looked up, and that were changed.
+    pub touched: Vec<(u32, Vec<u8>, bool)>,
 }
 
 impl Bench {
@@ -41,6 +43,7 @@ impl Bench {
             effects: vec![],
             events: vec![],
             blocked: None,
+            touched: vec![],
         }
     }
 
@@ -101,6 +104,7 @@ impl Bench {
             reply.error(&e.text());
         }
         let changes = std::mem::take(&mut space.changes);
+        self.touched.extend(changes.touched);
         self.events.extend(changes.events.iter().map(|e| format!("{} {}", e.name, String::from_utf8_lossy(&e.key))));
         let line = |args: &Vec<Vec<u8>>| args.iter().map(|a| String::from_utf8_lossy(a)).collect::<Vec<_>>().join(" ");
         self.effects.extend(changes.effects.words().iter().map(line));

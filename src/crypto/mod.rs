@@ -17,8 +17,8 @@ pub use digest::{
     HmacSha256, Sha1, Sha256, constant_time_eq, hex, hmac_sha256, pbkdf2_sha256, sha1, sha1_hex, sha256, sha256_hex,
 };
 pub use module::{
-    CERTIFICATE, Entropy, LANE, MODULE_VERSION, SelfTestFailed, entropy, fips_mode, integrity_test, known_answer_tests,
-    module_version, self_test,
+    CERTIFICATE, Entropy, LANE, MODULE_VERSION, SelfTestFailed, approved_services, entropy, fips_mode, integrity_test,
+    known_answer_tests, module_version, self_test,
 };
 pub use process::{deny_inspection, inspection_denied};
 pub use provider::{APPROVED_GROUPS, APPROVED_SUITES, Suite, group_name, provider, suite_named, suite_of};

@@ -82,6 +82,14 @@ pub fn self_test() -> Result<(), SelfTestFailed> {
     known_answer_tests()
 }
 
+/// How many approved services the module has given this thread so far: its service indicator, which rises with each call that is
+/// approved and with no other.
+pub fn approved_services() -> u64 {
+    aws_lc_rs::init();
+    // SAFETY: takes no arguments, reads a counter of this thread.
+    unsafe { sys::FIPS_service_indicator_after_call() }
+}
+
 /// The entropy source this module uses on this processor.
 pub fn entropy() -> Entropy {
     if aws_lc_rs::try_fips_cpu_jitter_entropy().is_ok() {

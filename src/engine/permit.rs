@@ -52,8 +52,7 @@ impl Turn<'_> {
         let context = if queues { Context::Multi } else { Context::Toplevel };
         let user = std::sync::Arc::clone(&client.user);
         let refused = self.judge(&user, entry, args, db);
-        let Some(refusal) = refused.map(|denied| self.refused(&user, &client.shared, entry, &denied, args, context))
-        else {
+        let Some(refusal) = refused.map(|denied| self.refused(&user, &client.shared, entry, &denied, context)) else {
             return Ok(());
         };
         Err(CommandError::Bytes(format!("NOPERM {}", refusal.text).into_bytes()))
@@ -71,7 +70,7 @@ impl Turn<'_> {
         }
         let user = std::sync::Arc::clone(&client.user);
         let Some(denied) = self.judge(&user, entry, args, client.db) else { return Ok(()) };
-        let refusal = self.refused(&user, &client.shared, entry, &denied, args, Context::Multi);
+        let refusal = self.refused(&user, &client.shared, entry, &denied, Context::Multi);
         let why = match refusal.reason {
             Reason::Command => "no permission to execute the command or subcommand",
             Reason::Key => "no permission to touch the specified keys",
@@ -103,7 +102,7 @@ impl Turn<'_> {
         }
         let user = std::sync::Arc::clone(&client.user);
         let Some(denied) = self.judge(&user, entry, args, db) else { return Ok(()) };
-        let refusal = self.refused(&user, &client.shared, entry, &denied, args, Context::Script);
+        let refusal = self.refused(&user, &client.shared, entry, &denied, Context::Script);
         Err(format!("ACL failure in script: {}", refusal.text))
     }
 
@@ -126,10 +125,10 @@ impl Turn<'_> {
         let refusal = match &now {
             Some(now) => {
                 let Some(denied) = self.judge(now, entry, args, db) else { return Ok(()) };
-                self.refused(now, client, entry, &denied, args, Context::Toplevel)
+                self.refused(now, client, entry, &denied, Context::Toplevel)
             }
             // Its connections are being closed.
-            None => self.refused(user, client, entry, &Denied::Command, args, Context::Toplevel),
+            None => self.refused(user, client, entry, &Denied::Command, Context::Toplevel),
         };
         Err(CommandError::Bytes(format!("NOPERM {}", refusal.text).into_bytes()))
     }
@@ -158,7 +157,6 @@ impl Turn<'_> {
         client: &Shared,
         entry: &'static Entry,
         denied: &Denied<'_>,
-        _args: Args<'_>,
         context: Context,
     ) -> Refusal {
         let name = entry.spec().full_name();
@@ -174,6 +172,10 @@ impl Turn<'_> {
             }
             Denied::Database(db) => {
                 (Reason::Database, Counter::AclDeniedDb, *db, "No permissions to access database".to_owned())
+            }
+            Denied::OwnDatabase(_) => {
+                let text = "No permissions to access database".to_owned();
+                (Reason::Database, Counter::AclDeniedDb, name.as_bytes(), text)
             }
         };
         self.recorder.counters.add(counter, 1);

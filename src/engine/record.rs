@@ -3,7 +3,7 @@
 use super::Turn;
 use crate::audit::{Event, Outcome};
 use crate::base::glob;
-use crate::client::Client;
+use crate::client::{Client, Source};
 use crate::commands::node::redacted;
 use crate::commands::{CommandError, Entry, audit_record};
 use crate::resp::args::Args;
@@ -13,6 +13,20 @@ use crate::spec::{Categories, CommandFlags, KeyScope};
 const ARGUMENTS_SHOWN: usize = 8;
 
 impl Turn<'_> {
+    /// The same for a command that a script calls: what is recorded of a user does not depend on the way it is run.
+    #[inline]
+    pub(super) fn record_nested(
+        &mut self,
+        client: &Client,
+        entry: &'static Entry,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
+        if self.node.audit.is_on() && client.source == Source::Connection {
+            self.record(client, entry, args)?;
+        }
+        Ok(())
+    }
+
     /// Records a command that is administrative or dangerous, or that uses a key that is watched over.
     #[inline(never)]
     pub(super) fn record(

@@ -343,6 +343,9 @@ impl Running<'_, '_, '_> {
         if let Err(text) = turn.permit_nested(self.client, entry, args, self.client.db) {
             return refuse(CommandError::Bytes(format!("ERR {text}").into_bytes()));
         }
+        if let Err(e) = turn.record_nested(self.client, entry, args) {
+            return refuse(e);
+        }
         if self.read_only && entry.is(CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE)) {
             return refuse(fixed("ERR Write commands are not allowed from read-only scripts."));
         }
@@ -411,6 +414,7 @@ impl Host for Running<'_, '_, '_> {
         match self.admit(args) {
             Ok(entry) => {
                 self.client.version = self.version;
+                self.client.commands += 1;
                 std::mem::swap(&mut self.turn.reply, reply);
                 self.execute(entry, args);
                 std::mem::swap(&mut self.turn.reply, reply);

@@ -89,6 +89,9 @@ pub struct Changes {
     pub expired: u64,
     /// Hash fields that went because their deadline had come.
     pub expired_fields: u64,
+    /// Database and name of keys that were looked up, or (true) changed: what commands touch is held against their rows.
+    #[cfg(test)]
+    pub touched: Vec<(u32, Vec<u8>, bool)>,
 }
 
 impl Changes {
@@ -274,6 +277,8 @@ impl<'k> Space<'k> {
     /// The place and access word of a living key; a key past its deadline goes.
     #[inline]
     fn locate(&mut self, key: Key<'_>) -> Option<(Place, u32)> {
+        #[cfg(test)]
+        self.changes.touched.push((key.db, key.name.to_vec(), false));
         let now = self.now_ms();
         let table = &self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let place = table.locate(key.hash.path, key.name)?;
@@ -469,6 +474,8 @@ impl<'k> Space<'k> {
     /// Marks watchers and waiters of a key without counting a change.
     #[inline]
     pub fn mark(&mut self, key: Key<'_>) {
+        #[cfg(test)]
+        self.changes.touched.push((key.db, key.name.to_vec(), true));
         self.mark_for(key, false);
     }
 

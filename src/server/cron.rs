@@ -1,5 +1,6 @@
 //! Periodic tasks, `hz` times a second, on the main thread: expiry, samples, peaks, saves that are due.
 
+use super::watch::Watch;
 use crate::base::{clock, memory};
 use crate::commands::Node;
 use crate::config::Config;
@@ -23,11 +24,12 @@ pub struct Cron {
     recorder: Recorder,
     last_sample_ms: u64,
     next_rewrite_ms: u64,
+    watch: Watch,
 }
 
 impl Cron {
     pub fn new(recorder: Recorder) -> Cron {
-        Cron { expiry: Expiry::default(), recorder, last_sample_ms: 0, next_rewrite_ms: 0 }
+        Cron { expiry: Expiry::default(), recorder, last_sample_ms: 0, next_rewrite_ms: 0, watch: Watch::default() }
     }
 
     /// One round. Returns the time to the next.
@@ -59,6 +61,7 @@ impl Cron {
             m.net_input.sample(now, m.counters.get(Counter::NetInputBytes));
             m.net_output.sample(now, m.counters.get(Counter::NetOutputBytes));
         }
+        self.watch.look(node);
         self.save(node, &config);
         self.rewrite(node, &config);
         node.peak_memory.fetch_max(memory::used(), Ordering::Relaxed);

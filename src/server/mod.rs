@@ -17,5 +17,6 @@ mod reload;
 mod service;
 mod tls;
 mod tuning;
+mod watch;
 
 pub use boot::{BootError, run};

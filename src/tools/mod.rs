@@ -7,7 +7,7 @@ pub mod check_rdb;
 pub mod cli;
 pub mod container;
 pub mod doctor;
-mod elf;
+pub mod elf;
 pub mod evidence;
 pub mod fips;
 pub mod restore;

@@ -87,7 +87,7 @@ fn dry_run(cx: &mut NodeContext<'_, '_>) -> Outcome {
                 Denied::Command => format!("run the '{}' command", entry.spec().full_name()),
                 Denied::Key(key) => format!("access the '{}' key", text(key)),
                 Denied::Channel(channel) => format!("access the '{}' channel", text(channel)),
-                Denied::Database(db) => format!("access database {}", text(db)),
+                Denied::Database(db) | Denied::OwnDatabase(db) => format!("access database {}", text(db)),
             },
         ),
     };

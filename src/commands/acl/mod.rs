@@ -38,4 +38,6 @@ pub static COMMANDS: &[&Command] = &[&ACL];
 pub use file::{load_configured, reload};
 
 #[cfg(test)]
+mod reach;
+#[cfg(test)]
 mod tests;

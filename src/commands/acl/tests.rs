@@ -37,7 +37,7 @@ fn check(acl: &Acl, name: &str, db: u32, line: &str) -> String {
         Err(Denied::Command) => "command".into(),
         Err(Denied::Key(k)) => format!("key {}", text(k)),
         Err(Denied::Channel(c)) => format!("channel {}", text(c)),
-        Err(Denied::Database(d)) => format!("database {}", text(d)),
+        Err(Denied::Database(d) | Denied::OwnDatabase(d)) => format!("database {}", text(d)),
     }
 }
 

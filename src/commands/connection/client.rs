@@ -275,7 +275,7 @@ fn info(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn list(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let filter = Filter::parse(cx.args, 2, cx.space.databases())?;
+    let filter = Filter::parse(cx.args, 2, cx.space.databases(), &cx.node.acl)?;
     refresh_own(cx);
     let (now, me) = (cx.now_ms(), cx.client.id);
     let mut out = String::new();
@@ -292,8 +292,11 @@ fn list(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn kill(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let old_form = cx.args.len() == 3;
-    let filter =
-        if old_form { Filter::address(cx.args.at(2)) } else { Filter::parse(cx.args, 2, cx.space.databases())? };
+    let filter = if old_form {
+        Filter::address(cx.args.at(2))
+    } else {
+        Filter::parse(cx.args, 2, cx.space.databases(), &cx.node.acl)?
+    };
     let (now, me) = (cx.now_ms(), cx.client.id);
     let skip_me = filter.skip_me.unwrap_or(true);
     let mut killed = 0;

@@ -1,6 +1,7 @@
 //! Which clients CLIENT LIST and CLIENT KILL mean.
 
 use super::describe;
+use crate::acl::Acl;
 use crate::base::number::parse_i64;
 use crate::client::Shared;
 use crate::commands::arguments::is;
@@ -55,7 +56,7 @@ const FLAGS: &[u8] = b"NOSMPxbtRBduceUATrIEi";
 
 impl Filter {
     /// Reads conditions from argument `at` on.
-    pub fn parse(args: Args<'_>, mut at: usize, databases: u32) -> Result<Filter, CommandError> {
+    pub fn parse(args: Args<'_>, mut at: usize, databases: u32, acl: &Acl) -> Result<Filter, CommandError> {
         let mut filter = Filter::default();
         while let Some(word) = args.get(at) {
             let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
@@ -81,7 +82,7 @@ impl Filter {
                 }
                 Test::Ids(ids)
             } else {
-                test(name, value, not, databases)?
+                test(name, value, not, databases, acl)?
             };
             let known = filter.tests.iter_mut().find(|(t, n)| *n == not && matches!(t, Test::Ids(_)));
             if let (Test::Ids(more), Some((Test::Ids(ids), _))) = (&test, known) {
@@ -107,12 +108,12 @@ impl Filter {
     }
 }
 
-fn test(name: &[u8], value: &[u8], not: bool, databases: u32) -> Result<Test, CommandError> {
+fn test(name: &[u8], value: &[u8], not: bool, databases: u32, acl: &Acl) -> Result<Test, CommandError> {
     let own = || value.to_vec();
     Ok(if is(name, "TYPE") {
         Test::Kind(kind(value)?)
     } else if is(name, "USER") {
-        if value != b"default" {
+        if acl.get(value).is_none() {
             return Err(CommandError::Bytes([b"ERR No such user '", value, b"'"].concat()));
         }
         Test::User(own())
@@ -237,11 +238,13 @@ impl Test {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acl::Catalog;
     use crate::resp::args::OwnedArgs;
 
     fn parse(line: &str) -> Result<Filter, String> {
         let own = OwnedArgs::new(line.split(' ').map(str::as_bytes));
-        Filter::parse(own.args(), 0, 16).map_err(|e| String::from_utf8_lossy(&e.text()).into_owned())
+        Filter::parse(own.args(), 0, 16, &Acl::new(Catalog::default()))
+            .map_err(|e| String::from_utf8_lossy(&e.text()).into_owned())
     }
 
     fn client(id: u64) -> Shared {

@@ -64,7 +64,10 @@ const TOUCH_SPEC: CommandSpec = CommandSpec::new("touch", -2, Group::Generic, "r
 
 pub static TOUCH: Command = Command::data(TOUCH_SPEC, touch);
 fn touch(cx: &mut DataContext<'_, '_>) -> Outcome {
+    // It says itself that the keys were used, whatever CLIENT NO-TOUCH says of what its client reads.
+    let no_touch = std::mem::replace(&mut cx.space.no_touch, false);
     let n = (1..cx.args.len()).filter(|i| cx.space.find(cx.key(*i)).is_some()).count();
+    cx.space.no_touch = no_touch;
     cx.reply.integer(n as i64);
     Ok(())
 }

@@ -203,9 +203,7 @@ fn list(cx: &mut NodeContext<'_, '_>) -> Outcome {
         if wanted.takes(e) {
             names.push(e.name.as_str());
         }
-        if !matches!(wanted, Wanted::All) {
-            names.extend(e.subcommands.iter().filter(|s| works(s) && wanted.takes(s)).map(|s| s.name.as_str()));
-        }
+        names.extend(e.subcommands.iter().filter(|s| works(s) && wanted.takes(s)).map(|s| s.name.as_str()));
     }
     cx.reply.array(names.len());
     names.iter().for_each(|n| cx.reply.bulk(n.as_bytes()));

@@ -47,6 +47,8 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("CHANGE-REPL-ID", 2..=2, change_replication_id),
     ("CONFIG-REWRITE-FORCE-ALL", 2..=2, rewrite_all),
     ("QUICKLIST-PACKED-THRESHOLD", 3..=3, packed_threshold),
+    ("PROTECT-CLIENT", 3..=3, |cx| protect(cx, true)),
+    ("UNPROTECT-CLIENT", 3..=3, |cx| protect(cx, false)),
     ("REPLYBUFFER", 4..=4, reply_buffer),
     ("DICT-RESIZING", 3..=3, dict_resizing),
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
@@ -256,6 +258,15 @@ fn packed_threshold(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// A protected client is closed by nobody but itself.
+fn protect(cx: &mut NodeContext<'_, '_>, on: bool) -> Outcome {
+    let found = parse_i64(cx.args.at(2)).and_then(|id| u64::try_from(id).ok()).and_then(|id| cx.node.clients.get(id));
+    let Some(client) = found else { return Err(CommandError::fixed("ERR No such client")) };
+    client.protected.store(on, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
 /// Replies have no buffer of the connection's own, so none is ever resized: to ask for that is to ask for what is. Anything else about such
 /// buffers cannot be had.
 fn reply_buffer(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -307,6 +318,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "PROTOCOL <type>",
         "    Answer with a value of a type: string, integer, double, bignum, null, array, set,",
         "    map, attrib, push, verbatim, true, false.",
+        "PROTECT-CLIENT <id>",
+        "    Let nobody but itself close a client; UNPROTECT-CLIENT takes it back.",
         "QUICKLIST <key> [<0|1>]",
         "    Write the nodes of a list into the log, with 1 also how many elements they have.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
