@@ -85,11 +85,11 @@ impl Turn<'_> {
             let now = self.space.now_ms();
             let there = self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name);
             let dead = there.is_none_or(|r| r.deadline().is_some_and(|d| d <= now));
+            self.space.watch(key, &flag);
             self.space.unlock();
             if dead {
                 t.watched_expired.push((db, name.to_vec()));
             }
-            self.node.keyspace.watch(key, &flag, self.space.now_ms());
             t.watched.push((db, name.to_vec()));
             t.watched_bytes += name.len() + crate::client::NAME_BYTES;
         }

@@ -3,11 +3,13 @@
 use super::access::Access;
 use super::key::Key;
 use super::stripe::{Held, Keyspace, Plan, Stripe};
+use super::watch::WatchFlag;
 use crate::base::hash::Random;
 use crate::journal::{Effects, State};
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Classes of keyspace events, as `notify-keyspace-events` knows them.
@@ -218,6 +220,14 @@ impl<'k> Space<'k> {
             }
             None => false,
         }
+    }
+
+    /// Watches a key, whose lock is held, for `flag`.
+    pub fn watch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        let now_ms = self.now_ms();
+        let stripe = self.held.stripe(key.hash.stripe);
+        let deadline = stripe.database(key.db).table.get_at(key.hash.path, key.name).and_then(|r| r.deadline());
+        stripe.watchers.add(key.db, key.name, flag, deadline.is_some_and(|d| d <= now_ms));
     }
 
     /// Lets go of all locks.
@@ -695,7 +705,6 @@ mod tests {
     use super::super::{AccessPolicy, KeyHash, Plan};
     use super::*;
     use crate::value::record::ContentRef;
-    use std::sync::Arc;
 
     fn at(ms: i64) -> Access {
         Access { policy: AccessPolicy::Lru, now_ms: ms }
@@ -738,7 +747,7 @@ mod tests {
         let key = Key::new(0, b"k");
         let watch = || {
             let f = Arc::new(super::super::WatchFlag::default());
-            ks.watch(key, &f, 0);
+            ks.lock_one(key.hash.stripe, at(0)).watch(key, &f);
             f
         };
         let f = watch();

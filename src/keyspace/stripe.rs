@@ -361,13 +361,6 @@ impl Keyspace {
         sums
     }
 
-    /// Watches a key for `flag`; the caller holds no lock.
-    pub fn watch(&self, key: Key<'_>, flag: &Arc<WatchFlag>, now_ms: i64) {
-        let stripe = &mut *self.stripes[key.hash.stripe as usize].0.lock();
-        let deadline = stripe.database(key.db).table.get_at(key.hash.path, key.name).and_then(|r| r.deadline());
-        stripe.watchers.add(key.db, key.name, flag, deadline.is_some_and(|d| d <= now_ms));
-    }
-
     /// Takes a watch back; if a busy script holds the stripe, a little later.
     pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
         match self.take(key.hash.stripe) {
@@ -384,7 +377,10 @@ impl Keyspace {
     pub fn sweep_watches(&self) {
         let left = std::mem::take(&mut *self.left.lock());
         for l in left {
-            self.stripes[l.stripe as usize].0.lock().watchers.remove(l.db, &l.name, &l.flag);
+            match self.take(l.stripe) {
+                Some(mut stripe) => stripe.watchers.remove(l.db, &l.name, &l.flag),
+                None => self.left.lock().push(l),
+            }
         }
     }
 
