@@ -69,7 +69,9 @@ impl Drop for RecordMut<'_> {
             let i = self.place as usize;
             if bucket.pointer(i) != self.record.as_raw() {
                 bucket.set_pointer(i, self.record.as_raw());
-                // The block may have been made anew.
+            }
+            // The block may have been made anew without the mark, and stand where the old one stood: an address says nothing.
+            if self.record.mark() != self.mark {
                 self.record.set_mark(self.mark);
             }
             let deadline = self.record.deadline();

@@ -37,6 +37,26 @@ fn a_hundred_thousand_come_and_go() {
 }
 
 #[test]
+fn a_record_that_is_made_anew_keeps_its_mark_even_at_the_same_address() {
+    use super::super::{hash::Hash, object::Object};
+    let mut t = Table::<MemberPath>::new();
+    t.insert(Record::new(b"k", Content::Object(Box::new(Object::Hash(Hash::default()))), None));
+    let before = {
+        let mut r = t.get_mut(b"k").unwrap();
+        r.set_table_mark(2);
+        r.as_raw()
+    };
+    let after = {
+        let mut r = t.get_mut(b"k").unwrap();
+        drop(r.take_object());
+        r.set_content(int(1));
+        r.as_raw()
+    };
+    assert_eq!(before, after, "two moves end where the first began");
+    assert_eq!(t.get(b"k").unwrap().mark(), 2);
+}
+
+#[test]
 fn scan_meets_what_stays_exactly_once_while_the_table_changes() {
     let mut t = Table::<MemberPath>::new();
     for i in 0..3000 {
