@@ -30,7 +30,7 @@ pub use meanwhile::{Meanwhile, lend};
 
 use crate::base::clock::Tick;
 use crate::client::{Client, Forward, Notice, ReplyMode, Source};
-use crate::commands::table::Handler;
+use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
 use crate::config::Config;
 use crate::keyspace::{Access, AccessPolicy, Key, KeyHash, Plan, Space};
@@ -231,10 +231,15 @@ impl<'k> Turn<'k> {
 
     /// Writes an error for a command that did not run; one that was to be queued breaks its transaction.
     fn refuse(&mut self, client: &mut Client, entry: Option<&'static Entry>, error: &CommandError) {
+        let mut text = error.text();
         if client.in_multi() {
             client.transaction.broken = true;
+            if entry.is_some_and(|e| matches!(e.command.handler, Handler::Transaction(TransactionCommand::Exec))) {
+                // A refused EXEC ends the transaction: what comes next is not to be queued behind it.
+                self.close(client);
+                text = transaction::aborted(&text).into();
+            }
         }
-        let text = error.text();
         self.reply.error(&text);
         self.note_error(&text);
         if let Some(entry) = entry {

@@ -131,7 +131,7 @@ impl Turn<'_> {
         let alone = if scripted { self.node.keyspace.alone() } else { None };
         if (scripted && alone.is_none()) || !self.lock_with_waiters_of(client, plan, keys) {
             self.close(client);
-            return Err(self.busy());
+            return Err(CommandError::Bytes(aborted(&self.busy().text())));
         }
         if self.space.epoch != self.gates.epoch
             && let Some(entry) = entries.iter().copied().find(|e| e.is(CommandFlags::WRITE))
@@ -215,4 +215,11 @@ impl Turn<'_> {
         }
         self.account(client, entry, args, mark, super::Flow::Next);
     }
+}
+
+/// What EXEC says when it is refused, and the transaction with it. Where it is sent elsewhere, that alone counts.
+pub(super) fn aborted(why: &[u8]) -> Vec<u8> {
+    let says_so = why.starts_with(b"EXECABORT ") || why.starts_with(b"REDIRECT ");
+    let prefix: &[u8] = if says_so { b"" } else { b"EXECABORT Transaction discarded because of: " };
+    [prefix, why].concat()
 }

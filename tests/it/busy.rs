@@ -236,6 +236,30 @@ fn a_transaction_with_a_script_is_one_too() {
 }
 
 #[test]
+fn a_transaction_that_meets_a_busy_script_is_discarded_whole() {
+    const PREVIOUS: &str = "-EXECABORT Transaction discarded because of previous errors.";
+    for workers in WORKERS {
+        let server = start(workers, &[]);
+        let mut others = others(&server);
+        for o in &mut others {
+            check(o, &[("MULTI", "+OK"), ("INCR n", "+QUEUED")]);
+        }
+        let mut killer = others.pop().unwrap();
+        check(&mut killer, &[("DISCARD", "+OK")]);
+        let mut c = endless(&server, ENDLESS);
+        until_busy(std::slice::from_mut(&mut killer), BUSY);
+        let aborted = format!("-EXECABORT Transaction discarded because of: {}", &BUSY[1..]);
+        check(&mut others[0], &[("EXEC", &aborted), ("EXEC", BUSY)]);
+        check(&mut others[1], &[("INCR n", BUSY)]);
+        check(&mut killer, &[("SCRIPT KILL", "+OK")]);
+        assert!(is_killed(&c.read().unwrap(), "SCRIPT KILL"));
+        check(&mut others[0], &[("EXISTS n", ":0")]);
+        check(&mut others[1], &[("EXEC", PREVIOUS), ("EXISTS n", ":0")]);
+        check(&mut others[2], &[("EXEC", "[:1]")]);
+    }
+}
+
+#[test]
 fn above_maxmemory_nobody_waits_for_a_busy_script_either() {
     for workers in WORKERS {
         let server = start(workers, &["--maxmemory-policy", "allkeys-lru"]);
