@@ -52,7 +52,12 @@ impl Key {
         }
         let bytes = Zeroizing::new(random_array::<BYTES>().map_err(|e| e.to_string())?);
         let text = Zeroizing::new(format!("{}\n", hex(&*bytes)));
-        let failed = |e: std::io::Error| format!("audit key {}: {e}", path.display());
+        let failed = |e: std::io::Error| {
+            format!(
+                "audit key {}: {e}. Its folder must exist and be writable; a path that does not begin with / begins in dir",
+                path.display()
+            )
+        };
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;

@@ -161,7 +161,7 @@ impl Turn<'_> {
             if self.gates.busy && !entry.is(CommandFlags::ALLOW_BUSY) {
                 return Err(self.busy());
             }
-            if self.gates.paused_writes && self.is_paused(client, entry) {
+            if self.gates.paused_writes && self.is_paused(client, entry, args) {
                 return Ok(Pass::Wait);
             }
             self.record(client, entry, args)?;
@@ -249,19 +249,17 @@ impl Turn<'_> {
     }
 
     #[cold]
-    fn is_paused(&self, client: &Client, entry: &'static Entry) -> bool {
+    fn is_paused(&self, client: &Client, entry: &'static Entry, args: Args<'_>) -> bool {
         if self.gates.paused_all {
             return true;
         }
         let writes = CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE);
         match entry.command.handler {
-            Handler::Transaction(TransactionCommand::Exec) => client
-                .transaction
-                .queue
-                .iter()
-                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(writes))),
+            Handler::Transaction(TransactionCommand::Exec) => client.transaction.queue.iter().any(|q| {
+                self.node.commands.by_id(q.command).is_some_and(|e| e.is(writes) && !self.only_reads(e, q.args.args()))
+            }),
             // In MULTI commands are only queued; EXEC waits for them.
-            _ => !client.in_multi() && entry.is(writes),
+            _ => !client.in_multi() && entry.is(writes) && !self.only_reads(entry, args),
         }
     }
 

@@ -98,6 +98,7 @@ impl<'k> Turn<'k> {
     ) -> Turn<'k> {
         let mut space = node.keyspace.space(access(&config, now_ms));
         space.events_wanted = events::wanted(node, &config);
+        space.keeps_expired = config.memory.import_mode;
         let gates = Gates::of(node, &config, now_ms);
         Turn {
             node,
@@ -131,9 +132,12 @@ impl<'k> Turn<'k> {
         self.recorder.counters.add(Counter::EventloopDurationCmdUsec, self.recorder.busy_ns / 1000);
         self.recorder.busy_ns %= 1000;
         let c = &self.space.changes;
-        for (counter, n) in
-            [(Counter::KeyspaceHits, c.hits), (Counter::KeyspaceMisses, c.misses), (Counter::ExpiredKeys, c.expired)]
-        {
+        for (counter, n) in [
+            (Counter::KeyspaceHits, c.hits),
+            (Counter::KeyspaceMisses, c.misses),
+            (Counter::ExpiredKeys, c.expired),
+            (Counter::ExpiredFields, c.expired_fields),
+        ] {
             if n > 0 {
                 self.recorder.counters.add(counter, n);
             }
@@ -155,6 +159,7 @@ impl<'k> Turn<'k> {
         let fed = client.feed.is_some() || client.feed_held;
         self.reply.version = client.version;
         self.space.no_touch = client.no_touch;
+        self.space.visits_expired = client.import_source && self.space.keeps_expired;
         self.current = client.id;
         client.commands += 1;
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
@@ -505,6 +510,7 @@ impl<'k> Turn<'k> {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
             self.limit_tracking();
             self.space.access = access(&self.config, self.space.now_ms());
+            self.space.keeps_expired = self.config.memory.import_mode;
         }
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         self.space.events_wanted = events::wanted(self.node, &self.config);

@@ -83,7 +83,7 @@ impl Turn<'_> {
                     self.failed = true;
                     if !counted {
                         let text = self.reply.bytes_since(mark)[1..].to_vec();
-                        self.node.metrics.error(self.recorder, text.trim_ascii_end());
+                        self.node.metrics.script_error(self.recorder, text.trim_ascii_end());
                     }
                 }
             }
@@ -97,7 +97,7 @@ impl Turn<'_> {
                 self.reply.error(&f.text);
                 self.failed = true;
                 if !f.counted {
-                    self.node.metrics.error(self.recorder, &f.text);
+                    self.node.metrics.script_error(self.recorder, &f.text);
                 }
             }
         }
@@ -187,7 +187,7 @@ impl Turn<'_> {
         written
     }
 
-    fn find_code(&mut self, which: ScriptCommand, args: Args<'_>) -> Result<Code, Refusal> {
+    fn find_code(&self, which: ScriptCommand, args: Args<'_>) -> Result<Code, Refusal> {
         let scripts = &self.node.scripts;
         let no_script = || Refusal::from(CommandError::fixed("NOSCRIPT No matching script."));
         match which {
@@ -210,6 +210,14 @@ impl Turn<'_> {
                 let (library, i) = found.ok_or(CommandError::fixed("ERR Function not found"))?;
                 Ok(Code::Function(library, i))
             }
+        }
+    }
+
+    /// A script or function that has said of itself that it writes nothing.
+    pub(super) fn only_reads(&self, entry: &'static Entry, args: Args<'_>) -> bool {
+        match entry.command.handler {
+            Handler::Script(which) => self.find_code(which, args).is_ok_and(|code| code.rules().no_writes),
+            _ => false,
         }
     }
 

@@ -150,9 +150,11 @@ impl Turn<'_> {
         let open = std::mem::take(&mut client.transaction.open);
         debug_assert!(open);
         self.reply.array(queue.len());
+        let exec = client.shared.last_command.load(std::sync::atomic::Ordering::Relaxed);
         for (q, entry) in queue.iter().zip(entries) {
             self.run_queued(client, entry, q.args.args());
         }
+        client.shared.last_command.store(exec, std::sync::atomic::Ordering::Relaxed);
         if !self.space.changes.ready.is_empty() {
             self.serve_waiters();
         }

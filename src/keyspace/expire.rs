@@ -75,28 +75,4 @@ impl Space<'_> {
         }
         (gone, false)
     }
-
-    /// Keys of a database in a held stripe that have fields with deadlines: `keys_with_volatile_items`.
-    pub fn volatile_keys(&mut self, stripe: u16, db: u32) -> usize {
-        let s = self.stripe(stripe);
-        let table = &s.database(db).table;
-        let has = |name: &[u8]| table.get(name).is_some_and(|r| r.object().is_some_and(|o| o.deadlines() > 0));
-        s.volatile.iter().filter(|(d, name)| *d == db && has(name)).count()
-    }
-
-    /// Sum of time to live and number of keys with a deadline in a sample of a held stripe's database, for `avg_ttl`.
-    pub fn ttl_sample(&mut self, stripe: u16, db: u32) -> (i64, u64) {
-        let now = self.now_ms();
-        let (mut sum, mut n) = (0i64, 0);
-        let table = &self.stripe(stripe).database(db).table;
-        if table.deadlines() > 0 {
-            table.scan(0, 16, |r| {
-                if let Some(d) = r.deadline() {
-                    sum = sum.saturating_add((d - now).max(0));
-                    n += 1;
-                }
-            });
-        }
-        (sum, n)
-    }
 }

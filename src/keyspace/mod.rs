@@ -30,5 +30,5 @@ pub use key::{Key, KeyHash, KeyPath, STRIPES};
 pub use scan::Cursor;
 pub use snapshot::{Busy, Encode, Out, Pace, Put, SLICE_BYTES, WalkError, WalkProgress, Walker};
 pub use space::{Change, Changes, Event, EventClass, FREE_AT_ONCE_MAX, Flushed, Invalidated, Space};
-pub use stripe::{Database, Keyspace, Plan, Stripe};
+pub use stripe::{Database, Keyspace, Plan, Standing, Stripe};
 pub use watch::WatchFlag;

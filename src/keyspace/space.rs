@@ -140,6 +140,10 @@ pub struct Space<'k> {
     /// Keys past their deadline are deleted by whoever meets them. When false (a replica) they are still treated as absent, but stay.
     /// Looked up whenever locks are taken.
     pub deletes_expired: bool,
+    /// Keys past their deadline are absent, but stay: what is imported may be prolonged later in the import (import-mode).
+    pub keeps_expired: bool,
+    /// Keys past their deadline are there for this client: it imports, and changes what another server holds to be alive.
+    pub visits_expired: bool,
     /// What runs are effects of the past, from a primary or a log: no deadline has come for them, and what has to go they say themselves.
     pub replays: bool,
     /// The journal's epoch, looked up whenever locks are taken.
@@ -159,6 +163,8 @@ impl<'k> Space<'k> {
             journaled: false,
             no_touch: false,
             deletes_expired: true,
+            keeps_expired: false,
+            visits_expired: false,
             replays: false,
             epoch: 0,
             rng: Random::new(seed(access.now_ms)),
@@ -172,7 +178,7 @@ impl<'k> Space<'k> {
     fn ask_journal(&mut self) {
         let standing = self.keyspace.journal().standing();
         self.journaled = standing.state() == State::Read;
-        self.deletes_expired = standing.state() != State::Following;
+        self.deletes_expired = standing.state() != State::Following && !self.keeps_expired;
         self.epoch = standing.epoch();
     }
 
@@ -246,6 +252,12 @@ impl<'k> Space<'k> {
         if self.replays { 0 } else { self.access.now_ms }
     }
 
+    /// The instant that decides which deadlines have come.
+    #[inline(always)]
+    pub fn due_ms(&self) -> i64 {
+        if self.replays | self.visits_expired { 0 } else { self.access.now_ms }
+    }
+
     pub fn databases(&self) -> u32 {
         self.keyspace.databases()
     }
@@ -289,7 +301,7 @@ impl<'k> Space<'k> {
     fn locate(&mut self, key: Key<'_>) -> Option<(Place, u32)> {
         #[cfg(test)]
         self.changes.touched.push((key.db, key.name.to_vec(), false));
-        let now = self.now_ms();
+        let now = self.due_ms();
         let table = &self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let place = table.locate(key.hash.path, key.name)?;
         let record = table.record_at(place)?;
@@ -310,7 +322,7 @@ impl<'k> Space<'k> {
 
     /// The key's record for a command that looks at several keys at once, after [`Space::find`] or [`Space::peek`] let expired ones go.
     pub fn look(&self, key: Key<'_>) -> Option<Borrowed<'_>> {
-        let now = self.now_ms();
+        let now = self.due_ms();
         let table = &self.held.stripe_ref(key.hash.stripe).database(key.db).table;
         table.get_at(key.hash.path, key.name).filter(|r| r.deadline().is_none_or(|d| d > now))
     }
@@ -390,7 +402,7 @@ impl<'k> Space<'k> {
     #[inline]
     pub fn set(&mut self, key: Key<'_>, content: Content<'_>, deadline: Option<Option<i64>>) {
         self.preserve(key);
-        let now = self.now_ms();
+        let now = self.due_ms();
         let fresh = self.access.fresh();
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let (mut unlinked, mut expired) = (None, false);

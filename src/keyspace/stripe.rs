@@ -20,6 +20,22 @@ pub struct Database {
     pub table: Table<KeyPath>,
 }
 
+/// What INFO tells of a database; parts of stripes are summed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub keys: usize,
+    /// Keys with a deadline.
+    pub deadlines: usize,
+    /// Keys that have fields with deadlines of their own.
+    pub volatile_keys: usize,
+    /// Milliseconds to live, and of how many keys: a sample.
+    pub ttl_ms_sum: u64,
+    pub ttl_sampled: u64,
+}
+
+/// Keys of a stripe's database that are asked for their time to live.
+const TTL_SAMPLE: usize = 16;
+
 /// What one lock guards.
 pub struct Stripe {
     pub(super) databases: Vec<Database>,
@@ -43,6 +59,31 @@ impl Stripe {
 
     pub fn database_mut(&mut self, db: u32) -> &mut Database {
         &mut self.databases[db as usize]
+    }
+
+    /// Adds this stripe's part of each database to `sums`.
+    pub fn add_standing(&self, sums: &mut [Standing], now_ms: i64) {
+        for (database, sum) in self.databases.iter().zip(sums.iter_mut()) {
+            let table = &database.table;
+            sum.keys += table.len();
+            sum.deadlines += table.deadlines();
+            if table.deadlines() > 0 {
+                table.scan(0, TTL_SAMPLE, |r| {
+                    if let Some(d) = r.deadline() {
+                        sum.ttl_ms_sum = sum.ttl_ms_sum.saturating_add(d.saturating_sub(now_ms).max(0).cast_unsigned());
+                        sum.ttl_sampled += 1;
+                    }
+                });
+            }
+        }
+        for (db, name) in &self.volatile {
+            if let Some(sum) = sums.get_mut(*db as usize)
+                && let Some(record) = self.database(*db).table.get(name)
+                && record.object().is_some_and(|o| o.deadlines() > 0)
+            {
+                sum.volatile_keys += 1;
+            }
+        }
     }
 }
 
@@ -358,6 +399,13 @@ impl Keyspace {
                 *sum = (sum.0 + database.table.len(), sum.1 + database.table.deadlines());
             }
         });
+        sums
+    }
+
+    /// What INFO tells of every database, in one walk; the caller holds no lock.
+    pub fn standings(&self, now_ms: i64) -> Vec<Standing> {
+        let mut sums = vec![Standing::default(); self.databases as usize];
+        self.each_stripe(|_, s| s.add_standing(&mut sums, now_ms));
         sums
     }
 

@@ -56,6 +56,12 @@ impl Metrics {
         recorder.counters.add(Counter::ErrorReplies, 1);
     }
 
+    /// The same for an error in a script's own words.
+    pub fn script_error(&self, recorder: &mut Recorder, text: &[u8]) {
+        self.errors.record(text, Origin::Script);
+        recorder.counters.add(Counter::ErrorReplies, 1);
+    }
+
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         self.commands.reset();

@@ -6,7 +6,7 @@
 //!             +-- ABORT, or time is up without FORCE --> none                +-- it refuses, ABORT --> we lead again, none
 //! ```
 
-use super::{Host, LinkState, Replication};
+use super::{Host, Replication};
 use crate::base::clock;
 use crate::client::{ReplicaPhase, Shared};
 use crate::keyspace::Plan;
@@ -129,18 +129,10 @@ pub(super) fn round(host: &Arc<dyn Host>, now_ms: u64) {
             return;
         }
         if failover.0 == Stage::HandingOver {
-            match this.follower.following() {
-                Some(f) if f.state == LinkState::Connected => {
-                    failover.end();
-                    drop(failover);
-                    host.pause_writes(false);
-                    tracing::info!("Failover succeeded: this server is a replica now");
-                }
-                Some(f) if f.refused => {
-                    drop(failover);
-                    abort(&**host, "the target refused to take over");
-                }
-                _ => {}
+            // That it has succeeded is told by the link, which knows first.
+            if this.follower.following().is_some_and(|f| f.refused) {
+                drop(failover);
+                abort(&**host, "the target refused to take over");
             }
             return;
         }
@@ -160,6 +152,19 @@ pub(super) fn round(host: &Arc<dyn Host>, now_ms: u64) {
             }
         }
     }
+}
+
+/// The target leads, and has accepted this server as its replica. Called before the link shows as connected, so that nobody who sees
+/// that it is sees a failover that is still going on.
+pub(super) fn succeeded(host: &dyn Host) {
+    let mut failover = host.replication().failover.lock();
+    if failover.0 != Stage::HandingOver {
+        return;
+    }
+    failover.end();
+    drop(failover);
+    host.pause_writes(false);
+    tracing::info!("Failover succeeded: this server is a replica now");
 }
 
 /// Gives it up: this server leads, and writes go on.

@@ -283,6 +283,8 @@ fn start_audit(config: &Config) -> Result<Audit, String> {
             .with("version", env!("CARGO_PKG_VERSION"))
             .with("pid", std::process::id().to_string()),
     );
+    // That it began is on record before anybody is served.
+    audit.flush(std::time::Duration::from_secs(5));
     Ok(audit)
 }
 

@@ -62,7 +62,7 @@ impl Source for Answers {
         let databases = if state.loading || self.node.replication.follower.look().is_loading() {
             Vec::new()
         } else {
-            self.node.keyspace.sizes()
+            self.node.keyspace.standings(crate::base::clock::wall_ms())
         };
         let expiry = self.certificate_expiry_s.load(Ordering::Relaxed);
         let extra = Extra { certificate_expiry_s: (expiry != 0).then_some(expiry), ready: state.is_ready() };

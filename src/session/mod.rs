@@ -1,9 +1,9 @@
 //! Bytes to commands, replies to bytes: the worker's loop.
 //!
 //! # A turn
-//! Wait for readiness; read the mailbox; receive from every ready connection into one buffer and cut it into requests; then for a window
-//! of requests at a time ask the cache for their buckets, then for their records, then run them in each connection's order; send each
-//! connection's replies with one call.
+//! Wait for readiness; read the mailbox; receive from every ready connection into one buffer and cut it into requests; then run them in each
+//! connection's order, asking the cache for the buckets and records of those some way ahead; send each connection's replies with one
+//! call.
 //!
 //! # Invariants
 //! * A connection belongs to one worker for its life.
@@ -12,6 +12,7 @@
 //! * Established connections are served before handshakes go on, and only a few handshakes a turn.
 //! * Nothing here knows what a command does.
 
+mod ahead;
 mod batch;
 mod connection;
 mod handshake;

@@ -1,5 +1,6 @@
 //! One worker: its connections, its turn.
 
+use super::ahead::Ahead;
 use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
 use crate::acl::Acl;
@@ -406,8 +407,7 @@ impl Worker {
             &mut self.evictor,
             &mut self.recorder,
         );
-        let window = self.config.general.prefetch_batch_max_size as usize;
-        let mut prefetched = 0;
+        let mut ahead = Ahead::new(&node, &batch, &runs, self.config.general.prefetch_batch_max_size as usize);
         let mut sends = Vec::with_capacity(runs.len());
         let mut blocked = Vec::new();
         for run in &runs {
@@ -419,10 +419,7 @@ impl Worker {
             let mut flow = Flow::Next;
             let mut rest = run.parsed;
             for n in run.requests.0..run.requests.1 {
-                if n >= prefetched && window > 1 {
-                    prefetched = (n + window).min(batch.requests.len());
-                    prefetch(&node, &batch, &runs, n, prefetched);
-                }
+                ahead.step(n);
                 let request = &batch.requests[n];
                 let entry = batch.resolve(request, node.commands);
                 flow = turn.run(&mut c.client, entry, batch.args(request), request.hash);
@@ -1020,7 +1017,10 @@ impl Worker {
             }
             None => timeout_reply(&self.node, &mut reply, b.timeout_reply),
         }
-        self.recorder.commands.ran(usize::from(b.command), 0, error.is_some(), false);
+        self.recorder.commands.ran(usize::from(b.command), 0, false, false);
+        if error.is_some() {
+            self.recorder.commands.rejected(usize::from(b.command));
+        }
         let token = b.token;
         self.answer(client, Some(token), reply, now_mono);
     }
@@ -1126,24 +1126,6 @@ fn timeout_reply(node: &Node, reply: &mut Reply, kind: TimeoutReply) {
         TimeoutReply::Integer(n) => reply.integer(n),
         TimeoutReply::Replicas { offset, .. } => {
             reply.integer(node.replication.replicas.acknowledged(offset) as i64);
-        }
-    }
-}
-
-/// Asks the cache first for the buckets of some requests, then for their records.
-fn prefetch(node: &Node, batch: &Batch, runs: &[Run], from: usize, to: usize) {
-    if to - from < 2 {
-        return;
-    }
-    for record in [false, true] {
-        let mut run = runs.partition_point(|r| r.requests.1 <= from);
-        for (n, request) in batch.requests[from..to].iter().enumerate() {
-            while run < runs.len() && from + n >= runs[run].requests.1 {
-                run += 1;
-            }
-            if let (Some(hash), Some(r)) = (request.hash, runs.get(run)) {
-                node.keyspace.prefetch(r.db, hash, record);
-            }
         }
     }
 }

@@ -169,7 +169,7 @@ fn of_log(
             let _ = writeln!(out, "The log has no note of a time after {to}: all of it is taken.");
         }
         (_, Some(time)) => {
-            let _ = writeln!(out, "The log is taken up to what was written at {time}.");
+            let _ = writeln!(out, "The log is taken up to its last write before the second {time}.");
         }
         (None, None) => {}
     }

@@ -267,8 +267,15 @@ impl Shape {
                     all.clone().fold(f64::INFINITY, f64::min)..all.fold(f64::NEG_INFINITY, f64::max)
                 };
                 let bounds = Bounds { longitudes: span(|p| p.longitude), latitudes: span(|p| p.latitude) };
+                let c = polygon.centroid;
                 let middle = |r: &Range<f64>| (r.start + r.end) / 2.0;
-                let center = Place { longitude: middle(&bounds.longitudes), latitude: middle(&bounds.latitudes) };
+                // The order of an unsorted answer follows from where the search begins. A polygon that reaches more than half
+                // round the globe may have its centroid behind it.
+                let center = if bounds.longitudes.contains(&c.longitude) && bounds.latitudes.contains(&c.latitude) {
+                    c
+                } else {
+                    Place { longitude: middle(&bounds.longitudes), latitude: middle(&bounds.latitudes) }
+                };
                 let mut far = 0.0_f64;
                 for longitude in [bounds.longitudes.start, bounds.longitudes.end] {
                     for latitude in [bounds.latitudes.start, center.latitude, bounds.latitudes.end] {

@@ -239,6 +239,8 @@ def pair(a, root, peer, direction, bins):
         raise AssertionError(f"{name}: {e}\n{p.info('replication')}\n{r.info('replication')}\n{replica.tail()}\n{primary.tail()}") from None
 
     def equal():
+        if peer == "redis":
+            return level() and not difference(p, r) and "(each key compared)"
         return level() and digest(p) == digest(r) and digest(p)
     try:
         found = wait_for("the digests are equal", equal, 30, 0.3)
@@ -250,14 +252,20 @@ def pair(a, root, peer, direction, bins):
           f"refused; one more full one by a small backlog; digest {found.decode() if isinstance(found, bytes) else found} on both", flush=True)
     if odd:
         print(f"  errors nobody expected: {odd}")
+    p.close(), r.close()
     assert full == 1, f"{name}: {full} full synchronisations where the backlog sufficed\n{replica.tail()}\n{primary.tail()}"
     primary.kill()
     replica.kill()
     Process.all.clear()
 
 
+def scores(c, key):
+    words = c("ZRANGE", key, 0, -1, "WITHSCORES")
+    return list(zip(words[::2], map(float, words[1::2])))
+
+
 def difference(p, r):
-    """The first keys that differ."""
+    """The first keys that differ. Scores are compared as numbers: Redis 7.0 writes them otherwise into its digest."""
     found = []
     for db in range(4):
         p("SELECT", db), r("SELECT", db)
@@ -274,6 +282,8 @@ def difference(p, r):
             some = names[i:i + 1000]
             ask = [("DEBUG", "DIGEST-VALUE", *some)]
             for k, x, y in zip(some, p.many(ask)[0], r.many(ask)[0]):
+                if x != y and p("TYPE", k) == r("TYPE", k) == "zset" and scores(p, k) == scores(r, k):
+                    x = y
                 if x != y or p("PEXPIRETIME", k) != r("PEXPIRETIME", k):
                     found.append((db, k, p("TYPE", k), r("TYPE", k), p("PEXPIRETIME", k), r("PEXPIRETIME", k)))
                     if len(found) > 8:

@@ -341,10 +341,10 @@ fn no_touch(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn import_source(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    if !cx.config.memory.import_mode {
+    let on = on_off(cx.args.at(2))?;
+    if on && !cx.config.memory.import_mode {
         return Err(CommandError::fixed("ERR Server is not in import mode"));
     }
-    let on = on_off(cx.args.at(2))?;
     cx.client.import_source = on;
     cx.client.shared.import_source.store(on, Ordering::Relaxed);
     cx.reply.ok();

@@ -53,7 +53,7 @@ pub static KEYS: Command = Command::span(KEYS_SPEC, keys);
 fn keys(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let pattern = cx.args.at(1);
     let everything = glob::is_match_all(pattern);
-    let (now_ms, db) = (cx.now_ms(), cx.client.db);
+    let (now_ms, db) = (cx.space.due_ms(), cx.client.db);
     let array = cx.reply.deferred();
     let mut n = 0;
     for stripe in stripes_of(pattern) {
@@ -126,10 +126,9 @@ fn scan(cx: &mut NodeContext<'_, '_>) -> Outcome {
             return Err(CommandError::Syntax);
         }
     }
-    let (now_ms, db) = (cx.now_ms(), cx.client.db);
+    let (now_ms, db) = (cx.space.due_ms(), cx.client.db);
     let wanted = |record: &Record| {
-        is_alive(record, now_ms)
-            && kind.is_none_or(|k| super::exist::type_name(record) == k)
+        kind.is_none_or(|k| super::exist::type_name(record) == k)
             && pattern.is_none_or(|p| glob::matches(p, record.name()))
     };
     let stripes = pattern.map_or(0..STRIPES as u16, stripes_of);
@@ -143,9 +142,12 @@ fn scan(cx: &mut NodeContext<'_, '_>) -> Outcome {
                 let mut dead = Vec::new();
                 let next = space.stripe(stripe).scan(db, path, left, |record| {
                     met += 1;
+                    if !wanted(record) {
+                        return;
+                    }
                     if !is_alive(record, now_ms) {
                         dead.push(record.name().to_vec());
-                    } else if wanted(record) {
+                    } else {
                         found.bulk(record.name());
                         n += 1;
                     }

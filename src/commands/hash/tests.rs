@@ -1,5 +1,5 @@
 use crate::commands::testing::Bench;
-use crate::keyspace::{Access, AccessPolicy, EventClass, Plan};
+use crate::keyspace::{Access, AccessPolicy, EventClass, Plan, Standing};
 use crate::resp::reply::Version;
 
 fn bench() -> Bench {
@@ -138,13 +138,13 @@ fn due_fields_go_without_being_asked_for() {
         let mut space = b.keyspace.lock(&Plan::All, access);
         space.events_wanted = EventClass(u32::MAX);
         space.journaled = true;
-        let (mut gone, mut keys) = (0, 0);
+        let (mut gone, mut sums, now_ms) = (0, [Standing::default()], space.now_ms());
         for stripe in 0..crate::keyspace::STRIPES as u16 {
-            keys += space.volatile_keys(stripe, 0);
+            space.stripe(stripe).add_standing(&mut sums, now_ms);
             gone += space.expire_fields_due(stripe, 100).0;
         }
         let changes = std::mem::take(&mut space.changes);
-        (gone, keys, changes.effects.len(), changes.events.iter().map(|e| e.name).collect::<Vec<_>>())
+        (gone, sums[0].volatile_keys, changes.effects.len(), changes.events.iter().map(|e| e.name).collect::<Vec<_>>())
     };
     assert_eq!(upkeep(&mut b), (0, 1, 0, vec![]));
     b.now_ms += 5;

@@ -1,10 +1,10 @@
 //! INFO, FIPS STATUS and FIPS SELFTEST.
 
-use super::flush::sizes;
 use crate::base::{clock, memory};
 use crate::client::SubscriptionKind;
 use crate::commands::{Command, CommandError, Node, NodeContext, Outcome};
 use crate::config::Config;
+use crate::keyspace::{STRIPES, Space, Standing};
 use crate::observe::info::{self, Choice, Facts};
 use crate::replication::LinkState;
 use crate::replication::failover::address_of;
@@ -24,10 +24,23 @@ pub static INFO: Command = Command::span(INFO_SPEC, run);
 fn run(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let used_memory = memory::used();
     let choice = Choice::of(cx.args.from(1).iter());
-    let databases = if choice.wants("keyspace") { sizes(cx.space) } else { Vec::new() };
+    let databases = if choice.wants("keyspace") { standings(cx.space) } else { Vec::new() };
     let text = with_facts(cx.node, cx.config, used_memory, &databases, |facts| info::print(facts, choice));
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
+}
+
+/// What there is in each database: under the locks that are held, or one lock at a time.
+fn standings(space: &mut Space<'_>) -> Vec<Standing> {
+    let now = space.now_ms();
+    if !space.is_whole() {
+        return space.keyspace().standings(now);
+    }
+    let mut sums = vec![Standing::default(); space.databases() as usize];
+    for n in 0..STRIPES as u16 {
+        space.stripe(n).add_standing(&mut sums, now);
+    }
+    sums
 }
 
 /// Gathers what INFO and the metrics say, for one reading. It takes no stripe's lock: the caller has counted `databases`.
@@ -35,7 +48,7 @@ pub fn with_facts<R>(
     node: &Node,
     config: &Config,
     used_memory: u64,
-    databases: &[(usize, usize)],
+    databases: &[Standing],
     read: impl FnOnce(&Facts<'_>) -> R,
 ) -> R {
     let names: Vec<&str> = node.commands.all().iter().map(|e| e.name.as_str()).collect();
@@ -68,6 +81,8 @@ pub fn with_facts<R>(
         peak_memory: node.peak_memory.load(Relaxed),
         command_names: &names,
         tls: &tls,
+        audit: &node.audit,
+        aof_behind: node.aof.figures().behind,
         databases,
         fips: &fips,
     };

@@ -92,13 +92,15 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     out("mem_fragmentation_ratio", Float(whole, 2));
     out("mem_fragmentation_bytes", Signed(whole_bytes));
     out("mem_not_counted_for_evict", Unsigned(f.output_memory));
-    out("mem_replication_backlog", Unsigned(0));
-    out("mem_total_replication_buffers", Unsigned(0));
+    // One stream serves the backlog, the replicas and the log.
+    let r = f.replication;
+    out("mem_replication_backlog", Unsigned(r.backlog.map_or(0, |_| r.backlog_len)));
+    out("mem_total_replication_buffers", Unsigned(r.backlog_len));
     out("mem_replicas_repl_buffer", Unsigned(0));
     out("mem_clients_slaves", Unsigned(0));
     out("mem_clients_normal", Unsigned(m.clients));
     out("mem_cluster_links", Unsigned(0));
-    out("mem_aof_buffer", Unsigned(0));
+    out("mem_aof_buffer", Unsigned(f.aof_behind));
     out("mem_allocator", Text(&format!("jemalloc-{}", memory::allocator_version())));
     out("mem_overhead_db_hashtable_rehashing", Unsigned(0));
     out("active_defrag_running", Unsigned(0));

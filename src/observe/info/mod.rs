@@ -52,9 +52,11 @@ pub struct Facts<'a> {
     pub peak_memory: u64,
     /// Names of commands by number.
     pub command_names: &'a [&'a str],
-    /// Keys, and those with a deadline, of each database.
-    pub databases: &'a [(usize, usize)],
+    pub databases: &'a [crate::keyspace::Standing],
     pub tls: &'a crate::net::tls::facts::Facts,
+    pub audit: &'a crate::audit::Audit,
+    /// Bytes that the append-only file has still to take from the journal.
+    pub aof_behind: u64,
     /// Rows of the FIPS report.
     pub fips: &'a [(&'static str, String)],
 }
@@ -84,6 +86,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "replication", title: "Replication", by_default: true, rows: replication::rows },
     Section { name: "cpu", title: "CPU", by_default: true, rows: node::cpu },
     Section { name: "tls", title: "TLS", by_default: true, rows: tls::rows },
+    Section { name: "audit", title: "Audit", by_default: true, rows: node::audit },
     Section { name: "modules", title: "Modules", by_default: true, rows: |_, _| {} },
     Section { name: "commandstats", title: "Commandstats", by_default: false, rows: stats::commands },
     Section { name: "errorstats", title: "Errorstats", by_default: true, rows: stats::errors },

@@ -125,8 +125,22 @@ pub(super) fn cluster(f: &Facts<'_>, out: Out<'_>) {
 }
 
 pub(super) fn keyspace(f: &Facts<'_>, out: Out<'_>) {
-    for (db, (keys, deadlines)) in f.databases.iter().enumerate().filter(|(_, (keys, _))| *keys > 0) {
-        let value = format!("keys={keys},expires={deadlines},avg_ttl=0,keys_with_volatile_items=0");
+    for (db, s) in f.databases.iter().enumerate().filter(|(_, s)| s.keys > 0) {
+        let average = s.ttl_ms_sum.checked_div(s.ttl_sampled).unwrap_or(0);
+        let value = format!(
+            "keys={},expires={},avg_ttl={average},keys_with_volatile_items={}",
+            s.keys, s.deadlines, s.volatile_keys
+        );
         out(&format!("db{db}"), Text(&value));
     }
+}
+
+/// The audit log's figures.
+pub(super) fn audit(f: &Facts<'_>, out: Out<'_>) {
+    let figures = f.audit.figures();
+    out("audit_enabled", Flag(f.audit.is_on()));
+    out("audit_records_written", Unsigned(figures.written.load(Relaxed)));
+    out("audit_records_lost", Unsigned(figures.lost.load(Relaxed)));
+    out("audit_last_record", Unsigned(figures.last_seq.load(Relaxed)));
+    out("audit_failing", Flag(figures.failing.load(Relaxed)));
 }

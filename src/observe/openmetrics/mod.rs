@@ -131,12 +131,8 @@ fn identity(f: &Facts<'_>, words: &HashMap<String, String>, t: &mut Text) {
 }
 
 fn databases(f: &Facts<'_>, t: &mut Text) {
-    let all: Vec<(String, f64, f64)> = f
-        .databases
-        .iter()
-        .enumerate()
-        .map(|(db, (keys, deadlines))| (format!("db{db}"), *keys as f64, *deadlines as f64))
-        .collect();
+    let all: Vec<(String, f64, f64)> =
+        f.databases.iter().enumerate().map(|(db, s)| (format!("db{db}"), s.keys as f64, s.deadlines as f64)).collect();
     t.family("redis_db_keys", Kind::Gauge, "Keys of a database.");
     for (db, keys, _) in &all {
         t.sample("redis_db_keys", &[("db", db)], *keys);

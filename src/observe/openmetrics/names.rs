@@ -161,6 +161,8 @@ pub static NAMES: &[Name] = &[
     counter("acl_access_denied_channel", "redis_acl_access_denied_channel_total"),
     counter("acl_access_denied_tls_cert", "holdfast_acl_access_denied_tls_cert_total"),
     counter("acl_access_denied_db", "holdfast_acl_access_denied_db_total"),
+    counter("audit_records_written", "holdfast_audit_records_written_total"),
+    counter("audit_records_lost", "holdfast_audit_records_lost_total"),
     counter("eventloop_cycles", "holdfast_worker_turns_total"),
     Name { row: "eventloop_duration_sum", metric: "holdfast_worker_busy_seconds_total", kind: Counter, scale: 1e-6 },
     Name {

@@ -3,7 +3,7 @@
 //! It blocks on the socket for a tenth of a second at most, so that time passes and an epoch that is over is seen. What it holds between
 //! reads is one buffer, and the bytes of a step that has not arrived whole.
 
-use super::super::Host;
+use super::super::{Host, failover};
 use super::apply::Applier;
 use super::load::{self, Moment};
 use super::machine::{Input, Introduction, Machine, Output, command};
@@ -260,6 +260,7 @@ impl Link {
             Output::Ack => self.ack(stream, session),
             Output::Continue { id } => {
                 self.go_on(id);
+                self.accepted();
                 self.online(session);
                 *applied = true;
                 Ok(())
@@ -267,6 +268,7 @@ impl Link {
             Output::Full { id, offset } => {
                 tracing::info!("Full resync from primary: {id}:{offset}");
                 session.moment = Some(Moment { id, offset });
+                self.accepted();
                 self.state(LinkState::Sync);
                 self.progress(|p| *p = Progress { last_ms: clock::monotonic_ms(), ..Progress::default() });
                 Ok(())
@@ -326,6 +328,13 @@ impl Link {
             replication.replicas.drop_all(self.host.clients());
         }
         tracing::info!("Successful partial resynchronization with primary.");
+    }
+
+    /// The primary serves us: if it was to take over from us it has.
+    fn accepted(&self) {
+        if self.is_current() {
+            failover::succeeded(&*self.host);
+        }
     }
 
     fn online(&self, session: &mut Session) {

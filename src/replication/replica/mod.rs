@@ -7,6 +7,8 @@ mod apply;
 pub mod link;
 mod load;
 pub mod machine;
+#[cfg(test)]
+mod simulation;
 
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
