@@ -524,8 +524,8 @@ fn killed(by: &str) -> String {
 }
 
 /// The error that the prelude described, with the place where it came up.
-fn failure(t: &Table, killed: Option<&str>) -> Failure {
-    let mut text = match killed {
+fn failure(t: &Table, kill: Option<&str>) -> Failure {
+    let mut text = match kill {
         Some(by) => killed(by).into_bytes(),
         None => t.raw_get::<mlua::LuaString>("err").map(|s| s.as_bytes().to_vec()).unwrap_or_default(),
     };
