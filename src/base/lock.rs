@@ -24,6 +24,42 @@ const YIELDS: u32 = 8;
 const SLEEP_MIN: Duration = Duration::from_micros(20);
 const SLEEP_MAX: Duration = Duration::from_micros(320);
 
+/// Takes the lock, or gives up: `give_up` is asked whenever the holder has had it for longer than a command takes.
+#[inline(always)]
+pub fn lock_unless<T>(mutex: &Mutex<T>, give_up: impl Fn() -> bool) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Some(guard) => Some(guard),
+        None => wait_unless(mutex, give_up),
+    }
+}
+
+#[cold]
+fn wait_unless<T>(mutex: &Mutex<T>, give_up: impl Fn() -> bool) -> Option<MutexGuard<'_, T>> {
+    for round in 0..SPINS {
+        for _ in 0..1 << round {
+            spin_loop();
+        }
+        if let Some(guard) = mutex.try_lock() {
+            return Some(guard);
+        }
+    }
+    for _ in 0..YIELDS {
+        std::thread::yield_now();
+        if let Some(guard) = mutex.try_lock() {
+            return Some(guard);
+        }
+    }
+    let mut sleep = SLEEP_MIN;
+    while !give_up() {
+        std::thread::sleep(sleep);
+        if let Some(guard) = mutex.try_lock() {
+            return Some(guard);
+        }
+        sleep = (sleep * 2).min(SLEEP_MAX);
+    }
+    None
+}
+
 /// One byte: held or not.
 #[derive(Debug)]
 pub struct RawLock(AtomicBool);

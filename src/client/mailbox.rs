@@ -28,6 +28,22 @@ pub enum Message {
     Look,
 }
 
+impl Message {
+    /// The client it is for, if it is for one.
+    pub fn client(&self) -> Option<u64> {
+        match self {
+            Message::Attach(_) | Message::Look => None,
+            Message::Published { to, .. } => Some(to.client.id),
+            Message::Kill { client, .. }
+            | Message::Served { client, .. }
+            | Message::Unblock { client, .. }
+            | Message::Push { client, .. }
+            | Message::Feed { client }
+            | Message::Notice { client, .. } => Some(*client),
+        }
+    }
+}
+
 /// A worker's mailbox. Unbounded by itself: every message but `Push`, `Published` and `Notice` is the answer to something its receiver or its client asked for, and
 /// those three count against the receiver's output limit as soon as the worker reads them.
 pub struct Mailbox {

@@ -108,6 +108,8 @@ pub struct Entry {
     pub flags: CommandFlags,
     /// The one key's position, where there is exactly one at a fixed place: the way most commands go.
     pub single_key: Option<u8>,
+    /// It is a script's call, or the end of a transaction, which may hold one.
+    pub may_run_script: bool,
 }
 
 impl Entry {
@@ -306,7 +308,16 @@ fn add(command: &'static Command, entries: &mut Vec<&'static Entry>) -> &'static
         _ => None,
     };
     // A place for the container first, so that subcommands follow it.
-    let entry = |subcommands| Entry { id, command, name: spec.full_name(), subcommands, flags: spec.flags, single_key };
+    let may_run_script = matches!(command.handler, Handler::Script(_) | Handler::Transaction(TransactionCommand::Exec));
+    let entry = |subcommands| Entry {
+        id,
+        command,
+        name: spec.full_name(),
+        subcommands,
+        flags: spec.flags,
+        single_key,
+        may_run_script,
+    };
     entries.push(Box::leak(Box::new(entry(Vec::new()))));
     if !command.subcommands.is_empty() {
         let subcommands = command.subcommands.iter().map(|c| add(c, entries)).collect();

@@ -18,7 +18,7 @@ pub struct Gates {
     /// CLIENT PAUSE: nobody, writers, or everybody.
     pub paused_writes: bool,
     pub paused_all: bool,
-    /// Somebody is paused, or commands are recorded: each command is looked at once more.
+    /// Somebody is paused, a script is busy, or commands are recorded: each command is looked at once more.
     pub special: bool,
     /// Saving fails, and nobody may change what would be lost.
     pub disk_fails: bool,
@@ -27,6 +27,8 @@ pub struct Gates {
     pub log_behind: bool,
     /// The data are not there yet.
     pub loading: bool,
+    /// A script has run for too long.
+    busy: bool,
     /// Somebody is sent every command.
     pub monitored: bool,
     slower_than_ns: u64,
@@ -37,14 +39,15 @@ pub struct Gates {
     /// Something about replication may refuse a command.
     restricted: bool,
     look: Look,
-    readonly: bool,
+    pub readonly: bool,
     /// The link is down, and what is here is too old to be served.
-    stale: bool,
-    too_few_replicas: bool,
+    pub stale: bool,
+    pub too_few_replicas: bool,
 }
 
 impl Gates {
     pub fn of(node: &Node, config: &Config, now_ms: i64) -> Gates {
+        let busy = node.keyspace.is_busy();
         let (mut paused_writes, mut paused_all) = (false, false);
         if node.paused.load(Ordering::Acquire) {
             let p = *node.pause.lock();
@@ -76,13 +79,14 @@ impl Gates {
             maxmemory: if look.is_following() && r.replica_ignore_maxmemory { 0 } else { config.memory.maxmemory },
             paused_writes,
             paused_all,
-            special: paused_writes || node.audit.is_on(),
+            special: paused_writes || busy || node.audit.is_on(),
             disk_fails: node.saver.has_failed()
                 && config.persistence.stop_writes_on_bgsave_error
                 && !config.persistence.save.is_empty(),
             log_fails: node.aof.has_failed(),
             log_behind: node.aof.is_behind(),
             loading: node.loading.is_running(),
+            busy,
             monitored: node.monitors.any(),
             slower_than_ns: threshold(l.commandlog_execution_slower_than_us, l.commandlog_slow_execution_max_len, 1000),
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
@@ -154,12 +158,16 @@ impl Turn<'_> {
             return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
         }
         if self.gates.special {
+            if self.gates.busy && !entry.is(CommandFlags::ALLOW_BUSY) {
+                return Err(self.busy());
+            }
             if self.gates.paused_writes && self.is_paused(client, entry, args) {
                 return Ok(Pass::Wait);
             }
             self.record(client, entry, args)?;
         }
-        if self.gates.maxmemory != 0 {
+        // While a script is busy there is no lock to evict under, and nothing that may run then needs memory.
+        if self.gates.maxmemory != 0 && !self.gates.busy {
             self.make_memory(client, entry)?;
         }
         if self.gates.disk_fails && (entry.is(CommandFlags::WRITE) || entry.spec().name == "ping") {
@@ -180,7 +188,7 @@ impl Turn<'_> {
 
     /// What a replica, or a primary with too few replicas, refuses.
     #[cold]
-    fn check_replication(&self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+    pub(super) fn check_replication(&self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
         let g = &self.gates;
         // EXEC writes what was queued; what is queued is judged when it is queued and again then.
         let is = |flags: CommandFlags| match entry.command.handler {

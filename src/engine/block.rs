@@ -54,19 +54,28 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes the locks of `plan` and of all keys that waiters on the command's keys would touch.
-    pub(super) fn lock_with_waiters(&mut self, plan: Plan, db: u32, entry: &'static Entry, args: Args<'_>) {
-        let mut keys: Vec<(u32, Vec<u8>)> = Vec::new();
+    /// Takes the locks of `plan` and of all keys that waiters on the command's keys would touch. False, and nothing held, if a busy
+    /// script keeps them.
+    pub(super) fn lock_with_waiters(
+        &mut self,
+        client: &Client,
+        plan: Plan,
+        entry: &'static Entry,
+        args: Args<'_>,
+    ) -> bool {
+        let (mut keys, db): (Vec<(u32, Vec<u8>)>, u32) = (Vec::new(), client.db);
         let _ = super::for_each_key(db, entry, args, |k| keys.push((db, k.name.to_vec())));
-        self.lock_with_waiters_of(plan, keys);
+        self.lock_with_waiters_of(client, plan, keys)
     }
 
     /// The same for several commands' keys.
-    pub(super) fn lock_with_waiters_of(&mut self, mut plan: Plan, keys: Vec<(u32, Vec<u8>)>) {
+    pub(super) fn lock_with_waiters_of(&mut self, client: &Client, mut plan: Plan, keys: Vec<(u32, Vec<u8>)>) -> bool {
         loop {
-            self.space.lock(&plan);
+            if !self.lock(client, &plan) {
+                return false;
+            }
             if plan == Plan::All || !keys.iter().any(|(_, k)| self.node.keyspace.may_be_waited_for(KeyHash::of(k))) {
-                return;
+                return true;
             }
             let mut wider = plan.clone();
             let mut open = keys.clone();
@@ -86,7 +95,7 @@ impl Turn<'_> {
                 seen.push((db, key));
             }
             if wider == plan {
-                return;
+                return true;
             }
             // Never upgraded: all go, and the wider plan is taken from the start. Who waits may have changed meanwhile.
             self.space.unlock();

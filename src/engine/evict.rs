@@ -50,6 +50,7 @@ fn policy(configured: EvictionPolicy) -> Option<Policy> {
 
 impl Turn<'_> {
     /// Evicts until memory is below its limit, or for as long as one command may. False if nothing is left that could go. No lock is held.
+    /// A busy script ends it: the command that wanted the memory hears so where it wants its locks.
     pub fn evict(&mut self) -> bool {
         let limit = self.gates.maxmemory;
         self.evictor.pending = false;
@@ -71,10 +72,12 @@ impl Turn<'_> {
             let access = self.space.access;
             let Some(c) = self.evictor.pool.pick(&self.node.keyspace, policy, samples, access, &mut self.evictor.rng)
             else {
-                return self.node.memory_for_data() <= limit;
+                return self.node.keyspace.is_busy() || self.node.memory_for_data() <= limit;
             };
             let key = Key::new(c.db, &c.name);
-            self.space.lock_stripe(key.hash.stripe);
+            if !self.space.lock_stripe_unless_busy(key.hash.stripe) {
+                return true;
+            }
             let gone = self.space.evict(&c, policy);
             self.node.journal.append(&mut self.space.changes.effects);
             self.space.unlock();

@@ -14,6 +14,7 @@ mod events;
 mod evict;
 mod execute;
 mod host;
+mod meanwhile;
 mod monitor;
 mod permit;
 mod record;
@@ -25,10 +26,11 @@ pub mod upkeep;
 pub use admit::Gates;
 pub use evict::Evictor;
 pub use execute::Executor;
+pub use meanwhile::{Meanwhile, lend};
 
 use crate::base::clock::Tick;
 use crate::client::{Client, Forward, Notice, ReplyMode, Source};
-use crate::commands::table::Handler;
+use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
 use crate::config::Config;
 use crate::keyspace::{Access, AccessPolicy, Key, KeyHash, Plan, Space};
@@ -234,10 +236,15 @@ impl<'k> Turn<'k> {
 
     /// Writes an error for a command that did not run; one that was to be queued breaks its transaction.
     fn refuse(&mut self, client: &mut Client, entry: Option<&'static Entry>, error: &CommandError) {
+        let mut text = error.text();
         if client.in_multi() {
             client.transaction.broken = true;
+            if entry.is_some_and(|e| matches!(e.command.handler, Handler::Transaction(TransactionCommand::Exec))) {
+                // A refused EXEC ends the transaction: what comes next is not to be queued behind it.
+                self.close(client);
+                text = transaction::aborted(&text).into();
+            }
         }
-        let text = error.text();
         self.reply.error(&text);
         self.note_error(&text);
         if let Some(entry) = entry {
@@ -280,10 +287,16 @@ impl<'k> Turn<'k> {
                 };
                 match single {
                     Some(h) if !self.node.keyspace.may_be_waited_for(h) => {
-                        self.space.lock_stripe(h.stripe);
+                        if !self.space.lock_stripe_unless_busy(h.stripe) && !self.lock(client, &Plan::One(h.stripe)) {
+                            return self.told_busy(client, entry);
+                        }
                     }
                     _ => match self.plan_of(client.db, entry, args) {
-                        Ok(plan) => self.lock_with_waiters(plan, client.db, entry, args),
+                        Ok(plan) => {
+                            if !self.lock_with_waiters(client, plan, entry, args) {
+                                return self.told_busy(client, entry);
+                            }
+                        }
                         Err(e) => {
                             self.reply.error(&e.text());
                             self.failed(entry, args, &e);
@@ -302,7 +315,9 @@ impl<'k> Turn<'k> {
                 flow
             }
             Handler::Whole(f) => {
-                self.space.lock(&Plan::All);
+                if !self.lock(client, &Plan::All) {
+                    return self.told_busy(client, entry);
+                }
                 if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
                     return Flow::Next;
                 }
@@ -313,14 +328,24 @@ impl<'k> Turn<'k> {
             }
             // What the server keeps beside the keys is changed as they are: one step, in the journal.
             Handler::Node(f) if entry.is(CommandFlags::WRITE) => {
-                self.space.lock(&Plan::All);
+                if !self.lock(client, &Plan::All) {
+                    return self.told_busy(client, entry);
+                }
                 self.run_node(client, entry, f, args, true, mark);
                 self.commit(client.db, args);
                 self.space.unlock();
                 Flow::Next
             }
             Handler::Node(f) | Handler::Span(f) => {
+                // What goes through the key space stripe by stripe cannot be told in the middle that the server is busy.
+                let goes_through = matches!(entry.command.handler, Handler::Span(_))
+                    || (entry.is(CommandFlags::ADMIN) && !entry.is(CommandFlags::ALLOW_BUSY));
+                let among_others = if goes_through { self.node.keyspace.among_others() } else { None };
+                if goes_through && among_others.is_none() {
+                    return self.told_busy(client, entry);
+                }
                 let flow = self.run_node(client, entry, f, args, false, mark);
+                drop(among_others);
                 if flow == Flow::Paused {
                     return flow;
                 }
@@ -356,6 +381,29 @@ impl<'k> Turn<'k> {
         }
         self.account(client, entry, args, mark, flow);
         flow
+    }
+
+    /// Takes locks. False if a busy script keeps them and the client is one that can be told so; others wait.
+    #[inline]
+    fn lock(&mut self, client: &Client, plan: &Plan) -> bool {
+        if client.source == Source::Connection {
+            return self.space.lock_unless_busy(plan);
+        }
+        self.space.lock(plan);
+        true
+    }
+
+    /// What everybody hears while a script runs for too long.
+    fn busy(&self) -> CommandError {
+        let kind = self.node.scripts.running.longest().map(|s| s.kind);
+        crate::commands::scripting::busy(kind == Some(crate::script::Kind::Function))
+    }
+
+    #[cold]
+    fn told_busy(&mut self, client: &mut Client, entry: &'static Entry) -> Flow {
+        let e = self.busy();
+        self.refuse(client, Some(entry), &e);
+        Flow::Next
     }
 
     /// Runs a data handler under the locks that are held.

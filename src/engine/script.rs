@@ -4,9 +4,11 @@
 //! * A script holds all locks it needs from before its first command until its effects are in the journal, as one step; who waited for
 //!   a key it changed is served after it, and events are published after that.
 //! * Its commands go through the same handlers as anybody's, with the rights of the client that runs it.
+//! * While it has run for too long, everybody else is told that the server is busy: who wants its locks does not wait for them, and its
+//!   own thread looks at its other connections in between ([`Meanwhile`](super::Meanwhile)).
 //! * Its database, its protocol version and its clock are its own: the client finds its own as they were, and time stands still.
 
-use super::{Flow, Turn};
+use super::{Flow, Gates, Turn};
 use crate::base::clock::{self, Tick};
 use crate::client::Client;
 use crate::commands::table::{Handler, ScriptCommand};
@@ -120,8 +122,17 @@ impl Turn<'_> {
             memory_limit: usize::try_from(self.config.memory.script_memory_limit).unwrap_or(usize::MAX),
             insecure: self.config.general.lua_enable_insecure_api,
         };
-        if !nested {
-            self.space.lock(&Plan::All);
+        let keyspace = &self.node.keyspace;
+        let alone = if nested { None } else { Some(keyspace.alone().ok_or_else(|| self.busy())?) };
+        if !nested && !self.lock(client, &Plan::All) {
+            return Err(self.busy().into());
+        }
+        if !nested && self.space.epoch != self.gates.epoch {
+            self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
+            if let Err(e) = self.check_replication(client, entry) {
+                self.space.unlock();
+                return Err(e.into());
+            }
         }
         let (db, version) = (client.db, client.version);
         let over_memory = self.is_over_memory();
@@ -138,11 +149,13 @@ impl Turn<'_> {
             kind: if which == ScriptCommand::Function { Kind::Function } else { Kind::Script },
             began_ms: clock::monotonic_ms(),
             seen: None,
+            next_meanwhile_ms: 0,
         };
         let arguments = Arguments { list: args.from(3), keys };
         let result = script::with_vm(settings, |vm| run(vm, &code, arguments, &mut running));
         let script_version = running.version;
         running.end();
+        let abandoned = running.wrote && running.turn.node.shutdown.load(Ordering::Acquire);
         client.version = version;
         if client.db != db {
             client.db = db;
@@ -159,6 +172,10 @@ impl Turn<'_> {
             value.write(&mut self.reply, script_version);
             counted
         });
+        if abandoned {
+            // The server ends in the middle of it: half of it is told to nobody.
+            self.space.changes.effects.clear();
+        }
         if !nested {
             if !self.space.changes.ready.is_empty() {
                 self.serve_waiters();
@@ -166,6 +183,7 @@ impl Turn<'_> {
             self.append();
             self.space.unlock();
         }
+        drop(alone);
         written
     }
 
@@ -206,16 +224,35 @@ impl Turn<'_> {
     /// What speaks against running it at all. Returns whether it may only read.
     fn may_start(&self, entry: &'static Entry, rules: Rules) -> Result<bool, CommandError> {
         let read_only_call = entry.is(CommandFlags::READONLY);
+        if self.gates.stale && !rules.allow_stale {
+            return Err(CommandError::fixed(
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            ));
+        }
         if rules.compatible {
             return Ok(read_only_call);
         }
         if read_only_call && !rules.no_writes {
             return Err(CommandError::fixed("ERR Can not execute a script with write flag using *_ro command."));
         }
+        if !rules.no_writes {
+            self.may_write()?;
+        }
         if !rules.allow_oom && !rules.no_writes && self.is_over_memory() {
             return Err(CommandError::fixed("OOM command not allowed when used memory > 'maxmemory'."));
         }
         Ok(rules.no_writes)
+    }
+
+    /// What a replica, or a primary with too few replicas, refuses a script that writes.
+    fn may_write(&self) -> Result<(), CommandError> {
+        if self.gates.too_few_replicas {
+            return Err(CommandError::fixed("NOREPLICAS Not enough good replicas to write."));
+        }
+        if self.gates.readonly {
+            return Err(CommandError::fixed("READONLY You can't write against a read only replica."));
+        }
+        Ok(())
     }
 
     fn is_over_memory(&self) -> bool {
@@ -280,12 +317,18 @@ struct Running<'t, 'k, 'c> {
     began_ms: u64,
     /// Once it has run for a while it can be seen and stopped by others.
     seen: Option<(u64, Arc<RunningScript>)>,
+    next_meanwhile_ms: u64,
 }
+
+/// How often a busy script lets its thread look at the other connections.
+const MEANWHILE_EVERY_MS: u64 = 2;
 
 impl Running<'_, '_, '_> {
     fn end(&mut self) {
         if let Some((n, _)) = self.seen.take() {
-            self.turn.node.scripts.running.remove(n);
+            if self.turn.node.scripts.running.remove(n) {
+                self.turn.node.keyspace.end_busy();
+            }
         }
     }
 
@@ -313,6 +356,15 @@ impl Running<'_, '_, '_> {
         }
         if self.read_only && entry.is(CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE)) {
             return refuse(fixed("ERR Write commands are not allowed from read-only scripts."));
+        }
+        if entry.is(CommandFlags::WRITE)
+            && !self.wrote
+            && let Err(e) = turn.may_write()
+        {
+            return refuse(e);
+        }
+        if turn.gates.stale && !entry.is(CommandFlags::STALE) {
+            return refuse(fixed("ERR Can not execute the command on a stale replica"));
         }
         if self.over_memory && !self.wrote && !self.rules.allow_oom && entry.is(CommandFlags::DENYOOM) {
             return refuse(fixed("OOM command not allowed when used memory > 'maxmemory'."));
@@ -427,7 +479,19 @@ impl Host for Running<'_, '_, '_> {
         let (_, script) = self.seen.as_ref()?;
         let threshold = self.turn.config.general.busy_reply_threshold_ms;
         if threshold > 0 && now.saturating_sub(self.began_ms) >= threshold {
-            node.scripts.running.set_busy(script);
+            if node.scripts.running.set_busy(script) {
+                node.keyspace.begin_busy();
+                tracing::warn!(
+                    "Slow script detected: still in execution after {} milliseconds. You can try killing it with {} KILL.",
+                    now - self.began_ms,
+                    if self.kind == Kind::Function { "FUNCTION" } else { "SCRIPT" }
+                );
+            }
+            // The connections of this thread would have nobody else.
+            if now >= self.next_meanwhile_ms {
+                self.next_meanwhile_ms = now + MEANWHILE_EVERY_MS;
+                super::meanwhile::serve();
+            }
         }
         let stop = script.killed.load(Ordering::Acquire) || node.shutdown.load(Ordering::Acquire);
         stop.then_some(Stop::Killed)

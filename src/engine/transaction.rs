@@ -78,16 +78,18 @@ impl Turn<'_> {
                 continue;
             }
             let key = Key::new(db, name);
-            self.space.lock_stripe(key.hash.stripe);
+            if !self.space.lock_stripe_unless_busy(key.hash.stripe) {
+                return Err(self.busy());
+            }
             // A key past its deadline that is still there: its going is no change. Nor is it one where none was, and SWAPDB brings such a key.
             let now = self.space.now_ms();
             let there = self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name);
             let dead = there.is_none_or(|r| r.deadline().is_some_and(|d| d <= now));
+            self.space.watch(key, &flag);
             self.space.unlock();
             if dead {
                 t.watched_expired.push((db, name.to_vec()));
             }
-            self.node.keyspace.watch(key, &flag, self.space.now_ms());
             t.watched.push((db, name.to_vec()));
             t.watched_bytes += name.len() + crate::client::NAME_BYTES;
         }
@@ -125,7 +127,12 @@ impl Turn<'_> {
         for (db, name) in &client.transaction.watched {
             plan.add(Key::new(*db, name).hash.stripe);
         }
-        self.lock_with_waiters_of(plan, keys);
+        let scripted = entries.iter().any(|e| matches!(e.command.handler, Handler::Script(_)));
+        let alone = if scripted { self.node.keyspace.alone() } else { None };
+        if (scripted && alone.is_none()) || !self.lock_with_waiters_of(client, plan, keys) {
+            self.close(client);
+            return Err(CommandError::Bytes(aborted(&self.busy().text())));
+        }
         if self.space.epoch != self.gates.epoch
             && let Some(entry) = entries.iter().copied().find(|e| e.is(CommandFlags::WRITE))
             && !self.still_admitted(client, entry)
@@ -210,4 +217,11 @@ impl Turn<'_> {
         }
         self.account(client, entry, args, mark, super::Flow::Next);
     }
+}
+
+/// What EXEC says when it is refused, and the transaction with it. Where it is sent elsewhere, that alone counts.
+pub(super) fn aborted(why: &[u8]) -> Vec<u8> {
+    let says_so = why.starts_with(b"EXECABORT ") || why.starts_with(b"REDIRECT ");
+    let prefix: &[u8] = if says_so { b"" } else { b"EXECABORT Transaction discarded because of: " };
+    [prefix, why].concat()
 }

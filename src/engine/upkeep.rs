@@ -47,9 +47,12 @@ impl Expiry {
         space.events_wanted = super::events::wanted(node, config);
         let databases = node.keyspace.databases();
         let mut whole = true;
-        for _ in 0..STRIPES {
+        'round: for _ in 0..STRIPES {
             loop {
-                space.lock_stripe(self.stripe as u16);
+                if !space.lock_stripe_unless_busy(self.stripe as u16) {
+                    // A script is in the way: this goes on where it is, once the script is over.
+                    break 'round;
+                }
                 let mut more = false;
                 while self.db < databases {
                     let (_, again) = space.expire_due(self.stripe as u16, self.db, EXPIRE_PER_VISIT);

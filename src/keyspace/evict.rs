@@ -3,10 +3,10 @@
 //! As Valkey does: a few random keys are looked at, the best of them join a small pool that lives on between calls, and the
 //! pool's best goes. A candidate is looked up again before it goes; it may have changed or gone meanwhile.
 
+use super::Access;
 use super::key::{Key, STRIPES};
 use super::space::{EventClass, Space};
 use super::stripe::Keyspace;
-use super::{Access, Plan};
 use crate::base::hash::Random;
 
 /// What is looked for.
@@ -64,7 +64,8 @@ impl EvictionPool {
         }
     }
 
-    /// Finds a key to evict: `samples` keys of each database are looked at first. `None` if no key qualifies.
+    /// Finds a key to evict: `samples` keys of each database are looked at first. `None` if no key qualifies, or a busy
+    /// script keeps them.
     pub fn pick(
         &mut self,
         keyspace: &Keyspace,
@@ -93,7 +94,10 @@ fn sample(keyspace: &Keyspace, policy: Policy, samples: usize, access: Access, r
     let start = rng.below(STRIPES as u64) as usize;
     for k in 0..STRIPES {
         let n = ((start + k) % STRIPES) as u16;
-        let mut space = keyspace.lock(&Plan::One(n), access);
+        let mut space = keyspace.space(access);
+        if !space.lock_stripe_unless_busy(n) {
+            break;
+        }
         for db in 0..keyspace.databases() {
             let table = &space.stripe(n).database(db).table;
             let have = if policy.volatile { table.deadlines() } else { table.len() };

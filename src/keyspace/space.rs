@@ -3,11 +3,13 @@
 use super::access::Access;
 use super::key::Key;
 use super::stripe::{Held, Keyspace, Plan, Stripe};
+use super::watch::WatchFlag;
 use crate::base::hash::Random;
 use crate::journal::{Effects, State};
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Classes of keyspace events, as `notify-keyspace-events` knows them.
@@ -194,6 +196,44 @@ impl<'k> Space<'k> {
         debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
         self.held = self.keyspace.hold_one(stripe);
         self.ask_journal();
+    }
+
+    /// As [`Space::lock`], but false, and nothing held, if a busy script keeps the locks.
+    #[inline]
+    #[must_use]
+    pub fn lock_unless_busy(&mut self, plan: &Plan) -> bool {
+        debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
+        match self.keyspace.hold_unless_busy(plan) {
+            Some(held) => {
+                self.held = held;
+                self.ask_journal();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// As [`Space::lock_stripe`], but false, and nothing held, if a busy script keeps the lock.
+    #[inline]
+    #[must_use]
+    pub fn lock_stripe_unless_busy(&mut self, stripe: u16) -> bool {
+        debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
+        match self.keyspace.hold_one_unless_busy(stripe) {
+            Some(held) => {
+                self.held = held;
+                self.ask_journal();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Watches a key, whose lock is held, for `flag`.
+    pub fn watch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        let now_ms = self.now_ms();
+        let stripe = self.held.stripe(key.hash.stripe);
+        let deadline = stripe.database(key.db).table.get_at(key.hash.path, key.name).and_then(|r| r.deadline());
+        stripe.watchers.add(key.db, key.name, flag, deadline.is_some_and(|d| d <= now_ms));
     }
 
     /// Lets go of all locks.
@@ -677,7 +717,6 @@ mod tests {
     use super::super::{AccessPolicy, KeyHash, Plan};
     use super::*;
     use crate::value::record::ContentRef;
-    use std::sync::Arc;
 
     fn at(ms: i64) -> Access {
         Access { policy: AccessPolicy::Lru, now_ms: ms }
@@ -720,7 +759,7 @@ mod tests {
         let key = Key::new(0, b"k");
         let watch = || {
             let f = Arc::new(super::super::WatchFlag::default());
-            ks.watch(key, &f, 0);
+            ks.lock_one(key.hash.stripe, at(0)).watch(key, &f);
             f
         };
         let f = watch();

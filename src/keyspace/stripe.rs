@@ -5,12 +5,14 @@ use super::snapshot::{Pending, Walks};
 use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
-use crate::base::lock::{Mutex, MutexGuard};
+use crate::base::lock::{Mutex, MutexGuard, lock_unless};
 use crate::journal::Journal;
 use crate::value::table::Table;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// One database's part of a stripe.
 #[derive(Debug, Default)]
@@ -100,7 +102,25 @@ pub struct Keyspace {
     tracked: AtomicBool,
     /// Asked, under the locks, whether anybody reads what changes.
     journal: Arc<Journal>,
+    /// Scripts that hold locks and have run for too long. While there are any, who wants a lock is told so instead of waiting.
+    busy: AtomicUsize,
+    /// Held by a script that may run for long, and shared by commands that go through the key space stripe by stripe: they cannot be
+    /// told in the middle that the server is busy, so none of them begins while such a script runs.
+    alone: RwLock<()>,
+    /// Watchers whose clients left while a script held the stripe.
+    left: parking_lot::Mutex<Vec<Left>>,
 }
+
+/// A watch that has to be taken back once its stripe is free.
+struct Left {
+    stripe: u16,
+    db: u32,
+    name: Vec<u8>,
+    flag: Arc<WatchFlag>,
+}
+
+/// How long a right is waited for before a look at whether the server is busy.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 impl std::fmt::Debug for Keyspace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -225,6 +245,9 @@ impl Keyspace {
             walks: Mutex::default(),
             tracked: AtomicBool::new(false),
             journal,
+            busy: AtomicUsize::new(0),
+            alone: RwLock::new(()),
+            left: Default::default(),
         }
     }
 
@@ -265,6 +288,67 @@ impl Keyspace {
     #[inline(always)]
     pub(super) fn hold_one(&self, stripe: u16) -> Held<'_> {
         Held::One(stripe, self.stripes[stripe as usize].0.lock())
+    }
+
+    /// The same, but `None` if a busy script keeps the locks.
+    #[inline]
+    pub(super) fn hold_unless_busy(&self, plan: &Plan) -> Option<Held<'_>> {
+        Some(match plan {
+            Plan::None => Held::None,
+            Plan::One(s) => self.hold_one_unless_busy(*s)?,
+            Plan::Many(list) => Held::Many(list.iter().map(|s| Some((*s, self.take(*s)?))).collect::<Option<_>>()?),
+            Plan::All => Held::All((0..STRIPES as u16).map(|s| self.take(s)).collect::<Option<_>>()?),
+        })
+    }
+
+    #[inline(always)]
+    pub(super) fn hold_one_unless_busy(&self, stripe: u16) -> Option<Held<'_>> {
+        Some(Held::One(stripe, self.take(stripe)?))
+    }
+
+    #[inline(always)]
+    fn take(&self, stripe: u16) -> Option<MutexGuard<'_, Stripe>> {
+        lock_unless(&self.stripes[stripe as usize].0, || self.is_busy())
+    }
+
+    /// True while a script keeps everybody else waiting.
+    #[inline(always)]
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) != 0
+    }
+
+    /// A script has run for too long.
+    pub fn begin_busy(&self) {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It has ended.
+    pub fn end_busy(&self) {
+        self.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The right to hold locks for long; `None` if another script has it and is busy.
+    pub fn alone(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        loop {
+            if let Some(guard) = self.alone.try_write_for(PATIENCE) {
+                return Some(guard);
+            }
+            if self.is_busy() {
+                return None;
+            }
+        }
+    }
+
+    /// The right to go through the key space stripe by stripe; `None` if a busy script runs.
+    pub fn among_others(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        loop {
+            if let Some(guard) = self.alone.try_read_for(PATIENCE) {
+                return Some(guard);
+            }
+            if self.is_busy() {
+                return None;
+            }
+        }
     }
 
     /// Asks the cache for the bucket, or for the record, of a key somebody is about to use. A busy stripe is left alone.
@@ -325,15 +409,27 @@ impl Keyspace {
         sums
     }
 
-    /// Watches a key for `flag`; the caller holds no lock.
-    pub fn watch(&self, key: Key<'_>, flag: &Arc<WatchFlag>, now_ms: i64) {
-        let stripe = &mut *self.stripes[key.hash.stripe as usize].0.lock();
-        let deadline = stripe.database(key.db).table.get_at(key.hash.path, key.name).and_then(|r| r.deadline());
-        stripe.watchers.add(key.db, key.name, flag, deadline.is_some_and(|d| d <= now_ms));
+    /// Takes a watch back; if a busy script holds the stripe, a little later.
+    pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        match self.take(key.hash.stripe) {
+            Some(mut stripe) => stripe.watchers.remove(key.db, key.name, flag),
+            None => {
+                let left =
+                    Left { stripe: key.hash.stripe, db: key.db, name: key.name.to_vec(), flag: Arc::clone(flag) };
+                self.left.lock().push(left);
+            }
+        }
     }
 
-    pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
-        self.stripes[key.hash.stripe as usize].0.lock().watchers.remove(key.db, key.name, flag);
+    /// Takes back the watches of clients that left while a script was busy. No stripe is held.
+    pub fn sweep_watches(&self) {
+        let left = std::mem::take(&mut *self.left.lock());
+        for l in left {
+            match self.take(l.stripe) {
+                Some(mut stripe) => stripe.watchers.remove(l.db, &l.name, &l.flag),
+                None => self.left.lock().push(l),
+            }
+        }
     }
 
     /// True while some client tracks keys. Read under a key's lock, it is true for whoever changes the key after it was read by one.

@@ -168,7 +168,6 @@ impl Replication {
         } else if r.repl_backlog_ttl_secs > 0 {
             let since = *rounds.alone_since_ms.get_or_insert(now);
             if now - since > r.repl_backlog_ttl_secs * 1000 {
-                rounds.alone_since_ms = None;
                 drop(rounds);
                 forget_backlog(&**host);
             }
@@ -180,7 +179,11 @@ impl Replication {
 /// Nobody has come back for the backlog: it goes, and with it the name of a history that will have a gap.
 fn forget_backlog(host: &dyn Host) {
     let Ok(id) = new_id() else { return };
-    let space = host.keyspace().lock(&Plan::All, host.access(clock::wall_ms()));
+    let mut space = host.keyspace().space(host.access(clock::wall_ms()));
+    if !space.lock_unless_busy(&Plan::All) {
+        // In the next round.
+        return;
+    }
     let (this, journal) = (host.replication(), host.keyspace().journal());
     if journal.state() != State::Following && this.replicas.is_empty() {
         this.identity.lock().adopt(id);

@@ -6,7 +6,7 @@
 
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Which command stops a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,6 @@ pub enum KillError {
 pub struct Running {
     list: Mutex<Vec<(u64, Arc<RunningScript>)>>,
     next: AtomicU64,
-    busy: AtomicUsize,
 }
 
 impl Running {
@@ -61,28 +60,16 @@ impl Running {
         n
     }
 
-    /// Notes that it has ended.
-    pub fn remove(&self, n: u64) {
+    /// Notes that it has ended. True if it had run for too long.
+    pub fn remove(&self, n: u64) -> bool {
         let mut list = self.list.lock();
-        if let Some(i) = list.iter().position(|(m, _)| *m == n) {
-            let (_, script) = list.swap_remove(i);
-            if script.busy.load(Ordering::Acquire) {
-                self.busy.fetch_sub(1, Ordering::AcqRel);
-            }
-        }
+        let Some(i) = list.iter().position(|(m, _)| *m == n) else { return false };
+        list.swap_remove(i).1.busy.load(Ordering::Acquire)
     }
 
-    /// Others are told from now on that the server is busy.
-    pub fn set_busy(&self, script: &RunningScript) {
-        if !script.busy.swap(true, Ordering::AcqRel) {
-            self.busy.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-
-    /// True while others are told that the server is busy.
-    #[inline(always)]
-    pub fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed) != 0
+    /// It has run for too long: it can be killed now. True if that is new.
+    pub fn set_busy(&self, script: &RunningScript) -> bool {
+        !script.busy.swap(true, Ordering::AcqRel)
     }
 
     /// The script that has run longest, but for those nobody is told of yet.
@@ -131,15 +118,13 @@ mod tests {
         });
         let n = running.add(Arc::clone(&script));
         assert_eq!(running.kill(Kind::Function), Err(KillError::NotBusy));
-        running.set_busy(&script);
-        assert!(running.is_busy());
+        assert!(running.set_busy(&script) && !running.set_busy(&script));
         assert_eq!(running.kill(Kind::Script), Err(KillError::OtherKind));
         script.wrote.store(true, Ordering::Release);
         assert_eq!(running.kill(Kind::Function), Err(KillError::Unkillable));
         script.wrote.store(false, Ordering::Release);
         assert_eq!(running.kill(Kind::Function), Ok(()));
         assert!(script.killed.load(Ordering::Acquire));
-        running.remove(n);
-        assert!(!running.is_busy() && running.longest().is_none());
+        assert!(running.remove(n) && running.longest().is_none());
     }
 }

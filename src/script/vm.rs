@@ -406,6 +406,8 @@ impl Vm {
         let failure = match outcome {
             Ok((true, value)) if stopped.is_none() => return Ok(Returned(value)),
             Ok((_, Value::Table(t))) => failure(&t, stopped.map(|_| kill)),
+            // The prelude is stopped as well, so mostly there is nobody left to say where it was.
+            _ if stopped.is_some() => Failure::new(killed(kill)),
             Ok(_) => Failure::new("ERR unknown error"),
             Err(e) => Failure::new(format!("ERR {}", library::vm_error(e))),
         };
@@ -517,10 +519,14 @@ fn list<'a>(lua: &Lua, strings: impl Iterator<Item = &'a [u8]>, len: usize) -> m
     Ok(t)
 }
 
+fn killed(by: &str) -> String {
+    format!("ERR Script killed by user with {by}.")
+}
+
 /// The error that the prelude described, with the place where it came up.
-fn failure(t: &Table, killed: Option<&str>) -> Failure {
-    let mut text = match killed {
-        Some(by) => format!("ERR Script killed by user with {by}.").into_bytes(),
+fn failure(t: &Table, kill: Option<&str>) -> Failure {
+    let mut text = match kill {
+        Some(by) => killed(by).into_bytes(),
         None => t.raw_get::<mlua::LuaString>("err").map(|s| s.as_bytes().to_vec()).unwrap_or_default(),
     };
     if let (Ok(source), Ok(line)) = (t.raw_get::<mlua::LuaString>("source"), t.raw_get::<i64>("line")) {

@@ -55,6 +55,8 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> BootError + '_ {
 const PANICKED: i32 = 70;
 /// Descriptors beside the clients': files, listeners, polls.
 const OTHER_DESCRIPTORS: u64 = 64;
+/// Stack of a worker: what scripts nest, their compiler and their values are as deep as they are.
+const WORKER_STACK: usize = 8 << 20;
 
 /// Runs the server until it is told to end. Returns the exit status.
 ///
@@ -109,7 +111,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), workers + 5);
+    let (metrics, mut recorders) = Metrics::new(commands.len(), 2 * workers + 5);
     let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
@@ -170,10 +172,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
 
     let mut parts = Vec::new();
     let mut mailboxes: Vec<Arc<Mailbox>> = Vec::new();
+    let mut of_scripts = recorders.split_off(workers).into_iter();
     for (n, recorder) in recorders.into_iter().enumerate() {
+        let of_scripts = of_scripts.next().expect("one for each worker");
         let (poll, mailbox) = poll_and_mailbox().map_err(failed("a worker's poll"))?;
         mailboxes.push(Arc::clone(&mailbox));
-        parts.push(WorkerParts { node: Arc::clone(&node), id: n as u16, poll, mailbox, recorder });
+        parts.push(WorkerParts { node: Arc::clone(&node), id: n as u16, poll, mailbox, recorder, of_scripts });
     }
     node.clients.set_mailboxes(mailboxes.clone());
 
@@ -193,7 +197,13 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     tuning::apply(&node, &config);
     let threads: Vec<_> = parts
         .into_iter()
-        .map(|p| std::thread::Builder::new().name(format!("worker-{}", p.id)).spawn(move || work(p)).expect("a thread"))
+        .map(|p| {
+            std::thread::Builder::new()
+                .name(format!("worker-{}", p.id))
+                .stack_size(WORKER_STACK)
+                .spawn(move || work(p))
+                .expect("a thread")
+        })
         .collect();
 
     node.baseline_memory.store(memory::used(), Ordering::Relaxed);

@@ -1,4 +1,6 @@
 //! Periodic tasks, `hz` times a second, on the main thread: expiry, samples, peaks, saves that are due.
+//!
+//! The main thread takes the signals too, so no task waits for the locks of a busy script: what needs them is done a round later.
 
 use super::watch::Watch;
 use crate::base::{clock, memory};
@@ -41,6 +43,7 @@ impl Cron {
         if node.cron_paused.load(Ordering::Relaxed) {
             return period;
         }
+        node.keyspace.sweep_watches();
         let begin = clock::monotonic_ns();
         let whole = self.expiry.run(node, &config, clock::wall_ms(), period * share / 100, &mut self.recorder);
         if !whole {
@@ -72,7 +75,10 @@ impl Cron {
         let now_ms = clock::wall_ms();
         let Some(why) = node.saver.due(config, now_ms) else { return };
         tracing::info!("{why}");
-        let mut space = node.keyspace.lock(&Plan::All, access(config, now_ms));
+        let mut space = node.keyspace.space(access(config, now_ms));
+        if !space.lock_unless_busy(&Plan::All) {
+            return;
+        }
         // Something else may just have begun: then it stays due.
         let _ = node.saver.begin(node, &mut space);
     }
@@ -89,7 +95,10 @@ impl Cron {
             tracing::info!("Starting automatic rewriting of AOF on {percent}% growth");
         }
         self.next_rewrite_ms = now + REWRITE_PAUSE_MS;
-        let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
+        let mut space = node.keyspace.space(access(config, clock::wall_ms()));
+        if !space.lock_unless_busy(&Plan::All) {
+            return;
+        }
         if persist::aof::begin(node, &mut space).is_ok() {
             node.aof.unschedule();
         }

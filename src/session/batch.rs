@@ -55,6 +55,8 @@ pub struct Batch {
     pub spans: Vec<Span>,
     pub requests: Vec<Request>,
     pub runs: Vec<Run>,
+    /// A request among them may run a script.
+    pub scripted: bool,
 }
 
 impl Batch {
@@ -64,6 +66,7 @@ impl Batch {
         self.spans.clear();
         self.requests.clear();
         self.runs.clear();
+        self.scripted = false;
     }
 
     pub fn bytes(&self, source: Source) -> &[u8] {
@@ -154,6 +157,7 @@ impl Batch {
             Source::Own(i) => &self.own[i as usize][start..],
         };
         let entry = table.find(spans[0].of(bytes));
+        self.scripted |= entry.is_some_and(|e| e.may_run_script);
         let hash =
             entry.and_then(|e| e.single_key).and_then(|i| spans.get(i as usize)).map(|s| KeyHash::of(s.of(bytes)));
         let spans = (spans_from as u32, self.spans.len() as u32);

@@ -7,9 +7,10 @@ use crate::acl::Acl;
 use crate::base::clock;
 use crate::client::{Client, Mailbox, Message, ReplicaPhase, Shared, TimeoutReply};
 use crate::commands::Node;
+use crate::commands::table::Handler;
 use crate::config::Config;
 use crate::config::types::OutputLimit;
-use crate::engine::{Evictor, Flow, Gates, Turn};
+use crate::engine::{Evictor, Flow, Gates, Meanwhile, Turn, lend};
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::net::{Scratch, Stream};
@@ -17,8 +18,9 @@ use crate::resp::parser::Limits;
 use crate::resp::reply::Reply;
 use mio::{Events, Interest, Poll, Token};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -51,6 +53,8 @@ pub struct WorkerParts {
     pub poll: Poll,
     pub mailbox: Arc<Mailbox>,
     pub recorder: Recorder,
+    /// For scripts: while one runs too long, its thread looks after other connections, and counts for them.
+    pub of_scripts: Recorder,
 }
 
 /// A worker thread's state.
@@ -66,8 +70,8 @@ pub struct Worker {
     free: Vec<usize>,
     by_id: HashMap<u64, usize>,
     /// To be looked at this turn, in order of arrival.
-    ready: Vec<usize>,
-    handshakes: std::collections::VecDeque<usize>,
+    ready: VecDeque<usize>,
+    handshakes: VecDeque<usize>,
     scratch: Scratch,
     batch: Batch,
     reply: Reply,
@@ -75,6 +79,16 @@ pub struct Worker {
     deadlines: BinaryHeap<Reverse<(u64, u64, u64)>>,
     next_tick_ms: u64,
     paused: Vec<usize>,
+    /// What runs scripts; gone while one runs.
+    scripts: Option<Box<(Evictor, Recorder)>>,
+    /// Requests of other connections that wait for the script that runs, and the bytes they are in.
+    deferred: VecDeque<Run>,
+    deferred_in: Option<Rc<Batch>>,
+    /// Whose script runs; messages to it wait. Nobody can publish while a script is busy, so these are few.
+    runs_for: Option<u64>,
+    later: Vec<Message>,
+    /// Others were looked after while it ran.
+    looked_away: bool,
     /// Connections whose replies wait for the disk.
     held: Vec<usize>,
     /// Nanoseconds spent in turns that have not been counted yet.
@@ -96,6 +110,12 @@ impl Worker {
         let config_version = parts.node.config.version();
         Worker {
             evictor: Evictor::new(u64::from(parts.id) + clock::wall_us() as u64),
+            scripts: Some(Box::new((Evictor::new(u64::from(parts.id) ^ clock::wall_us() as u64), parts.of_scripts))),
+            deferred: VecDeque::new(),
+            deferred_in: None,
+            runs_for: None,
+            later: Vec::new(),
+            looked_away: false,
             node: parts.node,
             id: parts.id,
             poll: parts.poll,
@@ -106,7 +126,7 @@ impl Worker {
             connections: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
-            ready: Vec::new(),
+            ready: VecDeque::new(),
             handshakes: Default::default(),
             scratch: Scratch::new(),
             batch: Batch::default(),
@@ -184,13 +204,14 @@ impl Worker {
         if now_mono >= self.next_tick_ms {
             self.next_tick_ms = now_mono + TICK_MS;
             self.tick(now_mono);
-            if self.id == 0 && self.config.memory.maxmemory != 0 {
+            if self.id == 0 && self.config.memory.maxmemory != 0 && !self.node.keyspace.is_busy() {
                 // The limit may have come down, or what is not data gone up, without any command.
                 self.evict_keys();
             }
         }
         self.evict_clients();
-        if self.evictor.pending {
+        // The locks an eviction takes are a busy script's, which may be this thread's own.
+        if self.evictor.pending && !self.node.keyspace.is_busy() {
             self.evict_keys();
         }
         self.recorder.counters.add(Counter::EventloopCycles, 1);
@@ -209,27 +230,24 @@ impl Worker {
             if c.handshaking {
                 self.handshakes.push_back(i);
             } else {
-                self.ready.push(i);
+                self.ready.push_back(i);
             }
         }
     }
 
     /// Receives from all listed connections and runs what they ask for.
     fn serve(&mut self, now_mono: u64) {
-        let mut ready = std::mem::take(&mut self.ready);
-        let mut at = 0;
-        while at < ready.len() {
+        // Who is listed meanwhile waits for the next turn.
+        let mut left = self.ready.len();
+        while left > 0 {
             self.batch.clear();
-            while at < ready.len() && self.batch.arena.len() < ARENA_MAX && self.batch.requests.len() < REQUESTS_MAX {
-                let i = ready[at];
-                at += 1;
+            while left > 0 && self.batch.arena.len() < ARENA_MAX && self.batch.requests.len() < REQUESTS_MAX {
+                left -= 1;
+                // A script in between may have served them.
+                let Some(i) = self.ready.pop_front() else { break };
                 self.receive(i, now_mono);
             }
             self.execute(now_mono);
-        }
-        ready.clear();
-        if self.ready.is_empty() {
-            self.ready = ready;
         }
         for _ in 0..HANDSHAKES_PER_TURN {
             let Some(i) = self.handshakes.pop_front() else { break };
@@ -373,7 +391,10 @@ impl Worker {
             return;
         }
         let mut batch = std::mem::take(&mut self.batch);
-        let runs = std::mem::take(&mut batch.runs);
+        let mut runs = std::mem::take(&mut batch.runs);
+        if batch.scripted {
+            self.defer_scripts(&batch, &mut runs);
+        }
         let reply = std::mem::take(&mut self.reply);
         let node = Arc::clone(&self.node);
         let now_ms = clock::wall_ms();
@@ -416,13 +437,7 @@ impl Worker {
                     break;
                 }
             }
-            if let (Some(e), Flow::Next, false) = (run.error, flow, c.client.closing) {
-                turn.reply.version = c.client.version;
-                let text = format!("ERR {e}");
-                turn.reply.error(text.as_bytes());
-                tracing::debug!("Protocol error ({e}) from client: addr={}", c.client.shared.addr);
-                c.client.closing = true;
-            }
+            protocol_error(&mut turn, &mut c.client, run, flow);
             if flow == Flow::Blocked {
                 blocked.push(run.connection);
             }
@@ -450,8 +465,140 @@ impl Worker {
         }
         self.reply.clear();
         batch.runs = runs;
+        if !self.deferred.is_empty() {
+            batch = self.run_scripts(batch, now_mono);
+        }
         self.batch = batch;
         self.batch.clear();
+    }
+
+    /// Moves the runs that may run a script behind the others: each of them has a turn of its own, so that nobody's replies wait for it.
+    #[cold]
+    fn defer_scripts(&mut self, batch: &Batch, runs: &mut Vec<Run>) {
+        if self.scripts.is_none() {
+            // One is running: these hear that the server is busy.
+            return;
+        }
+        let commands = self.node.commands;
+        let connections = &self.connections;
+        let is_script = |e: &crate::commands::Entry| matches!(e.command.handler, Handler::Script(_));
+        let (scripted, others) = std::mem::take(runs).into_iter().partition(|run| {
+            let requests = &batch.requests[run.requests.0..run.requests.1];
+            let entries = || requests.iter().filter_map(|r| r.entry);
+            // A transaction may have queued its script turns ago.
+            let queued = || {
+                let queue = connections[run.connection].as_ref().map(|c| &c.client.transaction.queue);
+                queue.is_some_and(|q| q.iter().any(|q| commands.by_id(q.command).is_some_and(is_script)))
+            };
+            entries().any(is_script) || (entries().any(|e| e.may_run_script) && queued())
+        });
+        *runs = others;
+        self.deferred = VecDeque::<Run>::from(scripted);
+    }
+
+    /// Runs the deferred requests. While a script runs, this worker may be called again by [`Meanwhile`]: the connection is taken out for
+    /// that time, and nothing of the worker is borrowed.
+    #[cold]
+    fn run_scripts(&mut self, batch: Batch, now_mono: u64) -> Batch {
+        let batch = Rc::new(batch);
+        self.deferred_in = Some(Rc::clone(&batch));
+        let node = Arc::clone(&self.node);
+        while let Some(run) = self.deferred.pop_front() {
+            let Some(mut tools) = self.scripts.take() else { break };
+            let Some(mut c) = self.connections[run.connection].take() else {
+                self.scripts = Some(tools);
+                continue;
+            };
+            self.runs_for = Some(c.client.id);
+            self.looked_away = false;
+            let now_ms = clock::wall_ms();
+            let config = Arc::clone(&self.config);
+            let (evictor, recorder) = &mut *tools;
+            let reply = std::mem::take(&mut self.reply);
+            let mut turn = Turn::begin(&node, config, self.config_version, now_ms, reply, evictor, recorder);
+            turn.meet(&mut c.client);
+            let written = turn.reply.len();
+            let room = output_room(&self.config, &c.client);
+            turn.reply.stop_at = if room == usize::MAX { 0 } else { written + room };
+            let (mut flow, mut rest) = (Flow::Next, run.parsed);
+            for n in run.requests.0..run.requests.1 {
+                let request = &batch.requests[n];
+                let entry = batch.resolve(request, node.commands);
+                flow = lend(self, || turn.run(&mut c.client, entry, batch.args(request), request.hash));
+                if turn.reply.is_full() {
+                    over_limit(&mut c.client, turn.reply.len() - written, turn.recorder);
+                    break;
+                }
+                if flow == Flow::Paused {
+                    rest = if n == run.requests.0 { run.begin } else { batch.requests[n - 1].end };
+                    break;
+                }
+                if flow == Flow::Blocked || c.client.closing || c.client.dead {
+                    rest = request.end;
+                    break;
+                }
+            }
+            protocol_error(&mut turn, &mut c.client, &run, flow);
+            self.reply = turn.end();
+            self.scripts = Some(tools);
+            c.client.paused = flow == Flow::Paused;
+            if c.client.paused || c.client.shared.paused.load(Ordering::Relaxed) {
+                self.node.clients.set_paused(&c.client.shared, c.client.paused);
+            }
+            let i = run.connection;
+            self.note_deadline(&c.client, flow);
+            self.connections[i] = Some(c);
+            self.node.config.refresh(&mut self.config, &mut self.config_version);
+            let to = self.reply.buf.len();
+            if rest < run.end {
+                self.keep_rest(&batch, &run, rest);
+            }
+            self.sent_run(&run, 0, to, rest, flow, now_mono, now_ms);
+            self.reply.clear();
+            self.runs_for = None;
+            if self.looked_away {
+                self.catch_up(i, now_mono);
+            }
+        }
+        self.deferred_in = None;
+        Rc::try_unwrap(batch).unwrap_or_default()
+    }
+
+    /// What happened to a connection while its script ran and others were looked after: its messages, and what its socket had to say, which
+    /// it says once.
+    #[cold]
+    fn catch_up(&mut self, i: usize, now_mono: u64) {
+        if let Some(c) = self.connections[i].as_ref()
+            && c.held
+            && !self.held.contains(&i)
+        {
+            self.held.push(i);
+        }
+        let messages = std::mem::take(&mut self.later);
+        self.deliver(messages, now_mono);
+        self.drain(i);
+        self.list(i);
+    }
+
+    /// Keeps the bytes of a connection that have not been run, from `rest` of their source on.
+    fn keep_rest(&mut self, batch: &Batch, run: &Run, rest: usize) {
+        let Some(c) = self.connections[run.connection].as_mut() else { return };
+        if c.client.closing {
+            return;
+        }
+        c.client.query.extend_from_slice(&batch.bytes(run.source)[rest..run.end]);
+        if rest != run.parsed {
+            c.client.partial = Default::default();
+        }
+    }
+
+    fn note_deadline(&mut self, client: &Client, flow: Flow) {
+        if flow == Flow::Blocked
+            && let Some(b) = &client.blocked
+            && let Some(until) = b.until_ms
+        {
+            self.deadlines.push(Reverse((until, client.id, b.token)));
+        }
     }
 
     /// Sends a connection's replies and keeps what it has sent too early.
@@ -467,6 +614,31 @@ impl Worker {
         now_mono: u64,
         now_ms: i64,
     ) {
+        let Some(c) = self.connections[run.connection].as_mut() else { return };
+        if rest < run.end && !c.client.closing {
+            match run.source {
+                Source::Own(n) => {
+                    let mut own = std::mem::take(&mut batch.own[n as usize]);
+                    own.drain(..rest);
+                    c.client.query = own;
+                }
+                Source::Arena => c.client.query.extend_from_slice(&batch.arena[rest..run.end]),
+            }
+            if rest != run.parsed {
+                // Cut again from there; the progress in a request behind it is void.
+                c.client.partial = Default::default();
+            }
+        } else if run.end > run.begin
+            && let Source::Own(_) = run.source
+        {
+            c.client.query = Vec::new();
+        }
+        self.sent_run(run, from, to, rest, flow, now_mono, now_ms);
+    }
+
+    /// Sends what a run answered and sees what is next for its connection.
+    #[expect(clippy::too_many_arguments, reason = "what the run left behind")]
+    fn sent_run(&mut self, run: &Run, from: usize, to: usize, rest: usize, flow: Flow, now_mono: u64, now_ms: i64) {
         let i = run.connection;
         let Some(c) = self.connections[i].as_mut() else { return };
         if to > from && !c.client.dead && !c.held && self.node.aof.holds(c.client.written) {
@@ -487,24 +659,6 @@ impl Worker {
                 Err(_) => c.client.dead = true,
             }
             c.client.reply_peak = c.client.reply_peak.max(to - from);
-        }
-        if rest < run.end && !c.client.closing {
-            match run.source {
-                Source::Own(n) => {
-                    let mut own = std::mem::take(&mut batch.own[n as usize]);
-                    own.drain(..rest);
-                    c.client.query = own;
-                }
-                Source::Arena => c.client.query.extend_from_slice(&batch.arena[rest..run.end]),
-            }
-            if rest != run.parsed {
-                // Cut again from there; the progress in a request behind it is void.
-                c.client.partial = Default::default();
-            }
-        } else if run.end > run.begin
-            && let Source::Own(_) = run.source
-        {
-            c.client.query = Vec::new();
         }
         let s = &c.client.shared;
         let n = std::mem::take(&mut c.client.commands);
@@ -717,9 +871,21 @@ impl Worker {
     }
 
     fn read_mailbox(&mut self, now_mono: u64) {
+        let mut messages = self.mailbox.take();
+        if let Some(id) = self.runs_for {
+            // Its connection is with its script.
+            let (its, others) = messages.into_iter().partition(|m| m.client() == Some(id));
+            let mut its: Vec<Message> = its;
+            self.later.append(&mut its);
+            messages = others;
+        }
+        self.deliver(messages, now_mono);
+    }
+
+    fn deliver(&mut self, messages: Vec<Message>, now_mono: u64) {
         // Connections that got messages: each is sent all of them at once.
         let mut told: Vec<usize> = Vec::new();
-        for message in self.mailbox.take() {
+        for message in messages {
             match message {
                 Message::Attach(stream) => self.attach(*stream, now_mono),
                 Message::Kill { client, flush } => {
@@ -1035,4 +1201,41 @@ fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> boo
     }
     client.soft_limit_since = None;
     false
+}
+
+/// What a connection sent is no request: it is told so and closed, once all before it has been answered.
+fn protocol_error(turn: &mut Turn<'_>, client: &mut Client, run: &Run, flow: Flow) {
+    if let (Some(e), Flow::Next, false) = (run.error, flow, client.closing) {
+        turn.reply.version = client.version;
+        let text = format!("ERR {e}");
+        turn.reply.error(text.as_bytes());
+        tracing::debug!("Protocol error ({e}) from client: addr={}", client.shared.addr);
+        client.closing = true;
+    }
+}
+
+impl Meanwhile for Worker {
+    /// A turn in the middle of a script that runs for too long.
+    fn serve_others(&mut self) {
+        self.looked_away = true;
+        if let Some(batch) = self.deferred_in.take() {
+            // They waited for the script; now they hear that the server is busy, like everybody.
+            for run in std::mem::take(&mut self.deferred) {
+                self.keep_rest(&batch, &run, run.begin);
+                if let Some(c) = self.connections[run.connection].as_ref() {
+                    let more = c.more;
+                    self.list(run.connection);
+                    if let Some(c) = self.connections[run.connection].as_mut() {
+                        c.more = more;
+                    }
+                }
+            }
+        }
+        let mut events = Events::with_capacity(256);
+        if self.poll.poll(&mut events, Some(Duration::ZERO)).is_ok() {
+            let reply = std::mem::take(&mut self.reply);
+            self.turn(&events);
+            self.reply = reply;
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod support;
 
 mod acl;
 mod audit;
+mod busy;
 mod clients;
 mod conf;
 mod container;

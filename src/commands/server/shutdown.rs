@@ -56,8 +56,17 @@ pub struct NotNow;
 /// # Errors
 /// The last snapshot could not be written, and the end is not forced.
 pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: ShutdownOptions) -> Result<(), NotNow> {
+    if node.keyspace.is_busy() && (options.nosave || !is_stopped(node)) {
+        end_busy_script(node);
+        return Ok(());
+    }
     node.saver.stop();
-    space.lock(&Plan::All);
+    while !space.lock_unless_busy(&Plan::All) {
+        if options.nosave || !is_stopped(node) {
+            end_busy_script(node);
+            return Ok(());
+        }
+    }
     // A part of the data must not take the place of the whole.
     let saves =
         !node.loading.is_running() && (options.save || (!options.nosave && !config.persistence.save.is_empty()));
@@ -86,6 +95,20 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
     Ok(())
 }
 
+/// Stops the script that keeps the locks. False if it has changed something, and so cannot be stopped without leaving a half.
+fn is_stopped(node: &Node) -> bool {
+    let Some(script) = node.scripts.running.longest() else { return true };
+    node.scripts.running.kill(script.kind) != Err(crate::script::KillError::Unkillable)
+}
+
+/// The end while a script keeps the locks, perhaps on this thread: it is stopped, what it has changed is told to nobody, and no snapshot is
+/// written, because it would have half of its changes.
+fn end_busy_script(node: &Node) {
+    tracing::warn!("A script is still running: the server ends without a final snapshot.");
+    node.shutdown.store(true, Ordering::Release);
+    node.clients.ring_all();
+}
+
 fn shutdown(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let (options, abort) = parse(cx)?;
     if abort {
@@ -94,6 +117,11 @@ fn shutdown(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     if cx.nested {
         return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
+    }
+    if cx.node.keyspace.is_busy() && !options.nosave {
+        // A save would wait for the script's locks.
+        let kind = cx.node.scripts.running.longest().map(|s| s.kind);
+        return Err(crate::commands::scripting::busy(kind == Some(crate::script::Kind::Function)));
     }
     tracing::warn!("User requested shutdown...");
     end(cx.node, cx.config, cx.space, options)
