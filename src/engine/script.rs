@@ -325,10 +325,10 @@ const MEANWHILE_EVERY_MS: u64 = 2;
 
 impl Running<'_, '_, '_> {
     fn end(&mut self) {
-        if let Some((n, _)) = self.seen.take() {
-            if self.turn.node.scripts.running.remove(n) {
-                self.turn.node.keyspace.end_busy();
-            }
+        if let Some((n, _)) = self.seen.take()
+            && self.turn.node.scripts.running.remove(n)
+        {
+            self.turn.node.keyspace.end_busy();
         }
     }
 
