@@ -109,6 +109,10 @@ impl Owner for Node {
     fn aof(&self) -> &Aof {
         &self.aof
     }
+
+    fn functions(&self) -> &crate::script::Functions {
+        &self.scripts.functions
+    }
 }
 
 impl Node {

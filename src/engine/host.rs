@@ -11,6 +11,7 @@ use crate::keyspace::{Access, Freer, Keyspace};
 use crate::net::tls::config::{ClientParameters, Trust, client};
 use crate::net::tls::generate;
 use crate::replication::{Host, Replication};
+use crate::script::Functions;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,6 +39,10 @@ impl Host for Node {
 
     fn freer(&self) -> &Freer {
         &self.freer
+    }
+
+    fn functions(&self) -> &Functions {
+        &self.scripts.functions
     }
 
     fn replication(&self) -> &Arc<Replication> {

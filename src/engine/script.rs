@@ -19,7 +19,7 @@ use crate::resp::args::Args;
 use crate::resp::reply::{Mark, Reply, Version};
 use crate::script::{
     self, Arguments, Cache, Effects, Failure, Header, Host, Kind, Library, Returned, Rules, RunningScript, Script,
-    Settings, Stop, Vm,
+    Stop, Vm,
 };
 use crate::spec::CommandFlags;
 use std::sync::Arc;
@@ -118,10 +118,7 @@ impl Turn<'_> {
         let keys = key_count(which, args)?;
         let rules = code.rules();
         let read_only = self.may_start(entry, rules)?;
-        let settings = Settings {
-            memory_limit: usize::try_from(self.config.memory.script_memory_limit).unwrap_or(usize::MAX),
-            insecure: self.config.general.lua_enable_insecure_api,
-        };
+        let settings = script::settings(&self.config);
         let keyspace = &self.node.keyspace;
         let alone = if nested { None } else { Some(keyspace.alone().ok_or_else(|| self.busy())?) };
         if !nested && !self.lock(client, &Plan::All) {
@@ -329,6 +326,9 @@ impl Running<'_, '_, '_> {
             && self.turn.node.scripts.running.remove(n)
         {
             self.turn.node.keyspace.end_busy();
+            // What its commands saw of the server while it was busy holds for nobody behind it.
+            let turn = &mut *self.turn;
+            turn.gates = Gates::of(turn.node, &turn.config, turn.space.now_ms());
         }
     }
 

@@ -26,6 +26,7 @@ pub trait Owner: Send + Sync + 'static {
     fn saver(&self) -> &Saver;
     fn journal(&self) -> &Arc<Journal>;
     fn aof(&self) -> &Aof;
+    fn functions(&self) -> &crate::script::Functions;
 }
 
 /// Seconds before a save that failed is tried again by itself.
@@ -254,7 +255,7 @@ impl Saver {
     /// Something runs already.
     pub fn begin<S: Owner>(&self, server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Refused> {
         let config = server.configuration();
-        let format = format(&config, space.access);
+        let format = format(&config, space.access, server.functions());
         let (snapshot, stop) = self.begin_job(JobKind::Save, || Snapshot::cut(space, format).ok())?;
         let changes = self.changes.load(Ordering::Relaxed);
         tracing::info!("Background saving started by thread of pid {}", std::process::id());

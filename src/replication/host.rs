@@ -5,6 +5,7 @@ use crate::acl::Acl;
 use crate::client::{Execute, Registry, WaitList};
 use crate::config::ConfigHandle;
 use crate::keyspace::{Access, Freer, Keyspace};
+use crate::script::Functions;
 use std::sync::Arc;
 
 /// Handles of the server.
@@ -15,6 +16,7 @@ pub trait Host: Send + Sync {
     fn acl(&self) -> &Acl;
     fn waiting(&self) -> &WaitList;
     fn freer(&self) -> &Freer;
+    fn functions(&self) -> &Functions;
     fn replication(&self) -> &Arc<Replication>;
     /// How accesses are noted at this instant.
     fn access(&self, now_ms: i64) -> Access;

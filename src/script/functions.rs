@@ -6,7 +6,7 @@
 use super::source::Rules;
 use crate::base::glob;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,6 +60,8 @@ struct Inner {
     libraries: BTreeMap<String, Arc<Library>>,
     /// By name in lower case: the library and the function's place in it.
     functions: HashMap<String, (Arc<Library>, usize)>,
+    /// Those of the libraries.
+    ids: HashSet<u64>,
 }
 
 /// All libraries.
@@ -67,7 +69,7 @@ struct Inner {
 pub struct Functions {
     inner: Mutex<Inner>,
     next_id: AtomicU64,
-    /// Grows with every change, so that VMs drop libraries that are gone.
+    /// Grows when libraries go, so that VMs drop them too.
     epoch: AtomicU64,
 }
 
@@ -77,7 +79,8 @@ pub fn is_name(name: &[u8]) -> bool {
 }
 
 impl Inner {
-    fn add(&mut self, library: &Arc<Library>, replace: bool) -> Result<(), RegistryError> {
+    /// True if another had to go for it.
+    fn add(&mut self, library: &Arc<Library>, replace: bool) -> Result<bool, RegistryError> {
         if !replace && self.libraries.contains_key(&library.name) {
             return Err(RegistryError::LibraryExists(library.name.clone()));
         }
@@ -88,16 +91,18 @@ impl Inner {
                 return Err(RegistryError::FunctionExists(f.name.clone()));
             }
         }
-        self.remove(&library.name);
+        let replaced = self.remove(&library.name).is_some();
+        self.ids.insert(library.id);
         for (i, f) in library.functions.iter().enumerate() {
             self.functions.insert(f.name.to_ascii_lowercase(), (Arc::clone(library), i));
         }
         self.libraries.insert(library.name.clone(), Arc::clone(library));
-        Ok(())
+        Ok(replaced)
     }
 
     fn remove(&mut self, name: &str) -> Option<Arc<Library>> {
         let old = self.libraries.remove(name)?;
+        self.ids.remove(&old.id);
         self.functions.retain(|_, (library, _)| library.id != old.id);
         Some(old)
     }
@@ -113,7 +118,7 @@ impl Functions {
         self.epoch.load(Ordering::Acquire)
     }
 
-    fn changed(&self) {
+    fn some_went(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -123,8 +128,9 @@ impl Functions {
     /// A name that is taken. Nothing has changed then.
     pub fn add(&self, library: Library, replace: bool) -> Result<(), RegistryError> {
         let mut inner = self.inner.lock();
-        inner.add(&Arc::new(library), replace)?;
-        self.changed();
+        if inner.add(&Arc::new(library), replace)? {
+            self.some_went();
+        }
         Ok(())
     }
 
@@ -139,7 +145,7 @@ impl Functions {
             new.add(&Arc::new(library), policy == RestorePolicy::Replace)?;
         }
         *inner = new;
-        self.changed();
+        self.some_went();
         Ok(())
     }
 
@@ -150,7 +156,7 @@ impl Functions {
     pub fn delete(&self, name: &str) -> Result<(), RegistryError> {
         let mut inner = self.inner.lock();
         inner.remove(name).ok_or(RegistryError::NoLibrary)?;
-        self.changed();
+        self.some_went();
         Ok(())
     }
 
@@ -158,7 +164,7 @@ impl Functions {
     pub fn flush(&self) {
         let mut inner = self.inner.lock();
         *inner = Inner::default();
-        self.changed();
+        self.some_went();
     }
 
     /// The library of a function, and its place there; names are the same in any case.
@@ -187,7 +193,7 @@ impl Functions {
 
     /// True if a library of that id is still the one of its name.
     pub fn is_current(&self, id: u64) -> bool {
-        self.inner.lock().libraries.values().any(|l| l.id == id)
+        self.inner.lock().ids.contains(&id)
     }
 
     /// Bytes of texts and entries.

@@ -18,6 +18,7 @@ mod convert;
 mod functions;
 mod host;
 pub mod library;
+mod loading;
 mod running;
 mod source;
 mod vm;
@@ -26,9 +27,18 @@ mod wording;
 pub use cache::{Cache, Script};
 pub use functions::{FunctionInfo, Functions, Library, RegistryError, RestorePolicy, is_name};
 pub use host::{Effects, Host, Stop};
+pub use loading::{compile, compile_all, keep_all};
 pub use running::{KillError, Kind, Running, RunningScript};
 pub use source::{Header, HeaderError, Rules};
 pub use vm::{Arguments, Failure, Returned, Settings, Usage, Vm, VmError, forget, with_vm};
+
+/// How this server makes VMs.
+pub fn settings(config: &crate::config::Config) -> Settings {
+    Settings {
+        memory_limit: usize::try_from(config.memory.script_memory_limit).unwrap_or(usize::MAX),
+        insecure: config.general.lua_enable_insecure_api,
+    }
+}
 
 /// What the server keeps of scripts.
 #[derive(Debug, Default)]

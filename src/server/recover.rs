@@ -16,6 +16,7 @@ use crate::persist::aof::{self, manifest::Manifest};
 use crate::persist::rdb::{self, LoadOptions, Loaded, RdbError};
 use crate::persist::{Owner, snapshot};
 use crate::resp::args::Args;
+use crate::script::{self, RestorePolicy};
 use crate::storage::{self, Keyring, Sealing};
 use std::io::Read;
 use std::path::Path;
@@ -45,7 +46,10 @@ impl Target for Replay<'_> {
         let config = self.node.config.current();
         let mut space = self.node.keyspace.space(access(&config, clock::wall_ms()));
         let loading = Some(Arc::clone(&self.node.loading));
-        rdb::load_prefix(from, &mut space, &LoadOptions { loading, ..snapshot::load_options(&config, false) })
+        let options = LoadOptions { loading, ..snapshot::load_options(&config, false) };
+        let (loaded, bytes) = rdb::load_prefix(from, &mut space, &options)?;
+        snapshot::keep_libraries(&loaded, &config, &self.node.scripts.functions, RestorePolicy::Append)?;
+        Ok((loaded, bytes))
     }
 
     fn run(&mut self, requests: &[Args<'_>]) -> Result<(), (usize, Vec<u8>)> {
@@ -95,6 +99,8 @@ pub fn take_keys(config: &Config) -> Result<(), BootError> {
 /// What cannot be read, with the remedy.
 pub fn recover(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(), BootError> {
     let result = bring_back(node, config, recorder);
+    // Libraries were compiled here, where no client calls them.
+    script::forget();
     node.loading.end();
     result
 }
@@ -166,7 +172,7 @@ fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
     let begin = clock::monotonic_ns();
     let mut space = node.keyspace.space(access(config, clock::wall_ms()));
     let name = &config.persistence.dbfilename;
-    match snapshot::load(&mut space, config, false, Some(Arc::clone(&node.loading))) {
+    match snapshot::load(&mut space, config, &node.scripts.functions, false, Some(Arc::clone(&node.loading))) {
         Ok(None) => Ok(()),
         Ok(Some(loaded)) => {
             node.saver().loaded(loaded.keys, loaded.expired);

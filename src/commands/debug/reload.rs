@@ -43,8 +43,9 @@ fn run(cx: &mut NodeContext<'_, '_>, save: bool, flush: bool, merge: bool) -> Ou
     if flush {
         let (_, mut flushed) = cx.space.flush(None);
         while flushed.drop_slice() {}
+        cx.node.scripts.functions.flush();
     }
-    let why = match snapshot::load(cx.space, cx.config, merge, None) {
+    let why = match snapshot::load(cx.space, cx.config, &cx.node.scripts.functions, merge, None) {
         Ok(Some(loaded)) => {
             tracing::info!("DB reloaded by DEBUG RELOAD: {} keys", loaded.keys);
             cx.node.saver.changes.store(0, Ordering::Relaxed);
@@ -74,6 +75,7 @@ pub fn load_aof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     cx.space.lock(&Plan::All);
     let (_, mut flushed) = cx.space.flush(None);
+    cx.node.scripts.functions.flush();
     cx.space.unlock();
     while flushed.drop_slice() {}
     replay().map_err(|e| {

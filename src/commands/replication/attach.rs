@@ -148,7 +148,7 @@ fn full(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
     let r = &cx.config.replication;
     cx.space.lock(&Plan::All);
     let mut data = Vec::new();
-    let mut format = crate::persist::snapshot::format(cx.config, cx.space.access);
+    let mut format = crate::persist::snapshot::format(cx.config, cx.space.access, &cx.node.scripts.functions);
     if is_older(&cx.client.shared.facts.lock().version) {
         format.version = RdbVersion::V8_1;
     }

@@ -3,15 +3,11 @@
 //! Libraries stand in the journal as the calls that loaded or dropped them, and in snapshots as their texts. Calls that change them
 //! hold all locks, so that the journal's order is theirs.
 
-use super::settings;
 use crate::base::clock;
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
-use crate::config::Config;
 use crate::persist::rdb;
-use crate::resp::args::Args;
-use crate::resp::reply::{Reply, Version};
-use crate::script::{self, Effects, Functions, Header, Host, Kind, Library, RegistryError, RestorePolicy, Stop};
+use crate::script::{self, Header, Kind, RegistryError, RestorePolicy, settings};
 use crate::spec::{CommandSpec, Group};
 
 const FUNCTION_SPEC: CommandSpec = CommandSpec::container("function", Group::Scripting, "")
@@ -70,9 +66,6 @@ const FUNCTION_STATS_SPEC: CommandSpec =
         .tips("nondeterministic_output request_policy:all_shards response_policy:special")
         .doc("Tells what runs now and what the engines hold.", "O(1)");
 
-/// How long the code of a library may run while it is being loaded; the number is Valkey's.
-const LOAD_MS_MAX: u64 = 500;
-
 pub static FUNCTION: Command = Command::container(
     FUNCTION_SPEC,
     &[
@@ -88,46 +81,9 @@ pub static FUNCTION: Command = Command::container(
     ],
 );
 
-/// While a library is loaded it asks for nothing, and not for long.
-struct Loading {
-    until_ms: u64,
-}
-
-impl Host for Loading {
-    fn call(&mut self, _: Args<'_>, reply: &mut Reply) {
-        reply.error(b"ERR commands are not called while a library is loaded");
-    }
-    fn set_version(&mut self, _: Version) {}
-    fn set_effects(&mut self, _: Effects) {}
-    fn may_run(&mut self, _: Args<'_>) -> Option<bool> {
-        None
-    }
-    fn poll(&mut self) -> Option<Stop> {
-        (clock::monotonic_ms() > self.until_ms).then_some(Stop::LoadTimeout)
-    }
-}
-
-/// Compiles a library and runs its code once.
-///
-/// # Errors
-/// The text of the error reply.
-pub fn compile(functions: &Functions, config: &Config, source: &[u8]) -> Result<Library, CommandError> {
-    let text = |t: String| CommandError::Bytes(t.into_bytes());
-    let header = Header::of_library(source).map_err(CommandError::err)?;
-    if !script::is_name(&header.name) {
-        return Err(CommandError::err(
-            "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
-        ));
-    }
-    let id = functions.next_id();
-    let loaded = script::with_vm(settings(config), |vm| {
-        vm.follow_functions(functions.epoch(), |id| functions.is_current(id));
-        let mut host = Loading { until_ms: clock::monotonic_ms() + LOAD_MS_MAX };
-        vm.load(id, &source[header.len..], &mut host)
-    });
-    let infos = loaded.map_err(CommandError::err)?.map_err(text)?;
-    let name = String::from_utf8_lossy(&header.name).into_owned();
-    Ok(Library { id, name, source: source.to_vec(), functions: infos })
+/// A reply's text, code and all.
+fn text(text: String) -> CommandError {
+    CommandError::Bytes(text.into_bytes())
 }
 
 fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -148,7 +104,7 @@ fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if !replace && functions.has(&name) {
         return Err(CommandError::err(RegistryError::LibraryExists(name)));
     }
-    let library = compile(functions, cx.config, source)?;
+    let library = script::compile(functions, settings(cx.config), source).map_err(text)?;
     let id = library.id;
     if let Err(e) = functions.add(library, replace) {
         let _ = script::with_vm(settings(cx.config), |vm| vm.unload(id));
@@ -204,13 +160,7 @@ fn restore(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let relaxed = cx.config.persistence.rdb_version_check == crate::config::types::RdbVersionCheck::Relaxed;
     let sources = rdb::restore_functions(cx.args.at(2), relaxed)
         .map_err(|_| CommandError::err("DUMP payload version or checksum are wrong"))?;
-    let functions = &cx.node.scripts.functions;
-    let libraries =
-        sources.iter().map(|s| compile(functions, cx.config, s)).collect::<Result<Vec<_>, CommandError>>()?;
-    functions.restore(libraries, policy).map_err(|e| match e {
-        RegistryError::LibraryExists(name) => CommandError::err(format_args!("Library {name} already exists")),
-        e => CommandError::err(e),
-    })?;
+    script::keep_all(&cx.node.scripts.functions, settings(cx.config), &sources, policy).map_err(text)?;
     cx.space.changes.dirty += 1;
     cx.reply.ok();
     Ok(())

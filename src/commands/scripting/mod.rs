@@ -18,14 +18,6 @@ pub static COMMANDS: &[&Command] = &[
     &script::SCRIPT,
 ];
 
-/// How this server makes VMs.
-fn settings(config: &crate::config::Config) -> crate::script::Settings {
-    crate::script::Settings {
-        memory_limit: usize::try_from(config.memory.script_memory_limit).unwrap_or(usize::MAX),
-        insecure: config.general.lua_enable_insecure_api,
-    }
-}
-
 /// SCRIPT KILL and FUNCTION KILL.
 fn kill(cx: &mut super::NodeContext<'_, '_>, kind: crate::script::Kind) -> super::Outcome {
     use crate::script::{KillError, Kind};

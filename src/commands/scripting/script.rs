@@ -1,10 +1,9 @@
 //! SCRIPT: the cache of scripts.
 
-use super::settings;
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::crypto;
-use crate::script::{self, Cache, Header, Kind, Script};
+use crate::script::{self, Cache, Header, Kind, Script, settings};
 use crate::spec::{CommandSpec, Group};
 use std::sync::Arc;
 

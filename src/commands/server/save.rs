@@ -26,7 +26,7 @@ pub static BGSAVE: Command = Command::span(BGSAVE_SPEC, bgsave);
 /// Those of the disk; the log has them.
 pub fn to_disk(cx: &mut NodeContext<'_, '_>) -> std::io::Result<()> {
     whole(cx, |cx| {
-        let result = snapshot::save(cx.space, cx.config);
+        let result = snapshot::save(cx.space, cx.config, &cx.node.scripts.functions);
         cx.node.saver.saved_at_once(cx.now_ms(), result.is_ok());
         match result {
             Ok(written) => {

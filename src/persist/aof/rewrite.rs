@@ -34,8 +34,8 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// What the base says of itself.
-fn base_format(config: &Config, access: crate::keyspace::Access) -> rdb::Format {
-    let mut format = format(config, access);
+fn base_format<S: Owner>(server: &S, config: &Config, access: crate::keyspace::Access) -> rdb::Format {
+    let mut format = format(config, access, server.functions());
     format.aux.push(("aof-base", "1".into()));
     format
 }
@@ -46,7 +46,7 @@ fn base_format(config: &Config, access: crate::keyspace::Access) -> rdb::Format 
 /// Something runs already.
 pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Refused> {
     let (config, aof, saver) = (server.configuration(), server.aof(), server.saver());
-    let format = base_format(&config, space.access);
+    let format = base_format(&**server, &config, space.access);
     let (snapshot, stop) = saver.begin_job(JobKind::Rewrite, || Snapshot::cut(space, format).ok())?;
     let cursor = server.journal().cursor_here(0);
     tracing::info!("Background append only file rewriting started by thread of pid {}", std::process::id());
@@ -117,7 +117,7 @@ pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, u64)>, space: &m
         log = Log::new(disk(), &folder, prefix, Manifest::default(), 0, false);
         let first = log.begin_increment()?;
         let path = folder.join(format!("temp-rewriteaof-{}.aof", std::process::id()));
-        let format = base_format(&config, space.access);
+        let format = base_format(&**server, &config, space.access);
         let written = storage::create_snapshot(&path, true, |out| rdb::write(space, out, &format))?;
         log.put_base(&path, true, first, written.bytes)?;
         tracing::info!(

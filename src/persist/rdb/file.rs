@@ -6,6 +6,7 @@ use super::{VERSION, VERSION_BEFORE, is_readable, opcode, write as values};
 use crate::base::crc64::crc64;
 use crate::config::types::RdbVersion;
 use crate::keyspace::{Access, AccessPolicy, Encode, Key, Put, STRIPES, Space};
+use crate::script::Library;
 use crate::value::record::{ContentRef, Record};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Format {
     pub idle: bool,
     /// What the file says of itself.
     pub aux: Vec<(&'static str, String)>,
+    /// Libraries of functions.
+    pub libraries: Vec<Arc<Library>>,
 }
 
 impl Format {
@@ -33,7 +36,7 @@ impl Format {
         values::Style { pack: self.pack, field_deadlines: self.version == RdbVersion::V9 }
     }
 
-    /// What comes before the keys: the version, what the file says of itself, and the size of each database.
+    /// What comes before the keys: the version, what the file says of itself, functions, and the size of each database.
     pub fn head(&self, sizes: &[(usize, usize)]) -> Vec<u8> {
         let mut out = match self.version {
             RdbVersion::V9 => format!("VALKEY{VERSION:03}"),
@@ -50,6 +53,10 @@ impl Format {
         aux("ctime", &(self.access.now_ms / 1000).to_string());
         for (name, value) in &self.aux {
             aux(name, value);
+        }
+        for library in &self.libraries {
+            out.push(opcode::FUNCTION);
+            values::put_string(&mut out, &library.source, self.pack);
         }
         for (db, (keys, deadlines)) in sizes.iter().enumerate().filter(|(_, s)| s.0 > 0) {
             out.push(opcode::SELECT);
@@ -270,6 +277,8 @@ pub struct Loaded {
     pub stream_db: Option<u32>,
     pub repl_id: Option<String>,
     pub repl_offset: Option<u64>,
+    /// The texts of libraries of functions; the caller brings them to life.
+    pub libraries: Vec<Vec<u8>>,
 }
 
 /// Loads a file into the key space. Every stripe is held, or none: then each key's is taken for a moment, and the caller sees to it that
@@ -322,7 +331,8 @@ pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions
                 let known = u32::try_from(n).ok().filter(|n| *n < space.databases());
                 db = known.ok_or_else(|| from.error(Fault::Database(n)))?;
             }
-            opcode::FUNCTION | opcode::FUNCTION_OLD => return Err(from.error(Fault::Unsupported("functions"))),
+            opcode::FUNCTION => loaded.libraries.push(from.string()?),
+            opcode::FUNCTION_OLD => return Err(from.error(Fault::Unsupported("functions of a release candidate"))),
             opcode::MODULE_AUX => return Err(from.error(Fault::Unsupported("modules' data"))),
             opcode::END => break,
             kind => {

@@ -1,8 +1,9 @@
 //! RDB: the key space, or one value, as bytes that this family of servers exchanges.
 //!
 //! ```text
-//! file:     "VALKEY" "080" | aux ... | database ... | FF | CRC64 of all before (8 bytes, little endian; 0: none)
+//! file:     "VALKEY" "080" | aux ... | library ... | database ... | FF | CRC64 of all before (8 bytes, little endian; 0: none)
 //! aux:      FA key value                               both strings
+//! library:  F5 text                                      a string: the code of FUNCTION LOAD
 //! database: FE number | FB keys deadlines | entry ...  all lengths
 //! entry:    [FC deadline i64 ms] [F8 idle seconds | F9 counter u8] type u8, key, value
 //! payload:  type u8, value | version u16 | CRC64 of all before            (DUMP)
@@ -14,8 +15,8 @@
 //!
 //! # Invariants
 //! Reading trusts nothing: every length is checked against what is there before memory is taken for it, every compact block
-//! is checked whole, and no key comes out empty. What is written here loads in Valkey 9 and the other way round, with two
-//! exceptions that end in a clear error: functions and modules' data.
+//! is checked whole, and no key comes out empty. What is written here loads in Valkey 9 and the other way round, with one
+//! exception that ends in a clear error: modules' data.
 
 pub mod check;
 mod file;

@@ -36,6 +36,8 @@ pub enum Fault {
     Duplicate,
     /// A number of a database that does not exist here.
     Database(u64),
+    /// A library of functions that cannot be loaded: why.
+    Library(String),
 }
 
 /// What is wrong, and after how many bytes.
@@ -59,6 +61,7 @@ impl std::fmt::Display for RdbError {
             Fault::Empty => write!(f, "a key has no elements")?,
             Fault::Damaged(what) => write!(f, "damaged: {what}")?,
             Fault::Duplicate => write!(f, "a key is there twice")?,
+            Fault::Library(why) => write!(f, "a library of functions: {why}")?,
             Fault::Database(n) => write!(f, "database {n} does not exist here (see databases)")?,
         }
         write!(f, " (at byte {})", self.offset)

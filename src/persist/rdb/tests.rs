@@ -93,7 +93,7 @@ fn options() -> LoadOptions {
 
 fn saved(keyspace: &Keyspace) -> Vec<u8> {
     let mut out = Vec::new();
-    let format = crate::persist::snapshot::format(&Config::default(), AT);
+    let format = crate::persist::snapshot::format(&Config::default(), AT, &crate::script::Functions::default());
     let written = write(&mut keyspace.lock(&Plan::All, AT), &mut out, &format).unwrap();
     assert_eq!(written.bytes, out.len() as u64);
     out
@@ -264,4 +264,25 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_file_brings_back_libraries_and_a_damaged_one_is_found() {
+    let source = b"#!lua name=lib\nserver.register_function('f', function() return 1 end)".to_vec();
+    let functions = crate::script::Functions::default();
+    let settings = crate::script::settings(&Config::default());
+    let of = |sources: &[Vec<u8>]| {
+        crate::script::keep_all(&functions, settings, sources, crate::script::RestorePolicy::Append)
+    };
+    of(std::slice::from_ref(&source)).unwrap();
+    let mut file = Vec::new();
+    let format = crate::persist::snapshot::format(&Config::default(), AT, &functions);
+    write(&mut Keyspace::new(16).lock(&Plan::All, AT), &mut file, &format).unwrap();
+    let copy = Keyspace::new(16);
+    let loaded = load(&file[..], &mut copy.lock(&Plan::All, AT), &options()).unwrap();
+    assert_eq!(loaded.libraries, [source]);
+    assert!(of(&loaded.libraries).unwrap_err().contains("already exists"));
+    let at = file.windows(4).position(|w| w == b"name").unwrap();
+    file[at] ^= 1;
+    assert!(load(&file[..], &mut copy.lock(&Plan::All, AT), &options()).is_err());
 }

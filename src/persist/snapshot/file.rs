@@ -4,7 +4,8 @@ use super::format;
 use crate::config::Config;
 use crate::config::types::RdbVersionCheck;
 use crate::keyspace::Space;
-use crate::persist::rdb::{self, Limits, LoadOptions, Loaded, Loading, RdbError, Written};
+use crate::persist::rdb::{self, Fault, Limits, LoadOptions, Loaded, Loading, RdbError, Written};
+use crate::script::{self, Functions, RestorePolicy};
 use crate::storage;
 use std::io;
 use std::path::Path;
@@ -41,13 +42,30 @@ pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
     }
 }
 
-/// Writes all databases into the file; every stripe is held, and everybody waits. The file that was there goes only when the new one is
+/// Brings the libraries of what was loaded to life.
+///
+/// # Errors
+/// One that cannot be loaded, or a name that is taken; none is kept then.
+pub fn keep_libraries(
+    loaded: &Loaded,
+    config: &Config,
+    functions: &Functions,
+    policy: RestorePolicy,
+) -> Result<(), RdbError> {
+    if loaded.libraries.is_empty() && policy != RestorePolicy::Flush {
+        return Ok(());
+    }
+    script::keep_all(functions, script::settings(config), &loaded.libraries, policy)
+        .map_err(|why| RdbError { offset: 0, fault: Fault::Library(why) })
+}
+
+/// Writes all databases and libraries into the file; every stripe is held, and everybody waits. The file that was there goes only when the new one is
 /// whole on disk.
 ///
 /// # Errors
 /// Those of the disk.
-pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
-    let format = format(config, space.access);
+pub fn save(space: &mut Space<'_>, config: &Config, functions: &Functions) -> io::Result<Written> {
+    let format = format(config, space.access, functions);
     let incremental = config.persistence.rdb_save_incremental_fsync;
     storage::replace_snapshot(Path::new(&config.persistence.dbfilename), incremental, |out| {
         rdb::write(space, out, &format)
@@ -61,6 +79,7 @@ pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
 pub fn load(
     space: &mut Space<'_>,
     config: &Config,
+    functions: &Functions,
     merge: bool,
     loading: Option<Arc<Loading>>,
 ) -> Result<Option<Loaded>, LoadError> {
@@ -72,5 +91,8 @@ pub fn load(
     }
     let loaded = rdb::load(file, space, &LoadOptions { loading, ..load_options(config, merge) });
     space.events_wanted = wanted;
-    loaded.map(Some).map_err(LoadError::Content)
+    let loaded = loaded.map_err(LoadError::Content)?;
+    let policy = if merge { RestorePolicy::Replace } else { RestorePolicy::Append };
+    keep_libraries(&loaded, config, functions, policy).map_err(LoadError::Content)?;
+    Ok(Some(loaded))
 }

@@ -4,7 +4,7 @@
 //! # Using it
 //! ```text
 //! space.lock(&Plan::All);                                   // the cut: microseconds
-//! let format = snapshot::format(&config, space.access);     // add what the file says of itself to format.aux
+//! let format = snapshot::format(&config, space.access, &functions); // add what the file says of itself to format.aux
 //! let snapshot = Snapshot::cut(&mut space, format)?;        // Busy: one at a time
 //! let here = journal.end();                                 // read under the same locks: the snapshot holds all before it, nothing after
 //! space.unlock();
@@ -17,16 +17,19 @@
 
 mod file;
 
-pub use file::{LoadError, load, load_options, save};
+pub use file::{LoadError, keep_libraries, load, load_options, save};
 
 use super::rdb::{Format, Summed, Written};
 use crate::config::Config;
 use crate::config::types::EvictionPolicy;
 use crate::keyspace::{Access, Busy, Keyspace, Pace, Space, WalkError, WalkProgress, Walker};
+use crate::script::Functions;
 use std::io;
 
 /// How this server writes snapshots at this instant.
-pub fn format(config: &Config, access: Access) -> Format {
+///
+/// Every stripe is held: libraries change under all locks only, so those are of the same instant as the keys.
+pub fn format(config: &Config, access: Access, functions: &Functions) -> Format {
     let policy = config.memory.maxmemory_policy;
     Format {
         version: config.persistence.rdb_version,
@@ -34,6 +37,7 @@ pub fn format(config: &Config, access: Access) -> Format {
         pack: config.persistence.rdbcompression,
         access,
         idle: matches!(policy, EvictionPolicy::AllkeysLru | EvictionPolicy::VolatileLru),
+        libraries: functions.list(None),
         aux: vec![("used-mem", crate::base::memory::used().to_string())],
     }
 }

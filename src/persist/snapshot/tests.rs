@@ -131,7 +131,11 @@ fn any_write() -> impl Strategy<Value = Write> {
 
 /// Walks, running some writes at every piece that is written. Returns the file.
 fn walk(keyspace: &Keyspace, writes: &mut dyn FnMut(&Keyspace)) -> Vec<u8> {
-    let snapshot = Snapshot::cut(&mut keyspace.lock(&Plan::All, AT), format(&Config::default(), AT)).unwrap();
+    let snapshot = Snapshot::cut(
+        &mut keyspace.lock(&Plan::All, AT),
+        format(&Config::default(), AT, &crate::script::Functions::default()),
+    )
+    .unwrap();
     let mut file = Vec::new();
     let pace = Pace { stop: &|| false, key_delay_us: &|| 0 };
     let written = snapshot
@@ -172,8 +176,18 @@ fn a_walk_that_is_given_up_leaves_nothing_behind() {
         write(&keyspace, &Write::Set(0, n, 10));
     }
     for stopped in [false, true] {
-        let snapshot = Snapshot::cut(&mut keyspace.lock(&Plan::All, AT), format(&Config::default(), AT)).unwrap();
-        assert!(Snapshot::cut(&mut keyspace.lock(&Plan::All, AT), format(&Config::default(), AT)).is_err());
+        let snapshot = Snapshot::cut(
+            &mut keyspace.lock(&Plan::All, AT),
+            format(&Config::default(), AT, &crate::script::Functions::default()),
+        )
+        .unwrap();
+        assert!(
+            Snapshot::cut(
+                &mut keyspace.lock(&Plan::All, AT),
+                format(&Config::default(), AT, &crate::script::Functions::default())
+            )
+            .is_err()
+        );
         if stopped {
             let mut pieces = 0;
             let pace = Pace { stop: &|| false, key_delay_us: &|| 0 };
@@ -199,7 +213,11 @@ fn writers_on_other_threads_are_never_in_the_snapshot() {
         write(&keyspace, &Write::Set(0, n, 100));
     }
     let cut = state(&keyspace);
-    let snapshot = Snapshot::cut(&mut keyspace.lock(&Plan::All, AT), format(&Config::default(), AT)).unwrap();
+    let snapshot = Snapshot::cut(
+        &mut keyspace.lock(&Plan::All, AT),
+        format(&Config::default(), AT, &crate::script::Functions::default()),
+    )
+    .unwrap();
     let writers: Vec<_> = (0..2)
         .map(|t| {
             let k = Arc::clone(&keyspace);

@@ -9,6 +9,7 @@ use crate::base::clock;
 use crate::keyspace::{Garbage, Keyspace, Plan};
 use crate::persist::rdb::{self, LoadOptions};
 use crate::persist::snapshot;
+use crate::script::{self, RestorePolicy};
 use std::io::Read;
 
 /// The history the copy is a moment of.
@@ -44,11 +45,17 @@ pub fn replace(host: &dyn Host, epoch: u64, moment: &Moment, copy: impl Read) ->
     let begin = clock::monotonic_ms();
     let loaded = rdb::load(copy, &mut loaded_space, &options).map_err(|e| format!("the copy cannot be loaded: {e}"))?;
     let selected = loaded.stream_db.unwrap_or(0);
+    // Before anybody is held up, and in a VM nobody else uses: a library that cannot be loaded leaves all as it was.
+    let libraries = script::compile_all(host.functions(), script::settings(&config), &loaded.libraries)
+        .map_err(|e| format!("the copy cannot be loaded: a library of functions: {e}"));
+    script::forget();
+    let libraries = libraries?;
 
     let mut space = host.keyspace().lock(&Plan::All, access);
     if space.epoch != epoch {
         return Err("another primary was chosen meanwhile".into());
     }
+    host.functions().restore(libraries, RestorePolicy::Flush).map_err(|e| format!("the copy cannot be loaded: {e}"))?;
     space.exchange(&mut loaded_space);
     let journal = host.keyspace().journal();
     journal.keep_backlog(Some(config.replication.repl_backlog_size));
