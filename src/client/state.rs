@@ -52,6 +52,8 @@ pub struct Client {
     pub user: Arc<User>,
     /// A login that is not answered yet.
     pub login: Option<Arc<Login>>,
+    /// What a command keeps between two tries of the same request.
+    pub parked: Option<Arc<dyn std::any::Any + Send + Sync>>,
     /// The command that runs is to be tried again later: set by its handler, which has done nothing.
     pub later: bool,
     /// Its certificate was verified.
@@ -115,6 +117,7 @@ impl Client {
             user,
             acl_epoch,
             login: None,
+            parked: None,
             later: false,
             has_certificate: false,
             reply_mode: ReplyMode::On,

@@ -71,6 +71,7 @@ pub struct Node {
     /// DEBUG PAUSE-CRON.
     pub cron_paused: AtomicBool,
     pub waiting: WaitList,
+    pub migrations: super::generic::migrate::Migrations,
     pub pubsub: Broker,
     pub scripts: Scripts,
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call commands that are not for them.

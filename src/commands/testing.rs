@@ -167,6 +167,7 @@ impl NodeBench {
             active_expire: Default::default(),
             cron_paused: Default::default(),
             waiting: WaitList::default(),
+            migrations: Default::default(),
             pubsub: Default::default(),
             scripts: Default::default(),
             scripts_call_anything: Default::default(),

@@ -83,6 +83,8 @@ pub struct Turn<'k> {
     error: Option<Vec<u8>>,
     /// Errors are wanted: there is nobody who reads the reply.
     keeps_error: bool,
+    /// What runs is a command of a script.
+    by_script: bool,
 }
 
 impl<'k> Turn<'k> {
@@ -120,6 +122,7 @@ impl<'k> Turn<'k> {
             offset: 0,
             error: None,
             keeps_error: false,
+            by_script: false,
         }
     }
 
@@ -336,6 +339,25 @@ impl<'k> Turn<'k> {
                 self.space.unlock();
                 Flow::Next
             }
+            // It takes the locks itself, and leaves them for what it has changed to be committed.
+            Handler::Span(f) if entry.is(CommandFlags::WRITE) => {
+                let Some(among_others) = self.node.keyspace.among_others() else {
+                    return self.told_busy(client, entry);
+                };
+                let flow = self.run_node(client, entry, f, args, false, mark);
+                if self.space.is_whole() {
+                    self.commit(client.db, args);
+                    self.space.unlock();
+                }
+                drop(among_others);
+                if flow == Flow::Paused {
+                    if !self.space.changes.is_plain() {
+                        self.after_unlock();
+                    }
+                    return flow;
+                }
+                flow
+            }
             Handler::Node(f) | Handler::Span(f) => {
                 // What goes through the key space stripe by stripe cannot be told in the middle that the server is busy.
                 let goes_through = matches!(entry.command.handler, Handler::Span(_))
@@ -494,7 +516,7 @@ impl<'k> Turn<'k> {
         if client.tracking.is_some() {
             self.note_reads(client, entry, args);
         }
-        if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) {
+        if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) && !client.later {
             self.show(client, entry, args);
         }
         if !entry.is(CommandFlags::WRITE) {

@@ -17,7 +17,9 @@ impl Turn<'_> {
             return;
         }
         let s = &client.shared;
-        let by = if s.unix.load(std::sync::atomic::Ordering::Relaxed) {
+        let by = if self.by_script {
+            "lua".to_owned()
+        } else if s.unix.load(std::sync::atomic::Ordering::Relaxed) {
             format!("unix:{}", s.laddr.trim_end_matches(":0"))
         } else {
             s.addr.clone()

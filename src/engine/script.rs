@@ -149,8 +149,10 @@ impl Turn<'_> {
             next_meanwhile_ms: 0,
         };
         let arguments = Arguments { list: args.from(3), keys };
+        let outer = std::mem::replace(&mut running.turn.by_script, true);
         let result = script::with_vm(settings, |vm| run(vm, &code, arguments, &mut running));
         let script_version = running.version;
+        running.turn.by_script = outer;
         running.end();
         let abandoned = running.wrote && running.turn.node.shutdown.load(Ordering::Acquire);
         client.version = version;
@@ -413,6 +415,11 @@ impl Running<'_, '_, '_> {
         turn.last_tick = now;
         turn.recorder.commands.ran(entry.id as usize, ns, turn.failed, turn.config.latency.latency_tracking);
         turn.failed = false;
+        let reply_bytes = turn.reply.len_since(mark);
+        if turn.gates.logs(ns, args, reply_bytes) && !entry.is(CommandFlags::SKIP_COMMANDLOG) {
+            let now_ms = turn.space.now_ms();
+            turn.node.log_command(client, entry, args, ns, reply_bytes, &turn.config, now_ms);
+        }
     }
 }
 

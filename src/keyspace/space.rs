@@ -236,6 +236,11 @@ impl<'k> Space<'k> {
         stripe.watchers.add(key.db, key.name, flag, deadline.is_some_and(|d| d <= now_ms));
     }
 
+    /// Takes a flag off a key whose stripe is held.
+    pub fn unwatch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        self.held.stripe(key.hash.stripe).watchers.remove(key.db, key.name, flag);
+    }
+
     /// Lets go of all locks.
     #[inline]
     pub fn unlock(&mut self) {

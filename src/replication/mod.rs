@@ -34,6 +34,7 @@ mod replica;
 pub use host::Host;
 pub use identity::{Identity, NONE, is_id};
 pub use primary::{Answers, Replicas};
+pub use replica::link::dial;
 pub use replica::{Follower, Following, LinkState, Look, Progress};
 
 use crate::base::clock;

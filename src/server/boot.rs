@@ -142,6 +142,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
         waiting: WaitList::default(),
+        migrations: Default::default(),
         pubsub: Default::default(),
         scripts: Default::default(),
         scripts_call_anything: AtomicBool::new(false),

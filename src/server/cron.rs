@@ -63,6 +63,7 @@ impl Cron {
             m.net_input.sample(now, m.counters.get(Counter::NetInputBytes));
             m.net_output.sample(now, m.counters.get(Counter::NetOutputBytes));
         }
+        node.migrations.tidy(now);
         self.watch.look(node);
         self.save(node, &config);
         self.rewrite(node, &config);

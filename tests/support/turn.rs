@@ -62,6 +62,7 @@ impl Lab {
             cron_paused: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),
             waiting: WaitList::default(),
+            migrations: Default::default(),
             pubsub: Default::default(),
             scripts: Default::default(),
             scripts_call_anything: Default::default(),

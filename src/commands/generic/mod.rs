@@ -3,6 +3,7 @@
 mod copy;
 mod exist;
 mod expire;
+pub mod migrate;
 mod object;
 mod rename;
 mod scan;
@@ -40,6 +41,6 @@ pub static COMMANDS: &[&Command] = &[
     &sort::SORT_RO,
     &serialise::DUMP,
     &serialise::RESTORE,
-    &serialise::MIGRATE,
+    &migrate::MIGRATE,
     &wait::WAITAOF,
 ];

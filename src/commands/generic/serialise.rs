@@ -5,9 +5,7 @@ use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::config::types::RdbVersionCheck;
 use crate::keyspace::EventClass;
 use crate::persist::rdb::{self, PayloadError};
-use crate::spec::{CommandSpec, Group, KeyCode, KeySpec};
-
-const WHY: &str = "moving keys to another server";
+use crate::spec::{CommandSpec, Group, KeySpec};
 
 const DUMP_SPEC: CommandSpec = CommandSpec::new("dump", 2, Group::Generic, "readonly")
     .acl("keyspace")
@@ -138,31 +136,6 @@ fn restore(cx: &mut DataContext<'_, '_>) -> Outcome {
     cx.reply.ok();
     Ok(())
 }
-
-const MIGRATE_SPEC: CommandSpec = CommandSpec::new("migrate", -6, Group::Generic, "write")
-    .acl("keyspace dangerous")
-    .since("2.6.0")
-    .tips("nondeterministic_output")
-    .keys(&[
-        KeySpec::index(3, "RW access delete"),
-        KeySpec::keyword("KEYS", -2, "RW access delete incomplete").range(-1, 1, 0),
-    ])
-    .key_code(KeyCode::Migrate)
-    .history(&[
-        ("3.0.0", "Words `COPY` and `REPLACE`."),
-        ("3.0.6", "Option `KEYS`."),
-        ("4.0.7", "Option `AUTH`."),
-        ("6.0.0", "Option `AUTH2`."),
-    ])
-    .args(
-        "host port:integer key-selector{key:key|\"\"=empty-string:token} \
-        destination-db:integer timeout:integer [COPY@3.0.0] [REPLACE@3.0.0] \
-        [authentication{AUTH=auth/password/@4.0.7 | AUTH2=auth2(username password)@6.0.0}] \
-        [KEYS=keys:key#1/key/@3.0.6...]",
-    )
-    .doc("Moves keys to another server.", "O(N) to pack and unpack, N: bytes of the values");
-
-pub static MIGRATE: Command = Command::missing(MIGRATE_SPEC, WHY);
 
 #[cfg(test)]
 mod tests {

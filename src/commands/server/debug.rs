@@ -53,7 +53,7 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("DICT-RESIZING", 3..=3, dict_resizing),
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
     ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
-    ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |cx| inert(cx, "scripts are not there yet")),
+    ("SET-DISABLE-DENY-SCRIPTS", 3..=3, set_disable_deny_scripts),
     ("RELOAD", 2..=usize::MAX, reload::reload),
     ("LOADAOF", 2..=2, reload::load_aof),
     ("RESTART", 2..=3, disk),
@@ -243,6 +243,13 @@ fn change_replication_id(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn rewrite_all(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.config.rewrite(true).map_err(CommandError::err)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_disable_deny_scripts(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let on = crate::commands::arguments::integer(cx.args.at(2))? != 0;
+    cx.node.scripts_call_anything.store(on, Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }

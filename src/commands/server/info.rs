@@ -66,6 +66,7 @@ pub fn with_facts<R>(
         waiting: &node.waiting,
         scripts: &node.scripts,
         tracking: &node.tracking,
+        migrate_sockets: node.migrations.cached(),
         subscribed: [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::Shard]
             .map(|kind| node.pubsub.len(kind)),
         freed: &node.freer.counts,

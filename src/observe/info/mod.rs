@@ -33,6 +33,8 @@ pub struct Facts<'a> {
     pub tracking: &'a Tracking,
     /// Channels, patterns and shard channels with subscribers.
     pub subscribed: [usize; 3],
+    /// Connections that MIGRATE keeps.
+    pub migrate_sockets: usize,
     pub freed: &'a FreeCounts,
     /// Microseconds since the epoch.
     pub now_us: i64,

@@ -38,7 +38,6 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
                 for name in [
                     "latest_fork_usec",
                     "total_forks",
-                    "migrate_cached_sockets",
                     "slave_expires_tracked_keys",
                     "active_defrag_hits",
                     "active_defrag_misses",
@@ -48,6 +47,9 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
                     "current_active_defrag_time",
                 ] {
                     out(name, Unsigned(0));
+                    if name == "total_forks" {
+                        out("migrate_cached_sockets", Unsigned(f.migrate_sockets as u64));
+                    }
                 }
                 out("tracking_total_keys", Unsigned(f.tracking.keys() as u64));
                 out("tracking_total_items", Unsigned(f.tracking.items() as u64));

@@ -135,16 +135,11 @@ impl Link {
     }
 
     fn dial(&self) -> Result<Dialled, String> {
-        let config = self.host.config().current();
-        let timeout = Some(Duration::from_secs(u64::from(config.replication.repl_timeout_secs)));
-        let stream = if config.tls.replication {
-            dial::tls(&self.address, self.port, timeout, self.host.dial_tls()?, None).map_err(|e| e.to_string())?
-        } else {
-            permit_plaintext(&config, &self.address)?;
-            dial::tcp(&self.address, self.port, timeout).map_err(|e| e.to_string())?
-        };
+        let seconds = self.host.config().current().replication.repl_timeout_secs;
+        let timeout = Duration::from_secs(u64::from(seconds));
+        let stream = dial(&*self.host, &self.address, self.port, timeout)?;
         stream.set_read_timeout(Some(TICK)).map_err(|e| e.to_string())?;
-        stream.set_write_timeout(timeout).map_err(|e| e.to_string())?;
+        stream.set_write_timeout(Some(timeout)).map_err(|e| e.to_string())?;
         Ok(stream)
     }
 
@@ -386,12 +381,25 @@ fn send(stream: &mut Dialled, session: &Session, bytes: &[u8]) -> Result<(), Sto
 }
 
 /// A link without TLS only where plaintext is allowed: what goes over it is the data.
+/// Connects to another server of this kind: with TLS if `tls-replication` says so, else if plaintext is allowed there.
+///
+/// # Errors
+/// Why there is no connection: a sentence.
+pub fn dial(host: &dyn Host, address: &str, port: u16, timeout: Duration) -> Result<Dialled, String> {
+    let config = host.config().current();
+    if config.tls.replication {
+        return dial::tls(address, port, Some(timeout), host.dial_tls()?, None).map_err(|e| e.to_string());
+    }
+    permit_plaintext(&config, address)?;
+    dial::tcp(address, port, Some(timeout)).map_err(|e| e.to_string())
+}
+
 fn permit_plaintext(config: &Config, address: &str) -> Result<(), String> {
     use std::net::ToSocketAddrs;
     let local = || (address, 0u16).to_socket_addrs().is_ok_and(|mut all| all.all(|a| a.ip().is_loopback()));
     match config.network.allow_plaintext {
         AllowPlaintext::Yes => {
-            tracing::warn!("The link to PRIMARY {address} is not encrypted (tls-replication no, allow-plaintext yes)");
+            tracing::warn!("The link to {address} is not encrypted (tls-replication no, allow-plaintext yes)");
             Ok(())
         }
         AllowPlaintext::Local if local() => Ok(()),
