@@ -4,7 +4,7 @@ use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
 use crate::audit::{Audit, Event, Outcome, Record};
 use crate::base::background::Background;
-use crate::client::{Client, Execute, Monitors, Registry, Shared, Tracking, WaitList};
+use crate::client::{Execute, Monitors, Registry, Shared, Tracking, WaitList};
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
@@ -126,7 +126,7 @@ impl Node {
     #[expect(clippy::too_many_arguments, reason = "the facts of one event")]
     pub fn log_command(
         &self,
-        client: &Client,
+        client: &Shared,
         entry: &Entry,
         args: Args<'_>,
         ns: u64,
@@ -135,7 +135,7 @@ impl Node {
         now_ms: i64,
     ) {
         let list: Vec<&[u8]> = redacted(entry, args);
-        let name = client.shared.text.lock().name.clone();
+        let name = client.text.lock().name.clone();
         let l = &config.latency;
         let kinds = [
             (Kind::Slow, ns / 1000, l.commandlog_execution_slower_than_us),
@@ -148,7 +148,7 @@ impl Node {
                     time_s: now_ms / 1000,
                     value,
                     argv: &list,
-                    client_addr: &client.shared.addr,
+                    client_addr: &client.addr,
                     client_name: name.as_bytes(),
                 });
             }

@@ -213,7 +213,15 @@ impl Turn<'_> {
         if g.readonly && is(CommandFlags::WRITE) {
             return Err(CommandError::fixed("READONLY You can't write against a read only replica."));
         }
-        if g.stale && !entry.is(CommandFlags::STALE) {
+        let lacks = |flag: CommandFlags| match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| !e.is(flag))),
+            _ => !entry.is(flag),
+        };
+        if g.stale && lacks(CommandFlags::STALE) {
             return Err(CommandError::fixed(
                 "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
             ));

@@ -17,6 +17,7 @@ use crate::keyspace::{Key, KeyHash, Plan};
 use crate::replication::Answers;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
+use crate::spec::CommandFlags;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -180,6 +181,10 @@ impl Turn<'_> {
         }
         let tracked = self.config.latency.latency_tracking;
         self.recorder.commands.ran(entry.id as usize, ns, outcome.is_err(), tracked);
+        if self.gates.logs(ns, args, reply.buf.len()) && !entry.is(CommandFlags::SKIP_COMMANDLOG) {
+            let (bytes, now_ms) = (reply.buf.len(), self.space.now_ms());
+            self.node.log_command(&waiter.client, entry, args, ns, bytes, &self.config, now_ms);
+        }
         self.node
             .clients
             .send(&waiter.client, Message::Served { client: waiter.client.id, token: waiter.token, reply });

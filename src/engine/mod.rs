@@ -100,8 +100,9 @@ impl<'k> Turn<'k> {
     ) -> Turn<'k> {
         let mut space = node.keyspace.space(access(&config, now_ms));
         space.events_wanted = events::wanted(node, &config);
-        space.keeps_expired = config.memory.import_mode;
         let gates = Gates::of(node, &config, now_ms);
+        // Nothing goes while writers are paused: whoever paused them counts on it.
+        space.keeps_expired = config.memory.import_mode || gates.paused_writes;
         Turn {
             node,
             config,
@@ -162,7 +163,7 @@ impl<'k> Turn<'k> {
         let fed = client.feed.is_some() || client.feed_held;
         self.reply.version = client.version;
         self.space.no_touch = client.no_touch;
-        self.space.visits_expired = client.import_source && self.space.keeps_expired;
+        self.space.visits_expired = client.import_source && self.config.memory.import_mode;
         self.current = client.id;
         client.commands += 1;
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
@@ -185,6 +186,11 @@ impl<'k> Turn<'k> {
                     Flow::Next
                 }
             },
+            // Nobody learns which commands there are before he has signed in.
+            Err(_) if self.is_stranger(client) => {
+                self.refuse(client, None, &CommandError::fixed("NOAUTH Authentication required."));
+                Flow::Next
+            }
             Err(e) => {
                 // A command that is known is counted as refused by its own row, as for a wrong number of arguments.
                 let known = self.node.commands.find(args.at(0)).filter(|e| e.subcommands.is_empty());
@@ -218,6 +224,11 @@ impl<'k> Turn<'k> {
             self.after_tracked(client, name);
         }
         flow
+    }
+
+    #[cold]
+    fn is_stranger(&self, client: &Client) -> bool {
+        client.source == Source::Connection && !client.trusted && !client.authenticated && !self.node.acl.is_open()
     }
 
     /// A replica's command was answered: the answer would stand in the stream it applies.
@@ -532,9 +543,9 @@ impl<'k> Turn<'k> {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
             self.limit_tracking();
             self.space.access = access(&self.config, self.space.now_ms());
-            self.space.keeps_expired = self.config.memory.import_mode;
         }
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
+        self.space.keeps_expired = self.config.memory.import_mode || self.gates.paused_writes;
         self.space.events_wanted = events::wanted(self.node, &self.config);
         self.reply.version = client.version;
         if std::mem::take(&mut client.later) {
@@ -589,7 +600,7 @@ impl<'k> Turn<'k> {
         }
         let reply_bytes = self.reply.len_since(mark);
         if self.gates.logs(ns, args, reply_bytes) && !entry.is(CommandFlags::SKIP_COMMANDLOG) {
-            self.node.log_command(client, entry, args, ns, reply_bytes, &self.config, self.space.now_ms());
+            self.node.log_command(&client.shared, entry, args, ns, reply_bytes, &self.config, self.space.now_ms());
         }
     }
 

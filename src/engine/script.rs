@@ -418,7 +418,7 @@ impl Running<'_, '_, '_> {
         let reply_bytes = turn.reply.len_since(mark);
         if turn.gates.logs(ns, args, reply_bytes) && !entry.is(CommandFlags::SKIP_COMMANDLOG) {
             let now_ms = turn.space.now_ms();
-            turn.node.log_command(client, entry, args, ns, reply_bytes, &turn.config, now_ms);
+            turn.node.log_command(&client.shared, entry, args, ns, reply_bytes, &turn.config, now_ms);
         }
     }
 }

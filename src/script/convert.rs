@@ -206,7 +206,10 @@ fn table(t: &Table, reply: &mut Reply, script: Version, depth: usize) {
         return reply.finish_set(at, len);
     }
     if let Value::String(digits) = get(t, "big_number") {
-        return reply.big_number(&digits.as_bytes());
+        // A line end in it would end the reply's line.
+        let line: Vec<u8> =
+            digits.as_bytes().iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
+        return reply.big_number(&line);
     }
     if let Value::Table(verbatim) = get(t, "verbatim_string")
         && let (Value::String(format), Value::String(text)) = (get(&verbatim, "format"), get(&verbatim, "string"))

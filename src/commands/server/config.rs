@@ -4,6 +4,7 @@ use crate::audit::Event;
 use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
 use crate::config::Sensitivity;
 use crate::config::handle::SetContext;
+use crate::keyspace::Plan;
 use crate::spec::{CommandSpec, Group};
 
 const CONFIG_SPEC: CommandSpec = CommandSpec::container("config", Group::Server, "")
@@ -85,8 +86,20 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
             cx.node.audit.record(record);
         }
     }
+    begin_log(cx);
     cx.reply.ok();
     Ok(())
+}
+
+/// An append-only file that is wanted begins now: whoever asks next is told that it is being written. Where it cannot, because something
+/// else is being saved, the periodic tasks see to it.
+fn begin_log(cx: &mut NodeContext<'_, '_>) {
+    let wanted = cx.node.config.current().persistence.appendonly && !cx.node.aof.is_active();
+    if !wanted || cx.nested || cx.node.saver.running().is_some() || !cx.space.lock_unless_busy(&Plan::All) {
+        return;
+    }
+    let _ = crate::persist::aof::begin(cx.node, cx.space);
+    cx.space.unlock();
 }
 
 fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {

@@ -54,6 +54,7 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
     ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
     ("SET-DISABLE-DENY-SCRIPTS", 3..=3, set_disable_deny_scripts),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 3..=3, skip_checksums),
     ("RELOAD", 2..=usize::MAX, reload::reload),
     ("LOADAOF", 2..=2, reload::load_aof),
     ("RESTART", 2..=3, disk),
@@ -243,6 +244,12 @@ fn change_replication_id(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn rewrite_all(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.config.rewrite(true).map_err(CommandError::err)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn skip_checksums(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    crate::persist::rdb::skip_checksums(crate::commands::arguments::integer(cx.args.at(2))? != 0);
     cx.reply.ok();
     Ok(())
 }

@@ -89,7 +89,8 @@ pub(super) fn ziplist(block: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
 pub(super) fn zipmap(block: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
     fn len(rest: &mut Bytes<'_>, first: u8) -> Result<usize, Broken> {
         match first {
-            0xFE => Ok(u32::from_le_bytes(rest.array()?) as usize),
+            // The long form of a short length is nobody's writing, and others have read beyond the block for it.
+            0xFE => Some(u32::from_le_bytes(rest.array()?) as usize).filter(|n| *n >= 0xFE).ok_or(Broken),
             0xFF => Err(Broken),
             n => Ok(n.into()),
         }

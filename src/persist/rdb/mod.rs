@@ -31,7 +31,7 @@ mod tests;
 mod write;
 
 pub use file::{Format, LoadOptions, Loaded, Loading, Summed, Written, load, load_prefix, write};
-pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value};
+pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value, skip_checksums};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};
 

@@ -1,0 +1,44 @@
+// BullMQ against a server: `node bullmq.js PORT [CA]`. Its Lua scripts are the proof: every step below is a script of its own.
+const { Queue, Worker, QueueEvents, FlowProducer } = require('bullmq');
+const fs = require('fs');
+const connection = { host: 'localhost', port: Number(process.argv[2]), maxRetriesPerRequest: null };
+if (process.argv[3]) connection.tls = { ca: fs.readFileSync(process.argv[3]) };
+const assert = require('assert');
+(async () => {
+  const queue = new Queue('q', { connection });
+  queue.setMaxListeners(200);
+  const events = new QueueEvents('q', { connection });
+  await events.waitUntilReady();
+  const seen = [];
+  const worker = new Worker('q', async (job) => {
+    seen.push(job.name);
+    if (job.name === 'fails' && job.attemptsMade < 1) throw new Error('once');
+    await job.updateProgress(50);
+    return job.data.n * 2;
+  }, { connection, concurrency: 4 });
+  const one = await queue.add('one', { n: 21 });
+  assert.strictEqual(await one.waitUntilFinished(events, 10000), 42);
+  const failing = await queue.add('fails', { n: 1 }, { attempts: 2, backoff: 10 });
+  assert.strictEqual(await failing.waitUntilFinished(events, 10000), 2);
+  const late = await queue.add('late', { n: 3 }, { delay: 100, priority: 2 });
+  assert.strictEqual(await late.waitUntilFinished(events, 10000), 6);
+  const bulk = await queue.addBulk(Array.from({ length: 100 }, (_, i) => ({ name: 'bulk', data: { n: i } })));
+  await Promise.all(bulk.map((j) => j.waitUntilFinished(events, 20000)));
+  const flow = new FlowProducer({ connection });
+  const tree = await flow.add({ name: 'parent', queueName: 'q', data: { n: 5 }, children: [{ name: 'child', queueName: 'q', data: { n: 1 } }] });
+  assert.strictEqual(await tree.job.waitUntilFinished(events, 10000), 10);
+  await queue.pause();
+  await queue.add('held', { n: 1 });
+  assert.ok((await queue.getJobCounts('paused', 'waiting')).paused >= 0);
+  await queue.resume();
+  await queue.upsertJobScheduler('every', { every: 200 }, { name: 'tick', data: { n: 0 } });
+  await new Promise((r) => setTimeout(r, 700));
+  assert.ok(seen.filter((n) => n === 'tick').length >= 2, 'the scheduler ran');
+  await queue.removeJobScheduler('every');
+  const counts = await queue.getJobCounts();
+  assert.strictEqual(counts.failed, 0);
+  assert.ok(counts.completed >= 105, JSON.stringify(counts));
+  await queue.obliterate({ force: true });
+  await worker.close(); await events.close(); await flow.close(); await queue.close();
+  console.log('BullMQ: jobs, retries, delays, priorities, flows, schedulers, pause and removal work');
+})().catch((e) => { console.error(e); process.exit(1); });
