@@ -5,7 +5,7 @@
 
 use super::log::manifest_name;
 use super::manifest::{Manifest, ManifestError};
-use super::reader::{Fault, Item, Reader};
+use super::reader::{Fault, Item, Reader, Steps};
 use crate::persist::rdb::{Loaded, RdbError};
 use crate::resp::args::Args;
 use crate::storage::{self, DataFile};
@@ -68,7 +68,9 @@ impl std::fmt::Display for LoadError {
         match self {
             LoadError::Io { what, error } => write!(f, "{what}: {error}"),
             LoadError::Manifest(e) => e.fmt(f),
-            LoadError::Missing { file } => write!(f, "The AOF file {file} doesn't exist"),
+            LoadError::Missing { file } => {
+                write!(f, "Fatal error: can't open the append log file {file} for reading: No such file or directory")
+            }
             LoadError::Snapshot { file, error } => {
                 write!(f, "Error reading the RDB preamble of the AOF file {file}, AOF loading aborted: {error}")
             }
@@ -190,7 +192,11 @@ pub fn load(
     Ok(recovered)
 }
 
-fn begins_with_snapshot(file: &mut DataFile) -> io::Result<bool> {
+/// Whether a file begins with a snapshot. It is read from its beginning afterwards.
+///
+/// # Errors
+/// Those of the disk.
+pub fn begins_with_snapshot(file: &mut DataFile) -> io::Result<bool> {
     let mut magic = [0; 6];
     let mut n = 0;
     while n < magic.len() {
@@ -226,13 +232,11 @@ fn load_file(
         file.seek_to(begin).map_err(io)?;
     }
     let mut reader = Reader::new(&mut file, begin);
-    // Behind the last whole step.
-    let mut whole = begin;
-    let mut open = false;
+    let mut steps = Steps::new(begin);
     let fault = loop {
         match reader.advance() {
             Ok(true) => {}
-            Ok(false) if open => break Some(Fault::OpenTransaction),
+            Ok(false) if steps.open => break Some(Fault::OpenTransaction),
             // A sealed file may end inside a record where its text ends with a step.
             Ok(false) if reader.from().is_torn() => break Some(Fault::Truncated),
             Ok(false) => break None,
@@ -259,15 +263,7 @@ fn load_file(
         run(&requests, &ends, name, target)?;
         recovered.requests += requests.len() as u64;
         for (args, end) in requests.iter().zip(&ends) {
-            let word = args.at(0);
-            if word.eq_ignore_ascii_case(b"multi") {
-                open = true;
-            } else if word.eq_ignore_ascii_case(b"exec") {
-                open = false;
-            }
-            if !open {
-                whole = *end;
-            }
+            steps.request(args.at(0), *end);
         }
         if stop {
             target.forget();
@@ -279,20 +275,20 @@ fn load_file(
         None => {}
         Some(fault @ (Fault::Truncated | Fault::OpenTransaction)) => {
             target.forget();
-            if open {
+            if steps.open {
                 tracing::warn!("Revert incomplete MULTI/EXEC transaction from AOF file {name}");
             }
             if !last {
                 return Err(LoadError::TruncatedInside { file: name.into() });
             }
             if !options.truncated {
-                return Err(LoadError::Log { file: name.into(), offset: whole, fault });
+                return Err(LoadError::Log { file: name.into(), offset: steps.whole, fault });
             }
             tracing::warn!("!!! Warning: short read while loading the AOF file {name}!!!");
             tracing::warn!("AOF {name} loaded anyway because aof-load-truncated is enabled");
             if options.repair {
-                tracing::warn!("Truncating the AOF {name} at offset {whole}");
-                storage::cut(&storage::keyring(), path, whole).map_err(io)?;
+                tracing::warn!("Truncating the AOF {name} at offset {}", steps.whole);
+                storage::cut(&storage::keyring(), path, steps.whole).map_err(io)?;
                 let now = fs::metadata(path).map_err(io)?.len();
                 recovered.bytes = (recovered.bytes - size) + now;
             }

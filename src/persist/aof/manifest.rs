@@ -47,6 +47,13 @@ pub enum ManifestError {
     TwoBases {
         line: usize,
     },
+    /// A type that is none.
+    Type {
+        line: usize,
+    },
+    TooLong {
+        line: usize,
+    },
     /// Numbers of increments that do not rise.
     Order {
         line: usize,
@@ -60,6 +67,10 @@ impl fmt::Display for ManifestError {
             ManifestError::Line { line, why } => write!(f, "Invalid AOF manifest file format: line {line} {why}"),
             ManifestError::TwoBases { line } => {
                 write!(f, "Found duplicate base file information: line {line}")
+            }
+            ManifestError::Type { line } => write!(f, "Unknown AOF file type: line {line}"),
+            ManifestError::TooLong { line } => {
+                write!(f, "The AOF manifest file contains too long line: line {line}")
             }
             ManifestError::Order { line } => write!(f, "Found a non-monotonic sequence number: line {line}"),
         }
@@ -90,7 +101,7 @@ impl Manifest {
             let Some(entry) = line.strip_suffix('\n') else { return Err(bad("has no end")) };
             let entry = entry.strip_suffix('\r').unwrap_or(entry);
             if entry.len() > LINE_MAX {
-                return Err(bad("is too long"));
+                return Err(ManifestError::TooLong { line: n });
             }
             let words = words(entry).ok_or(bad("has unbalanced quotes"))?;
             let (mut name, mut number, mut role) = (None, None, None);
@@ -108,7 +119,7 @@ impl Manifest {
                             "b" => Some(Role::Base),
                             "i" => Some(Role::Increment),
                             "h" => Some(Role::History),
-                            _ => return Err(bad("has an unknown type of AOF file")),
+                            _ => return Err(ManifestError::Type { line: n }),
                         };
                     }
                     // Of later versions.

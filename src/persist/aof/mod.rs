@@ -86,6 +86,8 @@ pub struct Aof {
     /// It is to be switched on, or rewritten, as soon as nothing else runs.
     scheduled: AtomicBool,
     behind: AtomicBool,
+    /// Microseconds to wait before each write, for tests.
+    sleep_us: AtomicU64,
     figures: Mutex<Figures>,
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -100,6 +102,11 @@ impl Aof {
     /// What is called when more is on disk.
     pub fn on_sync(&self, wake: Box<dyn Fn() + Send + Sync>) {
         let _ = self.wake.set(wake);
+    }
+
+    /// `DEBUG AOF-FLUSH-SLEEP`: so many microseconds before each write.
+    pub fn sleep_before_writes(&self, us: u64) {
+        self.sleep_us.store(us, Ordering::Relaxed);
     }
 
     /// The journal's offset up to which everything is on disk.

@@ -234,6 +234,10 @@ impl<S: Owner> Writer<S> {
     }
 
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let us = self.aof().sleep_us.load(Ordering::Relaxed);
+        if us > 0 {
+            std::thread::sleep(Duration::from_micros(us));
+        }
         if bytes.is_empty() { Ok(()) } else { self.log.append(bytes) }
     }
 

@@ -17,7 +17,7 @@
 
 mod file;
 
-pub use file::{LoadError, load, load_options, save};
+pub use file::{LoadError, load, load_options, look, save};
 
 use super::rdb::{Format, Summed, Written};
 use crate::config::Config;
