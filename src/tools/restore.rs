@@ -212,7 +212,7 @@ fn carry_out(source: &Source, plan: &Plan, target: &Path) -> Result<(), String> 
     if let Some(text) = &plan.manifest {
         // Last: a folder that lacks it is not taken for a log.
         let path = target.join(&source.appenddirname).join(manifest_name(&source.appendfilename));
-        let mut file = File::create(&path).map_err(at("making", &path))?;
+        let mut file = create(&path).map_err(at("making", &path))?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at("writing", &path))?;
     }
     Ok(())
@@ -225,15 +225,24 @@ fn copy(f: &Copied, target: &Path) -> Result<(), String> {
         fs::create_dir_all(parent).map_err(at("making", parent))?;
     }
     let mut from = File::open(&f.from).map_err(at("reading", &f.from))?;
-    let mut to = File::create(&path).map_err(at("making", &path))?;
+    let mut to = create(&path).map_err(at("making", &path))?;
     io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(at("writing", &path))?;
-    storage::cut(&storage::keyring(), &path, f.bytes).map_err(at("cutting", &path))?;
-    let mut back = open(&path)?;
-    let n = io::copy(&mut back, &mut io::sink()).map_err(at("reading back", &path))?;
-    if n != f.bytes {
+    let read = || open(&path).and_then(|mut f| io::copy(&mut f, &mut io::sink()).map_err(at("reading back", &path)));
+    let mut there = read()?;
+    if there > f.bytes {
+        storage::cut(&storage::keyring(), &path, f.bytes).map_err(at("cutting", &path))?;
+        there = read()?;
+    }
+    if there != f.bytes {
         return Err(format!("{} has become shorter meanwhile", f.from.display()));
     }
     Ok(())
+}
+
+/// Data are nobody's but the server's.
+fn create(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn open(path: &Path) -> Result<DataFile, String> {

@@ -82,10 +82,11 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
                 None
             }
         };
-        if logged {
-            own.aof().order(Order::Base { written, rdb: true });
-        } else {
+        if !logged {
             put_alone(&*own, written);
+        } else if let Err(Order::Base { written, .. }) = own.aof().order_if_writing(Order::Base { written, rdb: true })
+        {
+            forget(&*own, written.as_ref());
         }
     });
     if let Err(e) = thread {
@@ -97,6 +98,16 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
         }
     }
     Ok(())
+}
+
+/// The log was switched off before its base was there: nobody wants that any more.
+pub(super) fn forget<S: Owner>(server: &S, written: Option<&(PathBuf, u64)>) {
+    if let Some((path, _)) = written {
+        storage::remove(path);
+    }
+    if server.saver().running() == Some(JobKind::Rewrite) {
+        server.saver().end_job();
+    }
 }
 
 /// A base that nothing follows: what a rewrite makes while the log is off.

@@ -190,6 +190,10 @@ fn hash<R: Read>(from: &mut Source<R>, kind: u8, limits: &HashLimits) -> Got<Has
                 ziplist(from, "Hash ziplist")?
             } else {
                 let bytes = from.string()?;
+                if bytes.len() <= 2 {
+                    // Nothing wrote one without fields.
+                    return from.damaged("Zipmap");
+                }
                 legacy::zipmap(&bytes).or_else(|_| from.damaged("Zipmap"))?
             };
             for pair in elements.chunks(2) {

@@ -120,11 +120,12 @@ fn back_up(a: &Arguments, client: &mut cli::client::Client, out: &mut dyn Write)
         return Err(String::new());
     }
     let made = clock::wall_ms() / 1000;
-    let name = utc_text(made).replace(':', "-");
-    let (part, path) = (a.folder.join(format!(".partial-{name}-{}", std::process::id())), a.folder.join(&name));
-    if path.exists() {
-        return Err(format!("{} is there already", path.display()));
+    let mut name = utc_text(made).replace(':', "-");
+    if a.folder.join(&name).exists() {
+        // Another of the same second.
+        name.push_str(&format!("-{}", std::process::id()));
     }
+    let (part, path) = (a.folder.join(format!(".partial-{name}-{}", std::process::id())), a.folder.join(&name));
     let mut manifest = Manifest { made, sealed: storage::keyring().seals(), ..Manifest::default() };
     if let Some(connection) = &mut client.connection {
         let mut field = |section, name| cli::snapshot::info_field(connection, section, name).unwrap_or_default();
