@@ -81,7 +81,11 @@ pub fn load_aof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let (_, mut flushed) = cx.space.flush(None);
     cx.space.unlock();
     while flushed.drop_slice() {}
-    replay().map_err(|e| {
+    // Others hear that it is loading, as after a start.
+    cx.node.loading.begin(cx.now_ms() / 1000);
+    let result = replay();
+    cx.node.loading.end();
+    result.map_err(|e| {
         tracing::warn!("DEBUG LOADAOF: {e}");
         CommandError::fixed("ERR Error trying to load the AOF files, check server logs.")
     })?;
