@@ -142,7 +142,14 @@ pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> 
     let (path, old) = (dir.join(folder), dir.join(prefix));
     let manifest = path.join(manifest_name(prefix));
     match fs::read_to_string(&manifest) {
-        Ok(text) => return Manifest::parse(&text).map(Found::Log).map_err(LoadError::Manifest),
+        Ok(text) => {
+            let found = Manifest::parse(&text).map_err(LoadError::Manifest)?;
+            if found.base.as_ref().is_some_and(|b| b.name == prefix) && old.is_file() && !path.join(prefix).exists() {
+                // An earlier start wrote the manifest and ended before it had moved the file.
+                move_old(&old, &path, prefix)?;
+            }
+            return Ok(Found::Log(found));
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(io("Fatal error: can't open the AOF manifest file", &manifest)(e)),
     }
@@ -153,14 +160,21 @@ pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> 
         let new = Manifest::of_old_file(prefix);
         // The manifest first: if the file has not moved yet, the next start moves it.
         disk.replace(&manifest, new.to_string().as_bytes()).map_err(io("Can't write", &manifest))?;
-        disk.rename(&old, &path.join(prefix)).map_err(io("Can't move the old AOF file", &old))?;
-        disk.sync_folder(&path).map_err(io("Can't sync", &path))?;
+        move_old(&old, &path, prefix)?;
         tracing::info!(
             "Successfully migrated an old-style AOF configuration ({prefix}) into the AOF directory ({folder})."
         );
         return Ok(Found::Log(new));
     }
     Ok(Found::Nothing)
+}
+
+/// Moves a single old file to where its manifest names it.
+fn move_old(old: &Path, folder: &Path, prefix: &str) -> Result<(), LoadError> {
+    use crate::storage::Disk;
+    let disk = crate::storage::Local;
+    let moved = disk.rename(old, &folder.join(prefix)).and_then(|()| disk.sync_folder(folder));
+    moved.map_err(|error| LoadError::Io { what: format!("Can't move the old AOF file {}", old.display()), error })
 }
 
 /// Loads all files of a log in their order.
@@ -312,4 +326,23 @@ fn run(requests: &[Args<'_>], ends: &[u64], name: &str, target: &mut dyn Target)
         at += n + 1;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_file_is_moved_also_by_the_start_after_one_that_ended_in_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("d");
+        fs::write(dir.path().join("a.aof"), "old").unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("a.aof.manifest"), Manifest::of_old_file("a.aof").to_string()).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(find(dir.path(), "d", "a.aof"), Ok(Found::Log(_))));
+            assert_eq!(fs::read(folder.join("a.aof")).unwrap(), b"old");
+            assert!(!dir.path().join("a.aof").exists());
+        }
+    }
 }
