@@ -1,6 +1,7 @@
 //! CONFIG: reading and changing directives.
 
 use crate::audit::Event;
+use crate::commands::server::save;
 use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
 use crate::config::Sensitivity;
 use crate::config::handle::SetContext;
@@ -91,6 +92,7 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
+<<<<<<< HEAD
 /// An append-only file that is wanted begins now: whoever asks next is told that it is being written. Where it cannot, because something
 /// else is being saved, the periodic tasks see to it.
 fn begin_log(cx: &mut NodeContext<'_, '_>) {
@@ -100,6 +102,15 @@ fn begin_log(cx: &mut NodeContext<'_, '_>) {
     }
     let _ = crate::persist::aof::begin(cx.node, cx.space);
     cx.space.unlock();
+=======
+/// A log that was switched on begins now if nothing else runs and nobody holds locks here, else by itself.
+fn begin_log(cx: &mut NodeContext<'_, '_>) {
+    let node = cx.node;
+    let wanted = node.config.current().persistence.appendonly && !node.aof.is_active() && node.aof.is_scheduled();
+    if wanted && !cx.nested && save::begin_rewrite(cx).is_ok() {
+        node.aof.unschedule();
+    }
+>>>>>>> main
 }
 
 fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -119,6 +130,7 @@ fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn reset_stat(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.metrics.reset();
+    cx.node.freer.counts.freed.store(0, std::sync::atomic::Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }
