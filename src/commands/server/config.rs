@@ -5,7 +5,6 @@ use crate::commands::server::save;
 use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
 use crate::config::Sensitivity;
 use crate::config::handle::SetContext;
-use crate::keyspace::Plan;
 use crate::spec::{CommandSpec, Group};
 
 const CONFIG_SPEC: CommandSpec = CommandSpec::container("config", Group::Server, "")
@@ -92,17 +91,6 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
-<<<<<<< HEAD
-/// An append-only file that is wanted begins now: whoever asks next is told that it is being written. Where it cannot, because something
-/// else is being saved, the periodic tasks see to it.
-fn begin_log(cx: &mut NodeContext<'_, '_>) {
-    let wanted = cx.node.config.current().persistence.appendonly && !cx.node.aof.is_active();
-    if !wanted || cx.nested || cx.node.saver.running().is_some() || !cx.space.lock_unless_busy(&Plan::All) {
-        return;
-    }
-    let _ = crate::persist::aof::begin(cx.node, cx.space);
-    cx.space.unlock();
-=======
 /// A log that was switched on begins now if nothing else runs and nobody holds locks here, else by itself.
 fn begin_log(cx: &mut NodeContext<'_, '_>) {
     let node = cx.node;
@@ -110,7 +98,6 @@ fn begin_log(cx: &mut NodeContext<'_, '_>) {
     if wanted && !cx.nested && save::begin_rewrite(cx).is_ok() {
         node.aof.unschedule();
     }
->>>>>>> main
 }
 
 fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {

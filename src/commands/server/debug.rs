@@ -54,14 +54,9 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("DICT-RESIZING", 3..=3, dict_resizing),
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
     ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
-<<<<<<< HEAD
     ("SET-DISABLE-DENY-SCRIPTS", 3..=3, set_disable_deny_scripts),
-    ("SET-SKIP-CHECKSUM-VALIDATION", 3..=3, skip_checksums),
-=======
-    ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |cx| inert(cx, "scripts are not there yet")),
     ("SET-SKIP-CHECKSUM-VALIDATION", 3..=3, skip_checksum),
     ("AOF-FLUSH-SLEEP", 3..=3, aof_flush_sleep),
->>>>>>> main
     ("RELOAD", 2..=usize::MAX, reload::reload),
     ("LOADAOF", 2..=2, reload::load_aof),
     ("RESTART", 2..=3, disk),
@@ -264,12 +259,6 @@ fn change_replication_id(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn rewrite_all(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.config.rewrite(true).map_err(CommandError::err)?;
-    cx.reply.ok();
-    Ok(())
-}
-
-fn skip_checksums(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    crate::persist::rdb::skip_checksums(crate::commands::arguments::integer(cx.args.at(2))? != 0);
     cx.reply.ok();
     Ok(())
 }

@@ -30,13 +30,8 @@ mod stream;
 mod tests;
 mod write;
 
-<<<<<<< HEAD
-pub use file::{Format, LoadOptions, Loaded, Loading, Summed, Written, load, load_prefix, write};
-pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value, skip_checksums};
-=======
 pub use file::{Format, LoadOptions, Loaded, Loading, Summed, Written, begins, load, load_prefix, write};
 pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value, skip_checksum};
->>>>>>> main
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};
 

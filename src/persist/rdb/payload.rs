@@ -6,17 +6,6 @@ use super::{VERSION, is_readable, opcode, write};
 use crate::base::crc64::crc64;
 use crate::value::record::Record;
 use std::sync::atomic::{AtomicBool, Ordering};
-<<<<<<< HEAD
-
-/// DEBUG SET-SKIP-CHECKSUM-VALIDATION: payloads may be damaged on purpose.
-static CHECKSUM_SKIPPED: AtomicBool = AtomicBool::new(false);
-
-/// Checks the sums of payloads no more, or again.
-pub fn skip_checksums(skip: bool) {
-    CHECKSUM_SKIPPED.store(skip, Ordering::Relaxed);
-}
-=======
->>>>>>> main
 
 /// Version and checksum.
 const FOOTER: usize = 10;
@@ -68,13 +57,8 @@ fn verified(payload: &[u8], relaxed: bool) -> Result<&[u8], PayloadError> {
     let (signed, crc) = payload.split_last_chunk::<8>().ok_or(PayloadError::Footer)?;
     let (body, version) = signed.split_last_chunk::<2>().ok_or(PayloadError::Footer)?;
     debug_assert_eq!(payload.len() - body.len(), FOOTER);
-<<<<<<< HEAD
-    let right = || crc64(0, signed) == u64::from_le_bytes(*crc) || CHECKSUM_SKIPPED.load(Ordering::Relaxed);
-    if !is_readable(u16::from_le_bytes(*version), relaxed) || !right() {
-=======
     let summed = || crc64(0, signed) == u64::from_le_bytes(*crc) || SKIP_CHECKSUM.load(Ordering::Relaxed);
     if !is_readable(u16::from_le_bytes(*version), relaxed) || !summed() {
->>>>>>> main
         return Err(PayloadError::Footer);
     }
     Ok(body)

@@ -17,11 +17,7 @@
 
 mod file;
 
-<<<<<<< HEAD
-pub use file::{LoadError, keep_libraries, load, load_options, save};
-=======
-pub use file::{LoadError, load, load_options, look, save};
->>>>>>> main
+pub use file::{LoadError, keep_libraries, load, load_options, look, save};
 
 use super::rdb::{Format, Summed, Written};
 use crate::config::Config;
