@@ -47,7 +47,16 @@ pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
 /// # Errors
 /// Those of the disk.
 pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
-    let format = format(config, space.access);
+    save_with(space, config, Vec::new())
+}
+
+/// The same; the file says this of itself too.
+///
+/// # Errors
+/// Those of the disk.
+pub fn save_with(space: &mut Space<'_>, config: &Config, about: Vec<(&'static str, String)>) -> io::Result<Written> {
+    let mut format = format(config, space.access);
+    format.aux.extend(about);
     let incremental = config.persistence.rdb_save_incremental_fsync;
     storage::replace_snapshot(Path::new(&config.persistence.dbfilename), incremental, |out| {
         rdb::write(space, out, &format)
