@@ -100,6 +100,8 @@ pub(super) struct Walk {
     /// The walker was dropped before its end: nobody will wash its marks off.
     abandoned: AtomicBool,
     keys: AtomicU64,
+    /// Bytes that writers wrote down because the walk had not come to their keys.
+    preserved: AtomicU64,
 }
 
 impl Walk {
@@ -160,6 +162,7 @@ impl Pending {
         {
             let mut rest = Vec::new();
             self.walk.encode.put(&mut rest, record, p.at, usize::MAX, true);
+            self.walk.preserved.fetch_add(rest.len() as u64, Ordering::Relaxed);
             p.rest = Some(rest);
             return;
         }
@@ -167,11 +170,13 @@ impl Pending {
             self.walk.encode.select(&mut self.gathered, db);
             self.gathered_db = Some(db);
         }
+        let before = self.gathered.len();
         let then = match self.walk.encode.put(&mut self.gathered, record, 0, usize::MAX, true) {
             Put::Then(value) => Some(value),
             Put::Whole | Put::From(_) => None,
         };
         self.walk.keys.fetch_add(1, Ordering::Relaxed);
+        self.walk.preserved.fetch_add((self.gathered.len() - before) as u64, Ordering::Relaxed);
         if then.is_some() || self.gathered.len() >= GATHER_BYTES {
             self.gathered_db = None;
             self.walk.offer(Chunk { bytes: std::mem::take(&mut self.gathered), then });
@@ -309,6 +314,7 @@ impl Space<'_> {
             over: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             keys: AtomicU64::new(0),
+            preserved: AtomicU64::new(0),
         });
         walks.running = Some(Arc::clone(&walk));
         let databases = self.databases();
@@ -385,6 +391,11 @@ pub struct WalkProgress(Arc<Walk>);
 impl WalkProgress {
     pub fn keys(&self) -> u64 {
         self.0.keys.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that writers had to write down themselves: what copy-on-write would have cost, and more.
+    pub fn preserved(&self) -> u64 {
+        self.0.preserved.load(Ordering::Relaxed)
     }
 }
 

@@ -437,7 +437,7 @@ impl Worker {
                     break;
                 }
             }
-            protocol_error(&mut turn, &mut c.client, run, flow);
+            protocol_error(&mut turn, &mut c.client, run, flow, &batch.bytes(run.source)[run.parsed..run.end]);
             if flow == Flow::Blocked {
                 blocked.push(run.connection);
             }
@@ -538,7 +538,7 @@ impl Worker {
                     break;
                 }
             }
-            protocol_error(&mut turn, &mut c.client, &run, flow);
+            protocol_error(&mut turn, &mut c.client, &run, flow, &batch.bytes(run.source)[run.parsed..run.end]);
             self.reply = turn.end();
             self.scripts = Some(tools);
             c.client.paused = flow == Flow::Paused;
@@ -1231,13 +1231,20 @@ fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> boo
     false
 }
 
+/// Bytes of what is no request that the log shows, if it may.
+const QUERY_SHOWN_MAX: usize = 128;
+
 /// What a connection sent is no request: it is told so and closed, once all before it has been answered.
-fn protocol_error(turn: &mut Turn<'_>, client: &mut Client, run: &Run, flow: Flow) {
+fn protocol_error(turn: &mut Turn<'_>, client: &mut Client, run: &Run, flow: Flow, unread: &[u8]) {
     if let (Some(e), Flow::Next, false) = (run.error, flow, client.closing) {
         turn.reply.version = client.version;
         let text = format!("ERR {e}");
         turn.reply.error(text.as_bytes());
-        tracing::debug!("Protocol error ({e}) from client: addr={}", client.shared.addr);
+        let shown = match turn.config.logging.hide_user_data_from_log {
+            true => "*redacted*".to_owned(),
+            false => unread.iter().take(QUERY_SHOWN_MAX).copied().collect::<Vec<u8>>().escape_ascii().to_string(),
+        };
+        tracing::debug!("Protocol error ({e}) from client: addr={}. Query buffer: {shown}", client.shared.addr);
         client.closing = true;
     }
 }

@@ -184,6 +184,10 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
             facts.takes_new_id |= is(value, "psync2");
         } else if is(word, "version") {
             facts.version = String::from_utf8_lossy(&value[..value.len().min(32)]).into_owned();
+        } else if is(word, "backup-result") {
+            // `holdfast backup` tells how it went.
+            let wrong = CommandError::err("REPLCONF backup-result is ok|err:made:bytes:seconds");
+            cx.node.saver.backed_up(crate::persist::Backup::parse(value).ok_or(wrong)?);
         } else if is(word, "rdb-only")
             || is(word, "rdb-filter-only")
             || is(word, "rdb-channel")

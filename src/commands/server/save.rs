@@ -110,12 +110,16 @@ const BGREWRITEAOF_SPEC: CommandSpec =
 // A span, as BGSAVE.
 pub static BGREWRITEAOF: Command = Command::span(BGREWRITEAOF_SPEC, bgrewriteaof);
 
+/// Begins a rewrite of the append-only file, or, if it is just switched on, what it begins with.
+///
+/// # Errors
+/// Something runs already.
+pub fn begin_rewrite(cx: &mut NodeContext<'_, '_>) -> Result<(), Refused> {
+    whole(cx, |cx| aof::begin(cx.node, cx.space))
+}
+
 fn bgrewriteaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    if !cx.config.persistence.appendonly {
-        return Err(CommandError::err("there is no append-only file to rewrite: see appendonly"));
-    }
-    let begun = whole(cx, |cx| aof::begin(cx.node, cx.space));
-    match begun {
+    match begin_rewrite(cx) {
         Ok(()) => cx.reply.status("Background append only file rewriting started"),
         Err(Refused::Busy(JobKind::Rewrite)) => {
             return Err(CommandError::fixed("ERR Background append only file rewriting already in progress"));

@@ -60,6 +60,13 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
         end_busy_script(node);
         return Ok(());
     }
+    if config.persistence.appendonly && !node.aof.is_active() && !node.loading.is_running() {
+        if !options.force {
+            tracing::warn!("Writing initial AOF, can't exit");
+            return Err(NotNow);
+        }
+        tracing::warn!("Writing initial AOF. Exit anyway.");
+    }
     node.saver.stop();
     while !space.lock_unless_busy(&Plan::All) {
         if options.nosave || !is_stopped(node) {

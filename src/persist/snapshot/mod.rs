@@ -17,7 +17,7 @@
 
 mod file;
 
-pub use file::{LoadError, load, load_options, save, save_with};
+pub use file::{LoadError, load, load_options, look, save, save_with};
 
 use super::rdb::{Format, Summed, Written};
 use crate::config::Config;
