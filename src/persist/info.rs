@@ -14,7 +14,8 @@ impl Section for Report {
     }
 
     fn rows(&self, out: &mut dyn FnMut(&str, Value<'_>)) {
-        let saving = self.running == Some(JobKind::Save);
+        // A copy for replicas goes by the same name.
+        let saving = matches!(self.running, Some(JobKind::Save | JobKind::Sync));
         out("loading", Flag(self.loading.is_some() || self.loading_copy));
         out("async_loading", Flag(self.loading_beside));
         if let Some(l) = &self.loading {

@@ -5,6 +5,7 @@ use crate::acl::Acl;
 use crate::client::{Execute, Registry, WaitList};
 use crate::config::ConfigHandle;
 use crate::keyspace::{Access, Freer, Keyspace};
+use crate::persist::Saver;
 use crate::script::Functions;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub trait Host: Send + Sync {
     fn clients(&self) -> &Arc<Registry>;
     fn acl(&self) -> &Acl;
     fn waiting(&self) -> &WaitList;
+    fn saver(&self) -> &Saver;
     fn freer(&self) -> &Freer;
     fn functions(&self) -> &Functions;
     fn replication(&self) -> &Arc<Replication>;

@@ -211,6 +211,14 @@ pub fn replay(target: &mut dyn Target, config: &Config, manifest: &Manifest) -> 
     load::load(&aof::folder(config), manifest, options, target)
 }
 
+/// Goes on with the history that the file is a moment of.
+fn resume(node: &Arc<Node>, config: &Config, loaded: &Loaded) -> Result<(), BootError> {
+    let (Some(id), Some(offset)) = (&loaded.repl_id, loaded.repl_offset) else { return Ok(()) };
+    let follows = config.replication.replicaof.is_some();
+    let backlog = config.replication.repl_backlog_size;
+    node.replication.resume(&node.journal, id, offset, loaded.stream_db, follows, backlog).map_err(BootError)
+}
+
 fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
     let begin = clock::monotonic_ns();
     let mut space = node.keyspace.space(access(config, clock::wall_ms()));
@@ -225,6 +233,7 @@ fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
                 loaded.expired,
                 loaded.empty
             );
+            resume(node, config, &loaded)?;
             let ms = (clock::monotonic_ns() - begin) / 1_000_000;
             tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
             Ok(())

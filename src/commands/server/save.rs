@@ -26,7 +26,10 @@ pub static BGSAVE: Command = Command::span(BGSAVE_SPEC, bgsave);
 /// Those of the disk; the log has them.
 pub fn to_disk(cx: &mut NodeContext<'_, '_>) -> std::io::Result<()> {
     whole(cx, |cx| {
-        let result = snapshot::save(cx.space, cx.config, &cx.node.scripts.functions);
+        let result = {
+            let about = cx.node.replication.moment(&cx.node.journal);
+            snapshot::save(cx.space, cx.config, &cx.node.scripts.functions, about)
+        };
         cx.node.saver.saved_at_once(cx.now_ms(), result.is_ok());
         match result {
             Ok(written) => {
@@ -85,7 +88,7 @@ fn bgsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let begun = whole(cx, |cx| cx.node.saver.begin(cx.node, cx.space));
     match begun {
         Ok(()) => cx.reply.status("Background saving started"),
-        Err(Refused::Busy(JobKind::Save)) => {
+        Err(Refused::Busy(kind)) if kind == JobKind::Save || (kind == JobKind::Sync && !schedule) => {
             return Err(CommandError::fixed("ERR Background save already in progress"));
         }
         Err(Refused::Busy(_)) if schedule => {

@@ -79,7 +79,10 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
         !node.loading.is_running() && (options.save || (!options.nosave && !config.persistence.save.is_empty()));
     if saves {
         tracing::info!("Saving the final RDB snapshot before exiting.");
-        let result = snapshot::save(space, config, &node.scripts.functions);
+        let result = {
+            let about = node.replication.moment(&node.journal);
+            snapshot::save(space, config, &node.scripts.functions, about)
+        };
         node.saver.saved_at_once(space.now_ms(), result.is_ok());
         match result {
             Ok(written) => tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes),

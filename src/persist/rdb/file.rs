@@ -358,7 +358,9 @@ pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions
                     }
                     Err(e) => return Err(e),
                 };
-                if !options.keep_expired && deadline.is_some_and(|d| d <= access.now_ms) {
+                // Where a history goes on, the end of a key is a part of what is to come: those who follow it have the key too.
+                let keep = options.keep_expired || loaded.repl_offset.is_some();
+                if !keep && deadline.is_some_and(|d| d <= access.now_ms) {
                     loaded.expired += 1;
                 } else {
                     let key = Key::new(db, &name);

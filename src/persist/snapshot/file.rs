@@ -65,8 +65,14 @@ pub fn keep_libraries(
 ///
 /// # Errors
 /// Those of the disk.
-pub fn save(space: &mut Space<'_>, config: &Config, functions: &Functions) -> io::Result<Written> {
-    let format = format(config, space.access, functions);
+pub fn save(
+    space: &mut Space<'_>,
+    config: &Config,
+    functions: &Functions,
+    about: Vec<(&'static str, String)>,
+) -> io::Result<Written> {
+    let mut format = format(config, space.access, functions);
+    format.aux.extend(about);
     let incremental = config.persistence.rdb_save_incremental_fsync;
     storage::replace_snapshot(Path::new(&config.persistence.dbfilename), incremental, |out| {
         rdb::write(space, out, &format)
