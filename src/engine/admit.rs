@@ -199,6 +199,15 @@ impl Turn<'_> {
                 .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(flags))),
             _ => entry.is(flags),
         };
+        // EXEC itself is for every time; what it would run need not be.
+        let lacks = |flag: CommandFlags| match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| !e.is(flag))),
+            _ => !entry.is(flag),
+        };
         let reads = CommandFlags::READONLY;
         if g.look.is_following()
             && client.shared.capa_redirect.load(Ordering::Relaxed)
@@ -213,12 +222,12 @@ impl Turn<'_> {
         if g.readonly && is(CommandFlags::WRITE) {
             return Err(CommandError::fixed("READONLY You can't write against a read only replica."));
         }
-        if g.stale && !entry.is(CommandFlags::STALE) {
+        if g.stale && lacks(CommandFlags::STALE) {
             return Err(CommandError::fixed(
                 "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
             ));
         }
-        if g.look.is_loading() && !entry.is(CommandFlags::LOADING) {
+        if g.look.is_loading() && lacks(CommandFlags::LOADING) {
             return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
         }
         if g.look.is_loading_beside() && entry.is(CommandFlags::NO_ASYNC_LOADING) {

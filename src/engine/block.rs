@@ -112,11 +112,22 @@ impl Turn<'_> {
                 return;
             }
             for (db, key) in ready {
+                if self.is_past_deadline(db, &key) {
+                    continue;
+                }
                 for n in self.node.waiting.of_key(db, &key) {
                     self.serve(n);
                 }
             }
         }
+    }
+
+    /// A key whose time came while the step ran is none to be served from: who waits for it waits on, and it goes as any key does.
+    fn is_past_deadline(&mut self, db: u32, name: &[u8]) -> bool {
+        let key = Key::new(db, name);
+        let record = self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name);
+        // The step's own clock stood still: what it took counts here.
+        record.and_then(|r| r.deadline()).is_some_and(|d| d <= crate::base::clock::wall_ms())
     }
 
     /// Runs a waiter's command; answers it if it found something.
