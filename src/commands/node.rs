@@ -15,7 +15,7 @@ use crate::persist::aof::Aof;
 use crate::persist::rdb::Loading;
 use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
-use crate::replication::Replication;
+use crate::replication::{Answers, Replication};
 use crate::resp::args::Args;
 use crate::script::Scripts;
 use parking_lot::{Mutex, RwLock};
@@ -115,6 +115,16 @@ impl Node {
     /// Bytes that count against `maxmemory`.
     pub fn memory_for_data(&self) -> u64 {
         crate::base::memory::used().saturating_sub(self.output_memory.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// The offset up to which changes are on disk here; `None` where they are not written.
+    pub fn log(&self) -> Option<u64> {
+        self.config.current().persistence.appendonly.then(|| self.aof.synced())
+    }
+
+    /// What it takes to answer those who wait for copies of their changes.
+    pub fn answers(&self) -> Answers<'_> {
+        Answers { clients: &self.clients, waiting: &self.waiting, keyspace: &self.keyspace, log: self.log() }
     }
 
     /// Puts a command into the command logs that want it.

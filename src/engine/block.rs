@@ -14,7 +14,6 @@ use crate::client::{BlockRequest, Blocked, Client, Message, TimeoutReply, Waiter
 use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry};
 use crate::keyspace::{Key, KeyHash, Plan};
-use crate::replication::Answers;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use std::sync::Arc;
@@ -47,10 +46,9 @@ impl Turn<'_> {
             needs_key: request.needs_key,
         };
         self.node.waiting.add(&self.node.keyspace, waiter);
-        if let TimeoutReply::Replicas { offset, wanted } = request.timeout_reply {
+        if matches!(request.timeout_reply, TimeoutReply::Replicas { .. } | TimeoutReply::Disks { .. }) {
             let node = self.node;
-            let to = Answers { clients: &node.clients, waiting: &node.waiting, keyspace: &node.keyspace };
-            node.replication.replicas.wait(&client.shared, token, offset, wanted, &to);
+            node.replication.replicas.wait(&client.shared, token, request.timeout_reply, &node.answers());
         }
     }
 

@@ -33,7 +33,7 @@ mod replica;
 
 pub use host::Host;
 pub use identity::{Identity, NONE, is_id};
-pub use primary::{Answers, Replicas};
+pub use primary::{Answers, NO_LOG, Replicas};
 pub use replica::{Follower, Following, LinkState, Look, Progress};
 
 use crate::base::clock;

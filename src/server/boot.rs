@@ -161,6 +161,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     node.aof.on_sync(Box::new(move || {
         if let Some(node) = weak.upgrade() {
             node.clients.ring_all();
+            node.replication.replicas.acked(&node.answers());
         }
     }));
     if node.replay.set(recover::again(&node, replay_recorder.expect("one recorder per thread"))).is_err() {

@@ -8,7 +8,6 @@ mod rename;
 mod scan;
 mod serialise;
 mod sort;
-pub mod wait;
 
 use super::Command;
 
@@ -41,5 +40,4 @@ pub static COMMANDS: &[&Command] = &[
     &serialise::DUMP,
     &serialise::RESTORE,
     &serialise::MIGRATE,
-    &wait::WAITAOF,
 ];

@@ -10,7 +10,7 @@ use crate::journal::Cursor;
 use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
 use crate::persist::rdb;
-use crate::replication::{Answers, Replication};
+use crate::replication::Replication;
 use crate::spec::{CommandSpec, Group};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -201,7 +201,8 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
     for i in (1..cx.args.len()).step_by(2) {
         let (word, value) = (cx.args.at(i), cx.args.at(i + 1));
         if is(word, "ACK") {
-            return ack(cx, value);
+            let synced = (i + 3 < cx.args.len() && is(cx.args.at(i + 2), "FACK")).then(|| cx.args.at(i + 3));
+            return ack(cx, value, synced);
         }
         if is(word, "GETACK") {
             // For replicas; the link answers it, not this.
@@ -242,7 +243,7 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 /// An acknowledgement, which is not answered.
-fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8]) -> Outcome {
+fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8], synced: Option<&[u8]>) -> Outcome {
     if cx.client.feed.is_none() {
         return Ok(());
     }
@@ -251,6 +252,8 @@ fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8]) -> Outcome {
         let mut facts = cx.client.shared.facts.lock();
         facts.acked = facts.acked.max(offset);
         facts.acked_at_ms = clock::monotonic_ms();
+        // Not the highest it has ever told: a log that is switched off or begun anew takes back what was said of it.
+        facts.synced = synced.and_then(parse_i64).and_then(|n| u64::try_from(n).ok());
         if facts.phase == ReplicaPhase::Copying {
             facts.phase = ReplicaPhase::Online;
             tracing::info!("Synchronization with replica {} succeeded", cx.client.shared.addr);
@@ -259,8 +262,6 @@ fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8]) -> Outcome {
     if std::mem::take(&mut cx.client.feed_held) {
         cx.node.clients.send(&cx.client.shared, Message::Feed { client: cx.client.id });
     }
-    let node = cx.node;
-    let answers = Answers { clients: &node.clients, waiting: &node.waiting, keyspace: &node.keyspace };
-    node.replication.replicas.acked(&answers);
+    cx.node.replication.replicas.acked(&cx.node.answers());
     Ok(())
 }

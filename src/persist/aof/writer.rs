@@ -38,6 +38,8 @@ struct Writer<S> {
     last_sync_ms: u64,
     retry_ms: u64,
     last_second: i64,
+    /// The history that `written` is an offset of.
+    history: u64,
     /// The increment the next base stands before.
     first: Option<u64>,
 }
@@ -50,7 +52,7 @@ pub fn start<S: Owner>(server: &Arc<S>, opened: Opened) -> std::io::Result<()> {
     let aof = server.aof();
     if let Some(cursor) = &opened.cursor {
         let position = cursor.position();
-        aof.synced.store(position, Ordering::Release);
+        aof.reached(aof.history(), position);
         aof.active.store(true, Ordering::Release);
         aof.configure(&server.configuration());
     }
@@ -68,6 +70,7 @@ pub fn start<S: Owner>(server: &Arc<S>, opened: Opened) -> std::io::Result<()> {
         last_sync_ms: clock::monotonic_ms(),
         retry_ms: 0,
         last_second: 0,
+        history: aof.history(),
         first: None,
     };
     writer.follow(opened.cursor);
@@ -125,7 +128,7 @@ impl<S: Owner> Writer<S> {
     /// Does what it is told. False at the end.
     fn obey(&mut self, order: Order) -> bool {
         match order {
-            Order::Begin { cursor } => self.begin(cursor),
+            Order::Begin { cursor, history } => self.begin(cursor, history),
             Order::Base { written, rdb } => self.base(written, rdb),
             Order::Flush(answer) => {
                 let _ = answer.send(self.flush());
@@ -135,6 +138,8 @@ impl<S: Owner> Writer<S> {
                 self.cursor = None;
                 let aof = self.aof();
                 aof.active.store(false, Ordering::Release);
+                // A log that is begun later says itself what is on disk.
+                aof.synced.store(0, Ordering::Release);
                 aof.writing.store(false, Ordering::Release);
                 aof.failing.store(false, Ordering::Release);
                 aof.behind.store(false, Ordering::Release);
@@ -265,7 +270,7 @@ impl<S: Owner> Writer<S> {
             tracing::info!("AOF write error looks solved. The server can write again.");
             aof.figures.lock().error = None;
         }
-        if aof.synced.swap(self.written, Ordering::AcqRel) != self.written
+        if aof.reached(self.history, self.written)
             && let Some(wake) = aof.wake.get()
         {
             wake();
@@ -327,7 +332,7 @@ impl<S: Owner> Writer<S> {
     }
 
     /// A cut was made: the old increment ends there, the next begins.
-    fn begin(&mut self, cursor: Cursor) {
+    fn begin(&mut self, cursor: Cursor, history: u64) {
         let cut = cursor.position();
         let was_chained = self.log.is_chained() && self.cursor.is_some();
         // What the old cursor has beyond the cut the new one has too.
@@ -349,6 +354,7 @@ impl<S: Owner> Writer<S> {
                 self.first = Some(first);
                 self.pending.clear();
                 self.written = cut;
+                self.history = history;
                 self.last_second = 0;
                 self.follow(Some(cursor));
                 if self.log.is_chained() {
