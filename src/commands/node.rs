@@ -4,6 +4,7 @@ use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
 use crate::audit::{Audit, Event, Outcome, Record};
 use crate::base::background::Background;
+use crate::cluster::Cluster;
 use crate::client::{Client, Execute, Monitors, Registry, Shared, Tracking, WaitList};
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
@@ -41,6 +42,8 @@ pub struct Node {
     pub commands: &'static CommandTable,
     pub clients: Arc<Registry>,
     pub replication: Arc<Replication>,
+    /// `None` unless this server is a cluster.
+    pub cluster: Option<Cluster>,
     pub acl: Arc<Acl>,
     pub audit: Audit,
     /// For password hashes: slow on purpose, and not on a worker.

@@ -36,7 +36,7 @@ pub struct Gates {
     reply_larger_than: usize,
     /// The journal's epoch: whose history this is may have changed when locks are taken later.
     pub epoch: u64,
-    /// Something about replication may refuse a command.
+    /// Something about replication, or a cluster's slots, may refuse a command.
     restricted: bool,
     look: Look,
     pub readonly: bool,
@@ -71,7 +71,7 @@ impl Gates {
             && node.replication.replicas.good() < r.min_replicas_to_write;
         Gates {
             epoch,
-            restricted: look.is_following() || too_few_replicas,
+            restricted: look.is_following() || too_few_replicas || node.cluster.is_some(),
             look,
             readonly,
             stale,
@@ -147,6 +147,9 @@ impl Turn<'_> {
         }
         if self.gates.restricted {
             self.check_replication(client, entry)?;
+            if let Some(cluster) = &self.node.cluster {
+                self.check_slots(cluster, client, entry, args)?;
+            }
         }
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;

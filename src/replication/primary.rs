@@ -99,8 +99,8 @@ impl Replicas {
     /// Puts a client that is on the [`WaitList`] already on the list of those that wait for replicas, and looks whether it still has to.
     pub fn wait(&self, client: &Arc<Shared>, token: u64, for_what: TimeoutReply, to: &Answers<'_>) {
         let mut waits = self.waits.lock();
-        // Whoever has gone or timed out since is not looked after here.
-        waits.retain(|w| w.client.blocked.load(Ordering::Relaxed) && !w.client.killed.load(Ordering::Relaxed));
+        // Whoever has gone or timed out since is not looked after here; who waits anew has a new token.
+        waits.retain(|w| w.client.id != client.id && w.client.blocked.load(Ordering::Relaxed) && !w.client.killed.load(Ordering::Relaxed));
         waits.push(Wait { client: Arc::clone(client), token, for_what });
         self.serve(&mut waits, to);
     }
@@ -147,7 +147,7 @@ impl Replicas {
             if !self.answer(w.for_what, to.log, &mut reply) {
                 return true;
             }
-            if to.waiting.cancel(to.keyspace, w.client.id) {
+            if to.waiting.cancel_one(to.keyspace, w.client.id, w.token) {
                 to.clients.send(&w.client, Message::Served { client: w.client.id, token: w.token, reply });
             }
             false

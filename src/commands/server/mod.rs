@@ -3,7 +3,7 @@
 mod command;
 mod config;
 mod debug;
-mod flush;
+pub(super) mod flush;
 pub mod info;
 mod latency;
 mod logs;
