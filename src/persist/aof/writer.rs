@@ -386,11 +386,24 @@ impl<S: Owner> Writer<S> {
 
     /// The base of the last cut is there, or failed.
     fn base(&mut self, written: Option<(std::path::PathBuf, u64)>, rdb: bool) {
+        // What the base does not have has to be on disk before the old files go.
+        while self.first.is_some() && self.read() && self.write() {}
+        if self.first.is_some() && self.cursor.is_none() {
+            // The data set it is of was replaced while it was written: it would continue with nothing.
+            self.first = None;
+            if let Some((path, _)) = written {
+                let _ = std::fs::remove_file(&path);
+            }
+            tracing::info!("Background AOF rewrite is repeated: the data set was replaced meanwhile");
+            self.aof().schedule();
+            if self.server.saver().running() == Some(JobKind::Rewrite) {
+                self.server.saver().end_job();
+            }
+            return;
+        }
         let seconds = self.server.saver().running_seconds();
         let result = match (written, self.first.take()) {
             (Some((path, bytes)), Some(first)) => {
-                // What the base does not have has to be on disk before the old files go.
-                while self.read() && self.write() {}
                 let result = self.log.put_base(&path, rdb, first, bytes).map_err(|e| e.to_string());
                 if result.is_err() {
                     let _ = std::fs::remove_file(&path);
