@@ -62,7 +62,9 @@ pub fn parse(text: &str) -> Result<State, String> {
             }
             [id, address, flags, primary, _, _, epoch, _, slots @ ..] => {
                 if !flags.split(',').any(|f| f == "myself") || found.is_some() {
-                    return Err(bad("it knows other nodes; this server is a cluster of one node, without a bus to others"));
+                    return Err(bad(
+                        "it knows other nodes; this server is a cluster of one node, without a bus to others",
+                    ));
                 }
                 if *primary != "-" || !is_id(id) {
                     return Err(bad("it describes no primary of this name"));

@@ -100,7 +100,11 @@ impl Replicas {
     pub fn wait(&self, client: &Arc<Shared>, token: u64, for_what: TimeoutReply, to: &Answers<'_>) {
         let mut waits = self.waits.lock();
         // Whoever has gone or timed out since is not looked after here; who waits anew has a new token.
-        waits.retain(|w| w.client.id != client.id && w.client.blocked.load(Ordering::Relaxed) && !w.client.killed.load(Ordering::Relaxed));
+        waits.retain(|w| {
+            w.client.id != client.id
+                && w.client.blocked.load(Ordering::Relaxed)
+                && !w.client.killed.load(Ordering::Relaxed)
+        });
         waits.push(Wait { client: Arc::clone(client), token, for_what });
         self.serve(&mut waits, to);
     }

@@ -234,7 +234,10 @@ fn replicas(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let state = cluster(cx)?.state();
     let id = cx.args.at(2);
     if id != state.id.as_bytes() {
-        return Err(CommandError::err(format_args!("Unknown node {}", String::from_utf8_lossy(&id[..id.len().min(64)]))));
+        return Err(CommandError::err(format_args!(
+            "Unknown node {}",
+            String::from_utf8_lossy(&id[..id.len().min(64)])
+        )));
     }
     cx.reply.array(0);
     Ok(())

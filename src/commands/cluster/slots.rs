@@ -149,8 +149,8 @@ fn flushslots(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn set_config_epoch(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let this = cluster(cx)?;
     let epoch = integer(cx.args.at(2))?;
-    let epoch = u64::try_from(epoch)
-        .map_err(|_| CommandError::err(format_args!("Invalid config epoch specified: {epoch}")))?;
+    let epoch =
+        u64::try_from(epoch).map_err(|_| CommandError::err(format_args!("Invalid config epoch specified: {epoch}")))?;
     this.set_epoch(epoch).map_err(CommandError::err)?;
     cx.reply.ok();
     Ok(())

@@ -2,8 +2,8 @@
 //!
 //! `BY` and `GET` patterns lead to keys that no key specification can name, so the handlers run under all locks.
 
-use crate::base::slot::{SlotId, slot_of};
 use crate::base::number::parse_f64;
+use crate::base::slot::{SlotId, slot_of};
 use crate::commands::arguments::{Options, is};
 use crate::commands::list::access as lists;
 use crate::commands::string::access as strings;

@@ -90,20 +90,3 @@ fn ask_and_wait(cx: &mut NodeContext<'_, '_>, timeout_ms: u64, timeout_reply: Ti
     }
     cx.block = Some(BlockRequest { keys: Vec::new(), timeout_ms, timeout_reply, args: None, needs_key: false });
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::commands::FAMILIES;
-    use crate::commands::testing::Bench;
-
-    #[test]
-    fn nobody_waits_for_a_disk_nothing_is_written_to() {
-        let mut b = Bench::new(FAMILIES);
-        b.check(&[
-            ("WAITAOF 0 0 0", "*2\r\n:0\r\n:0\r\n"),
-            ("WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1\r\n"),
-            ("WAITAOF 0 -1 0", "-ERR value is out of range, must be positive\r\n"),
-            ("WAITAOF 1 0 0", "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n"),
-        ]);
-    }
-}
