@@ -41,6 +41,13 @@ pub fn disable_unasked_huge_pages() {
     };
 }
 
+/// Adds bits to the file mode mask: what is made from now on lacks them.
+pub fn add_umask(bits: u32) {
+    let bits = bits as libc::mode_t;
+    // SAFETY: the calls exchange a number. No other thread makes files yet, so the moment between them does no harm.
+    unsafe { libc::umask(bits | libc::umask(0o777)) };
+}
+
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
 /// How much likelier (or less likely) the kernel is to end this process when memory runs out.

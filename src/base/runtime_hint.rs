@@ -196,6 +196,11 @@ fn folders() -> Vec<PathBuf> {
     out
 }
 
+/// The folders a server may register in, made if they can be.
+pub fn prepared_folders() -> Vec<PathBuf> {
+    folders().into_iter().filter(|f| prepare(f).is_ok()).collect()
+}
+
 fn trusted(meta: &fs::Metadata, owner: u32) -> bool {
     [0, nix::unistd::geteuid().as_raw(), owner].contains(&meta.uid()) && meta.mode() & 0o022 == 0
 }

@@ -109,6 +109,10 @@ choice! {
     AuditFailure { Continue = "continue", Block = "block" }
 }
 choice! {
+    /// Whether the process gives up what it does not need: not, where the kernel lets it, or else it does not start.
+    Limit { No = "no", Try = "try", Yes = "yes" }
+}
+choice! {
     /// How clear passwords of users are kept.
     AclPasswordHash { Sha256 = "sha256", Pbkdf2 = "pbkdf2" }
 }

@@ -332,7 +332,7 @@ impl Space<'_> {
 /// Takes the marks of a stripe's records away, and its note of a walk.
 fn wash(stripe: &mut Stripe) {
     stripe.pending = None;
-    for database in &mut stripe.databases {
+    for database in stripe.databases.iter_mut() {
         let mut path = 0;
         while let Walked::Next(next) = database.table.unmark_segment(path) {
             path = next;

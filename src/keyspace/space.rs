@@ -582,7 +582,7 @@ impl<'k> Space<'k> {
         assert!(self.is_whole(), "sizes of one instant need every stripe");
         let mut sizes = vec![(0, 0); self.databases() as usize];
         for n in 0..super::STRIPES as u16 {
-            for (size, database) in sizes.iter_mut().zip(&self.held.stripe(n).databases) {
+            for (size, database) in sizes.iter_mut().zip(self.held.stripe(n).databases.iter()) {
                 size.0 += database.table.len();
                 size.1 += database.table.deadlines();
             }

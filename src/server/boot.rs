@@ -5,6 +5,7 @@ use super::cron::Cron;
 use super::http::{self, Http};
 use super::recover::{self, recover};
 use super::reload::{self, Reloader};
+use super::sandbox;
 use super::service::Service;
 use super::tls;
 use super::tuning;
@@ -54,6 +55,8 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> BootError + '_ {
 
 /// The status of a process that a panic ended.
 const PANICKED: i32 = 70;
+/// What others may not do with files that are made without a mode of their own.
+const UMASK: u32 = 0o027;
 /// Descriptors beside the clients': files, listeners, polls.
 const OTHER_DESCRIPTORS: u64 = 64;
 /// Stack of a worker: what scripts nest, their compiler and their values are as deep as they are.
@@ -79,6 +82,7 @@ fn open_cluster(config: &Config) -> Result<(u32, Option<Cluster>), String> {
 /// Whatever keeps it from serving, before a socket is bound.
 pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     clock::init();
+    process::add_umask(UMASK);
     let Loaded { config, file, notices } = loaded;
     let dir = match &config.general.dir {
         Some(d) => d.clone(),
@@ -119,6 +123,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     }
 
     recover::take_keys(&config)?;
+    sandbox::limit_files(&config, file.as_deref(), &dir)?;
     tuning::seed_hash(&config)?;
 
     let renames: Vec<(String, String)> =
@@ -224,6 +229,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         })
         .collect();
 
+    sandbox::limit_calls(&config)?;
     node.baseline_memory.store(memory::used(), Ordering::Relaxed);
     write_pid_file(&config);
     let hints = write_hint(&config, &dir, tls.as_ref());

@@ -14,6 +14,7 @@ mod cron;
 mod http;
 pub mod recover;
 mod reload;
+mod sandbox;
 mod service;
 mod tls;
 mod tuning;

@@ -2,7 +2,7 @@
 
 use super::boot::BootError;
 use crate::base::hash::{self, HashKey};
-use crate::base::process;
+use crate::base::{memory, process};
 use crate::commands::Node;
 use crate::config::Config;
 use crate::config::types::OomScoreAdj;
@@ -56,6 +56,11 @@ pub fn apply_oom_score(config: &Config, replica: bool) -> Result<(), String> {
     process::set_oom_score_adj(wanted.clamp(-1000, 1000)).map_err(failed)
 }
 
+fn apply_allocator_thread(config: &Config) -> Result<(), String> {
+    let set = memory::give_back_in_background(config.general.jemalloc_bg_thread);
+    if set { Ok(()) } else { Err("the allocator cannot run a thread of its own (jemalloc-bg-thread)".into()) }
+}
+
 /// Whether a crash is reported at length.
 static CRASH_LOG: AtomicBool = AtomicBool::new(true);
 
@@ -77,9 +82,12 @@ pub fn report_panic(info: &PanicHookInfo<'_>) {
 /// Applies what the configuration says now, and what it will say.
 pub fn apply(node: &Arc<Node>, config: &Config) {
     CRASH_LOG.store(config.general.crash_log_enabled, Ordering::Relaxed);
-    if let Err(e) = apply_oom_score(config, false) {
-        tracing::warn!("{e}");
+    for result in [apply_oom_score(config, false), apply_allocator_thread(config)] {
+        if let Err(e) = result {
+            tracing::warn!("{e}");
+        }
     }
+    node.config.on_change(&["jemalloc-bg-thread"], Box::new(|_, new| apply_allocator_thread(new)));
     node.config.on_change(
         &["crash-log-enabled"],
         Box::new(|_, new| {

@@ -1,7 +1,7 @@
 //! The table of records: extendible hashing over segments of cache-line buckets.
 //!
 //! A record's place follows from its *path*, 64 bits of which the first ones index the directory, the next ones
-//! choose the bucket, and the last eight are the tag. A directory entry points at a segment: a header line and up to 63
+//! choose the bucket, and the last eight are the tag. A directory entry points at a segment: a header line and up to 62
 //! buckets. A bucket is one cache line: nine tags, an overflow count, nine 48-bit record pointers. A record that finds
 //! its home bucket full goes to the next one with room, wrapping in the segment; each full bucket passed by counts it, so
 //! a search stops at the first bucket that nobody was pushed out of (the overflow counts are those of Facebook's F14).
@@ -26,11 +26,11 @@ pub use lend::RecordMut;
 pub use walk::{Visit, Walked};
 
 use super::record::Record;
-use crate::base::hash;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use crate::base::{hash, slab};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether segments that deletions have emptied are given back; tests turn it off to look at sparse tables.
@@ -57,11 +57,11 @@ impl PathOf for MemberPath {
 }
 
 const SLOTS: usize = 9;
-const BUCKETS_MAX: usize = 63;
+const BUCKETS_MAX: usize = 62;
 const OVERFLOW_MAX: u8 = 255;
 const LINE: usize = 64;
-/// Bucket counts a segment passes through: with the header line, the allocator's own size classes up to a page.
-const STEPS: [u16; 14] = [1, 3, 5, 7, 9, 11, 15, 19, 23, 31, 39, 47, 55, 63];
+/// Bucket counts a segment passes through: with the header line they are blocks that fill a slab with less than a fiftieth left over.
+const STEPS: [u16; 14] = [1, 3, 5, 7, 9, 11, 15, 19, 24, 30, 35, 41, 50, BUCKETS_MAX as u16];
 
 /// Records a segment of `n` buckets takes before it grows: eight of nine places.
 const fn room(n: usize) -> usize {
@@ -230,18 +230,17 @@ struct Segment {
 }
 
 impl Segment {
-    fn layout(buckets: u16) -> Layout {
-        Layout::from_size_align(LINE * (1 + buckets as usize), LINE).expect("a segment is at most a page")
+    const fn bytes(buckets: u16) -> usize {
+        LINE * (1 + buckets as usize)
     }
 
+    /// Segments lie in slabs, beside records and like them in huge pages: a search does not wait for the address of a page.
     fn make(depth: u8, buckets: u16) -> *mut Segment {
-        let layout = Segment::layout(buckets);
-        // SAFETY: the layout is not empty; all-zero buckets are free ones.
+        let p = slab::take_lines(Segment::bytes(buckets)).as_ptr();
+        // SAFETY: the block has so many bytes, at a multiple of a line; all-zero buckets are free ones.
         unsafe {
-            let p = alloc_zeroed(layout).cast::<Segment>();
-            if p.is_null() {
-                handle_alloc_error(layout);
-            }
+            p.write_bytes(0, Segment::bytes(buckets));
+            let p = p.cast::<Segment>();
             p.write(Segment { depth, buckets, len: 0, earliest: i64::MAX });
             p
         }
@@ -253,7 +252,7 @@ impl Segment {
     /// `p` came from `make` and is not used again.
     unsafe fn free(p: *mut Segment) {
         // SAFETY: the caller's word.
-        unsafe { dealloc(p.cast(), Segment::layout((*p).buckets)) }
+        unsafe { slab::give(NonNull::new_unchecked(p.cast()), Segment::bytes((*p).buckets)) }
     }
 
     #[inline(always)]
@@ -517,23 +516,32 @@ impl<P> Table<P> {
     #[inline]
     pub fn record_mut_at(&mut self, p: Place) -> Option<RecordMut<'_>> {
         let deadlines: *mut usize = &mut self.deadlines;
-        // SAFETY: directory entries point at live segments, held exclusively.
-        let s = unsafe { &mut *self.directory.get(p.entry)?.segment() };
-        if p.bucket >= s.buckets || s.bucket(p.bucket as usize).0[p.place as usize] == 0 {
-            return None;
+        let entry = *self.directory.get(p.entry)?;
+        // SAFETY: directory entries point at live segments, held exclusively; the view ends before the record is lent. The segment's
+        // header is not looked at: it would be one more line to wait for.
+        unsafe {
+            let s = entry.view();
+            if p.bucket >= s.buckets || s.bucket(p.bucket as usize).0[p.place as usize] == 0 {
+                return None;
+            }
+            // The place is occupied; the record is written back when the guard ends.
+            Some(RecordMut::lend(entry.segment(), p.bucket as usize, p.place as usize, deadlines))
         }
-        // SAFETY: the place is occupied; the record is written back when the guard ends.
-        Some(unsafe { RecordMut::lend(s, p.bucket as usize, p.place as usize, deadlines) })
     }
 
     /// The record called `name`, to be changed.
     #[inline]
     pub fn get_mut_at(&mut self, path: u64, name: &[u8]) -> Option<RecordMut<'_>> {
         let deadlines: *mut usize = &mut self.deadlines;
-        let s = self.segment_mut(path)?;
-        let (b, i) = s.find(path, name)?;
-        // SAFETY: the place is occupied; the record is written back when the guard ends.
-        Some(unsafe { RecordMut::lend(s, b, i, deadlines) })
+        if self.directory.is_empty() {
+            return None;
+        }
+        let entry = self.directory[self.index(path)];
+        // SAFETY: as in `record_mut_at`.
+        unsafe {
+            let (b, i) = entry.view().find(path, name)?;
+            Some(RecordMut::lend(entry.segment(), b, i, deadlines))
+        }
     }
 
     /// Takes the record called `name` out.
@@ -588,7 +596,7 @@ impl<P> Table<P> {
     pub fn memory_bytes(&self, records: bool) -> usize {
         let mut total = self.directory.capacity() * 8;
         self.each_segment(|s| {
-            total += Segment::layout(s.buckets).size();
+            total += Segment::bytes(s.buckets);
             if records {
                 s.for_each(&mut |r| total += r.memory_bytes());
             }
@@ -794,8 +802,9 @@ impl<P: PathOf> Table<P> {
     }
 }
 
+/// Asks the cache for the line at `p`, which may be any address.
 #[inline(always)]
-fn prefetch(p: *const u8) {
+pub fn prefetch(p: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch of any address is harmless.
     unsafe {

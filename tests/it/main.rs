@@ -24,6 +24,7 @@ mod openssl;
 mod persist;
 mod pubsub;
 mod replication;
+mod sandbox;
 mod service;
 mod signals;
 mod tracking;

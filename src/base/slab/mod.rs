@@ -1,4 +1,4 @@
-//! Blocks of records: size classes in steps of 8 bytes, where the general allocator's are up to a fifth apart.
+//! Blocks of records and of their tables' segments: size classes in steps of 8 bytes, where the general allocator's are up to a fifth apart.
 //!
 //! A key of 16 bytes with a value of 64 is a block of 88; jemalloc's next class is 96, and for one of 136 it is 160. With a block per
 //! key that rounding is the largest waste of memory there is, so records have an allocator of their own below [`BLOCK_MAX`].
@@ -26,27 +26,43 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::UnsafeCell;
 use std::ptr::{NonNull, null_mut};
 
-/// Larger blocks are the general allocator's.
-pub const BLOCK_MAX: usize = 1024;
-/// Up to here classes are 8 bytes apart, above it 16.
+/// Larger blocks are the general allocator's. Eight of these and the header fill a slab.
+pub const BLOCK_MAX: usize = 4032;
+/// Up to here classes are 8 bytes apart, up to the next 16, above it a cache line.
 const FINE_MAX: usize = 512;
+const MIDDLE_MAX: usize = 1024;
 const FINE_CLASSES: usize = FINE_MAX / 8;
-const CLASSES: usize = FINE_CLASSES + (BLOCK_MAX - FINE_MAX) / 16;
+const MIDDLE_CLASSES: usize = FINE_CLASSES + (MIDDLE_MAX - FINE_MAX) / 16;
+const CLASSES: usize = MIDDLE_CLASSES + (BLOCK_MAX - MIDDLE_MAX) / LINE;
+const LINE: usize = 64;
 const SLAB_BYTES: usize = 32 * 1024;
 const HEADER_BYTES: usize = 64;
-/// Free blocks of a class that a thread keeps at most: at a kilobyte each that is 32 KiB, the size of a slab.
+/// Free blocks of a class that a thread keeps at most, and never more than a slab of them.
 const MAGAZINE_MAX: usize = 32;
+
+const fn magazine_max(class: usize) -> usize {
+    let slab = SLAB_BYTES / bytes_of(class);
+    if slab < MAGAZINE_MAX { slab } else { MAGAZINE_MAX }
+}
 
 const fn class_of(bytes: usize) -> usize {
     if bytes <= FINE_MAX {
         bytes.div_ceil(8).saturating_sub(1)
-    } else {
+    } else if bytes <= MIDDLE_MAX {
         FINE_CLASSES + (bytes - FINE_MAX).div_ceil(16) - 1
+    } else {
+        MIDDLE_CLASSES + (bytes - MIDDLE_MAX).div_ceil(LINE) - 1
     }
 }
 
 const fn bytes_of(class: usize) -> usize {
-    if class < FINE_CLASSES { (class + 1) * 8 } else { FINE_MAX + (class - FINE_CLASSES + 1) * 16 }
+    if class < FINE_CLASSES {
+        (class + 1) * 8
+    } else if class < MIDDLE_CLASSES {
+        FINE_MAX + (class - FINE_CLASSES + 1) * 16
+    } else {
+        MIDDLE_MAX + (class - MIDDLE_CLASSES + 1) * LINE
+    }
 }
 
 /// Bytes really set aside for a block of `bytes`.
@@ -243,13 +259,14 @@ thread_local! {
 
 #[cold]
 fn refill(class: usize, m: &mut Magazine) {
-    CENTRAL[class].lock().take(class, &mut m.blocks[..MAGAZINE_MAX / 2]);
-    m.len = MAGAZINE_MAX / 2;
+    let half = magazine_max(class) / 2;
+    CENTRAL[class].lock().take(class, &mut m.blocks[..half]);
+    m.len = half;
 }
 
 #[cold]
 fn flush(class: usize, m: &mut Magazine) {
-    let keep = MAGAZINE_MAX / 2;
+    let keep = magazine_max(class) / 2;
     // SAFETY: what is in a magazine is nobody else's.
     unsafe { CENTRAL[class].lock().give(class, &m.blocks[keep..m.len]) };
     m.len = keep;
@@ -292,6 +309,15 @@ pub fn take(bytes: usize) -> NonNull<u8> {
     unsafe { NonNull::new_unchecked(block) }
 }
 
+/// A block of `bytes`, a multiple of 64 and at most [`BLOCK_MAX`], that begins with a cache line.
+pub fn take_lines(bytes: usize) -> NonNull<u8> {
+    assert!(
+        bytes.is_multiple_of(LINE) && bytes <= BLOCK_MAX,
+        "a slab's blocks begin with a line where they end with one"
+    );
+    take(bytes)
+}
+
 /// Gives a block back.
 ///
 /// # Safety
@@ -307,7 +333,7 @@ pub unsafe fn give(block: NonNull<u8>, bytes: usize) {
     let kept = MAGAZINES.try_with(|all| {
         // SAFETY: as in `take`.
         let m = unsafe { &mut (&mut *all.0.get())[class] };
-        if m.len == MAGAZINE_MAX {
+        if m.len == magazine_max(class) {
             flush(class, m);
         }
         m.blocks[m.len] = block.as_ptr();
@@ -351,7 +377,12 @@ mod tests {
         for bytes in 1..=BLOCK_MAX {
             let class = class_of(bytes);
             assert!(class < CLASSES && bytes_of(class) >= bytes, "{bytes}");
-            assert!(bytes_of(class) - bytes < if bytes <= FINE_MAX { 8 } else { 16 }, "{bytes}");
+            let step = match bytes {
+                ..=FINE_MAX => 8,
+                ..=MIDDLE_MAX => 16,
+                _ => LINE,
+            };
+            assert!(bytes_of(class) - bytes < step, "{bytes}");
         }
     }
 

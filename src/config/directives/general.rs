@@ -114,8 +114,8 @@ topic! {
     "crash-memcheck-enabled" => crash_memcheck_enabled: bool = true, YesNo, Runtime, Open, Standing::Inert("a crash ends the process at once");
     /// Rehash in the background.
     "activerehashing" => activerehashing: bool = true, YesNo, Runtime, Open, Standing::Inert("the table never rehashes as a whole");
-    /// Free memory on a thread of the allocator.
-    "jemalloc-bg-thread" => jemalloc_bg_thread: bool = true, YesNo, Runtime, Open, Standing::Inert("the allocator's threads are set at build time");
+    /// Have a thread of the allocator give unused pages back to the kernel in time, also while nothing is asked of the server.
+    "jemalloc-bg-thread" => jemalloc_bg_thread: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Once chose whether reads went to I/O threads.
     "io-threads-do-reads" => io_threads_do_reads: bool = true, YesNo, Start, Unlisted, Standing::Inert("workers always read");
     /// Once adapted `hz` to the number of clients.

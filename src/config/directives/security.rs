@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::codec::{File, INT, OneOf, Password, YesNo, int};
 use crate::config::row::{Standing, topic};
 use crate::config::special::{Lines, Renames, UserLine, Users};
-use crate::config::types::{AclPasswordHash, AclPubsubDefault, Permission, Rename, Secret};
+use crate::config::types::{AclPasswordHash, AclPubsubDefault, Limit, Permission, Rename, Secret};
 
 topic! {
     /// Passwords, users, and what is behind a lock of its own.
@@ -38,6 +38,11 @@ topic! {
     "enable-debug-command" => enable_debug_command: Permission = Permission::No, OneOf, Start, Open, Standing::Works;
     /// Whether MODULE may be used: `no`, `yes`, or `local` connections only.
     "enable-module-command" => enable_module_command: Permission = Permission::No, OneOf, Start, Open, Standing::Inert("modules cannot be loaded");
+    /// Let the process open no file but in the folders this configuration names, and start no program (Landlock, Linux 5.13 and later):
+    /// `yes` does not start where the kernel cannot, `try` warns. What is set later to lie elsewhere cannot be opened.
+    "landlock" => landlock: Limit = Limit::No, OneOf, Start, Open, Standing::Works;
+    /// Let the process make no system call but those the server needs (seccomp): `yes` does not start where the kernel cannot, `try` warns.
+    "seccomp" => seccomp: Limit = Limit::No, OneOf, Start, Open, Standing::Works;
     /// Load a module at start.
     "loadmodule" => loadmodule: Vec<String> = Vec::new(), Lines, Start, Unlisted, Standing::Missing("modules cannot be loaded");
 }

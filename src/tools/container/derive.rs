@@ -80,6 +80,7 @@ pub fn derive(
 
     let mut d = Lines { words: Vec::new(), notices };
     let mut data = v.get("VALKEY_DATA_DIR")?;
+    let mut limits = vec!["landlock", "seccomp"];
     match &file {
         Some(path) => {
             let text = (world.read)(path).map_err(|e| format!("'{}' cannot be read: {e}", path.display()))?;
@@ -92,6 +93,7 @@ pub fn derive(
                 ));
             }
             d.words.push(path.display().to_string());
+            limits.retain(|l| !names_directive(&text, l));
             if names_directive(&text, "dir") {
                 data = None;
             } else {
@@ -112,6 +114,11 @@ pub fn derive(
         }
         let value = v.get(variable)?.unwrap_or_default();
         d.set(&directive, &value);
+    }
+    // What the process can do without it gives up, unless a word that follows says otherwise.
+    limits.retain(|l| !d.words.iter().any(|w| w.strip_prefix("--") == Some(l)));
+    for limit in limits {
+        d.set(limit, "try");
     }
     let mut told = false;
     if let Some(path) = overrides(&v, world)? {

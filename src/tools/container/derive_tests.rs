@@ -263,7 +263,7 @@ fn a_mounted_file_replaces_the_variables_and_overrides_and_command_line_come_las
     let environment = "VALKEY_MAXCLIENTS=5\nVALKEY_EXTRA_FLAGS=--hz 20 --loglevel 'verbose'";
     assert_eq!(
         case.words(environment, "--hz 30"),
-        "/opt/bitnami/valkey/mounted-etc/valkey.conf --dir /bitnami/valkey/data --include \
+        "/opt/bitnami/valkey/mounted-etc/valkey.conf --dir /bitnami/valkey/data --landlock try --seccomp try --include \
          /opt/bitnami/valkey/mounted-etc/overrides.conf --hz 20 --loglevel verbose --hz 30"
     );
     assert!(case.notices(environment).contains("not these variables: VALKEY_MAXCLIENTS"));
@@ -273,8 +273,8 @@ fn a_mounted_file_replaces_the_variables_and_overrides_and_command_line_come_las
 }
 
 #[test]
-fn a_file_that_sets_dir_keeps_it() {
-    let case = Case::new(&[("/etc/valkey/valkey.conf", "# dir /no\n  DIR /own\n")]);
+fn a_file_that_sets_dir_or_limits_keeps_them() {
+    let case = Case::new(&[("/etc/valkey/valkey.conf", "# dir /no\n  DIR /own\nlandlock no\nseccomp yes\n")]);
     let derived = case.derive("", "").unwrap();
     assert_eq!(derived.start, Start::Server { words: vec!["/etc/valkey/valkey.conf".into()], data: None });
 }
