@@ -20,7 +20,8 @@ Usage: holdfast <tool> [arguments]
   cli [options] [command ...]               talk to a server
   check-rdb FILE [--stats]                  look a snapshot through
   check-aof [--fix] FILE                    look an append-only file through, and repair its end
-  restore [--to-time SECONDS] FROM TO       make a data folder as it was at a moment
+  backup [connection] FOLDER                back a running server up, and read the backup back
+  restore [--to-time SECONDS] FROM TO       make a data folder from a backup or another data folder
   check-config FILE [--directive ...]       check a configuration without starting
   fips status [--json]                      run the start-up gate and print what it found
   fips evidence --out DIR | --json          gather what a reviewer of FIPS mode asks for
@@ -99,6 +100,7 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
             }
         },
         "cli" => holdfast::tools::cli::run(name, std::mem::take(&mut rest)),
+        "backup" => holdfast::tools::backup::run(rest, &mut std::io::stdout()),
         "restore" => holdfast::tools::restore::run(rest, &mut std::io::stdout()),
         "check-rdb" => holdfast::tools::check_rdb::run(&rest, &mut std::io::stdout()),
         "check-aof" => holdfast::tools::check_aof::run(&rest, &mut std::io::stdin().lock(), &mut std::io::stdout()),

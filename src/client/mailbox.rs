@@ -1,10 +1,20 @@
 //! Messages to a worker. The sender wakes it; it reads them at the start of its turn.
 
+use super::copy::CopyReader;
 use super::subscription::{Published, Subscription};
 use super::tracking::Notice;
+use crate::journal::Cursor;
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a replica is sent: first `head`, then the copy, then what the journal has from the cut on.
+#[derive(Debug)]
+pub struct SyncStart {
+    pub head: Vec<u8>,
+    pub copy: CopyReader,
+    pub cursor: Cursor,
+}
 
 /// What one thread asks of the worker that owns a client.
 pub enum Message {
@@ -20,6 +30,8 @@ pub enum Message {
     Push { client: u64, reply: std::sync::Arc<Vec<u8>> },
     /// The journal has something for a replica.
     Feed { client: u64 },
+    /// The copy a replica has waited for begins.
+    Sync { client: u64, start: Box<SyncStart> },
     /// A message of a channel.
     Published { to: std::sync::Arc<Subscription>, message: std::sync::Arc<Published> },
     /// Keys that a client has read have changed.
@@ -39,6 +51,7 @@ impl Message {
             | Message::Unblock { client, .. }
             | Message::Push { client, .. }
             | Message::Feed { client }
+            | Message::Sync { client, .. }
             | Message::Notice { client, .. } => Some(*client),
         }
     }

@@ -4,6 +4,7 @@
 //! [`Shared`] half. Whoever wants something of another worker's client writes to that worker's [`Mailbox`].
 
 mod blocked;
+mod copy;
 mod execute;
 mod login;
 mod mailbox;
@@ -19,9 +20,10 @@ mod transaction;
 mod waitlist;
 
 pub use blocked::{BlockRequest, Blocked, TimeoutReply};
+pub use copy::{CopyEnd, CopyReader, CopyWriter, PIPE_BYTES, Taken, copy_pipe};
 pub use execute::{Execute, Failure, Forward, Request};
 pub use login::{Answer, Login};
-pub use mailbox::{Mailbox, Message};
+pub use mailbox::{Mailbox, Message, SyncStart};
 pub use memory::NAME_BYTES;
 pub use monitor::Monitors;
 pub use output::Output;

@@ -38,6 +38,10 @@ pub struct ReplicaFacts {
     /// It understands that a history may go on under another name.
     pub takes_new_id: bool,
     pub version: String,
+    /// It asked with PSYNC: it is told which history the copy is of.
+    pub names_history: bool,
+    /// Since when it waits for a copy (monotonic ms).
+    pub waits_since_ms: u64,
     /// The offset it has applied, and when it said so (monotonic ms).
     pub acked: u64,
     pub acked_at_ms: u64,

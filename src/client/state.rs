@@ -1,6 +1,7 @@
 //! One connection, as its worker knows it.
 
 use super::blocked::Blocked;
+use super::copy::CopyReader;
 use super::login::Login;
 use super::output::Output;
 use super::registry::Shared;
@@ -89,6 +90,10 @@ pub struct Client {
     pub monitor: bool,
     /// CLIENT TRACKING.
     pub tracking: Option<Box<ClientTracking>>,
+    /// It is a replica, from its synchronisation on: what it sends is not answered.
+    pub attached: bool,
+    /// The copy of the data set that it is sent before the journal.
+    pub copy: Option<CopyReader>,
     /// A replica's place in the journal: its worker sends what follows as fast as the socket takes it.
     pub feed: Option<Cursor>,
     /// It has to acknowledge the copy first: what follows would be taken for a part of it.
@@ -137,6 +142,8 @@ impl Client {
             import_source: false,
             monitor: false,
             tracking: None,
+            attached: false,
+            copy: None,
             feed: None,
             feed_held: false,
             written: 0,

@@ -2,6 +2,7 @@
 
 use super::Turn;
 use crate::keyspace::Garbage;
+use crate::persist::JobKind;
 use crate::resp::args::Args;
 
 impl Turn<'_> {
@@ -65,9 +66,10 @@ impl Turn<'_> {
             self.node.freer.free(Garbage::Records(unlinked));
         }
         if std::mem::take(&mut changes.flushed_all) {
-            // A snapshot of what is gone is not wanted any more; one of what is left may be.
-            let again = self.node.saver.give_up() && !self.config.persistence.save.is_empty();
-            if again {
+            // A snapshot of what is gone is not wanted any more. One of what is left is, if any are: a start must not bring back what was
+            // flushed.
+            self.node.saver.give_up(JobKind::Save);
+            if !self.config.persistence.save.is_empty() {
                 self.node.saver.schedule();
             }
         }

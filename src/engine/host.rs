@@ -10,6 +10,7 @@ use crate::config::ConfigHandle;
 use crate::keyspace::{Access, Freer, Keyspace};
 use crate::net::tls::config::{ClientParameters, Trust, client};
 use crate::net::tls::generate;
+use crate::persist::Saver;
 use crate::replication::{Host, Replication};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -34,6 +35,10 @@ impl Host for Node {
 
     fn waiting(&self) -> &WaitList {
         &self.waiting
+    }
+
+    fn saver(&self) -> &Saver {
+        &self.saver
     }
 
     fn freer(&self) -> &Freer {

@@ -157,7 +157,7 @@ impl<'k> Turn<'k> {
         hash: Option<KeyHash>,
     ) -> Flow {
         let mark = self.reply.mark();
-        let fed = client.feed.is_some() || client.feed_held;
+        let fed = client.attached;
         self.reply.version = client.version;
         self.space.no_touch = client.no_touch;
         self.space.visits_expired = client.import_source && self.space.keeps_expired;

@@ -212,10 +212,12 @@ impl Journal {
         self.set(if stream.is_wanted() { State::Read } else { State::Unread }, new_epoch);
     }
 
-    /// Puts the offset to where a history that was saved had stopped; nothing has been kept or read yet.
-    pub fn resume(&self, offset: u64) {
+    /// Puts the offset to where a history that was saved had stopped, and the database that was selected there if the stream is another's;
+    /// nothing has been kept or read yet.
+    pub fn resume(&self, offset: u64, selected: Option<u32>) {
         let mut stream = self.stream.lock();
         stream.begin_anew(offset);
+        stream.select(selected);
         self.end.store(offset, Ordering::Release);
     }
 

@@ -36,6 +36,8 @@ use std::time::Duration;
 
 /// Bytes of writers' keys that wait for the walker: a few milliseconds of its work, little beside the data.
 pub const QUEUE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of writers' keys that the walker holds back behind a big key while it waits for room.
+const SIDE_BYTES_MAX: usize = 4 * QUEUE_BYTES_MAX;
 /// Output after which the walker lets go of a stripe: some tens of microseconds.
 pub const SLICE_BYTES: usize = 32 << 10;
 /// Keys after which it does.
@@ -98,6 +100,8 @@ pub(super) struct Walk {
     /// The walker was dropped before its end: nobody will wash its marks off.
     abandoned: AtomicBool,
     keys: AtomicU64,
+    /// Bytes that writers wrote down because the walk had not come to their keys.
+    preserved: AtomicU64,
 }
 
 impl Walk {
@@ -158,6 +162,7 @@ impl Pending {
         {
             let mut rest = Vec::new();
             self.walk.encode.put(&mut rest, record, p.at, usize::MAX, true);
+            self.walk.preserved.fetch_add(rest.len() as u64, Ordering::Relaxed);
             p.rest = Some(rest);
             return;
         }
@@ -165,11 +170,13 @@ impl Pending {
             self.walk.encode.select(&mut self.gathered, db);
             self.gathered_db = Some(db);
         }
+        let before = self.gathered.len();
         let then = match self.walk.encode.put(&mut self.gathered, record, 0, usize::MAX, true) {
             Put::Then(value) => Some(value),
             Put::Whole | Put::From(_) => None,
         };
         self.walk.keys.fetch_add(1, Ordering::Relaxed);
+        self.walk.preserved.fetch_add((self.gathered.len() - before) as u64, Ordering::Relaxed);
         if then.is_some() || self.gathered.len() >= GATHER_BYTES {
             self.gathered_db = None;
             self.walk.offer(Chunk { bytes: std::mem::take(&mut self.gathered), then });
@@ -307,6 +314,7 @@ impl Space<'_> {
             over: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             keys: AtomicU64::new(0),
+            preserved: AtomicU64::new(0),
         });
         walks.running = Some(Arc::clone(&walk));
         let databases = self.databases();
@@ -325,7 +333,15 @@ impl Space<'_> {
                 }));
             }
         }
-        Ok(Walker { walk, sizes, buffer: Vec::new(), side: VecDeque::new(), inside: false, ended: false })
+        Ok(Walker {
+            walk,
+            sizes,
+            buffer: Vec::new(),
+            side: VecDeque::new(),
+            side_bytes: 0,
+            inside: false,
+            ended: false,
+        })
     }
 }
 
@@ -347,6 +363,7 @@ pub struct Walker {
     buffer: Vec<u8>,
     /// Writers' chunks that came while a big key was half written: they follow it.
     side: VecDeque<Chunk>,
+    side_bytes: usize,
     /// A big key is half written.
     inside: bool,
     ended: bool,
@@ -374,6 +391,11 @@ pub struct WalkProgress(Arc<Walk>);
 impl WalkProgress {
     pub fn keys(&self) -> u64 {
         self.0.keys.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that writers had to write down themselves: what copy-on-write would have cost, and more.
+    pub fn preserved(&self) -> u64 {
+        self.0.preserved.load(Ordering::Relaxed)
     }
 }
 
@@ -411,12 +433,19 @@ impl Walker {
         WalkProgress(Arc::clone(&self.walk))
     }
 
-    /// Writes everything down. Returns the number of keys.
+    /// Writes everything down. Returns the number of keys. `ready` is asked before each slice, and may wait a moment: while it says no, only
+    /// what writers write down goes out.
     ///
     /// # Errors
     /// Those of `out`, or it was stopped. The key space is as if there had been no walk then.
-    pub fn run(mut self, keyspace: &Keyspace, pace: &Pace<'_>, out: Out<'_>) -> Result<u64, WalkError> {
-        let result = self.walk_all(keyspace, pace, out);
+    pub fn run(
+        mut self,
+        keyspace: &Keyspace,
+        pace: &Pace<'_>,
+        ready: &dyn Fn() -> bool,
+        out: Out<'_>,
+    ) -> Result<u64, WalkError> {
+        let result = self.walk_all(keyspace, pace, ready, out);
         self.walk.end();
         self.ended = true;
         if result.is_err() {
@@ -436,9 +465,16 @@ impl Walker {
         result.map(|()| self.walk.keys.load(Ordering::Relaxed))
     }
 
-    fn walk_all(&mut self, keyspace: &Keyspace, pace: &Pace<'_>, out: Out<'_>) -> Result<(), WalkError> {
+    fn walk_all(
+        &mut self,
+        keyspace: &Keyspace,
+        pace: &Pace<'_>,
+        ready: &dyn Fn() -> bool,
+        out: Out<'_>,
+    ) -> Result<(), WalkError> {
         for n in 0..STRIPES as u16 {
             loop {
+                self.until(ready, pace, out)?;
                 let before = self.walk.keys.load(Ordering::Relaxed);
                 let slice = self.slice(keyspace, n, pace, out)?;
                 let mut buffer = std::mem::take(&mut self.buffer);
@@ -461,10 +497,22 @@ impl Walker {
                     break;
                 }
             }
-            self.taken(out)?;
+            self.taken(ready, pace, out)?;
         }
         self.drain(out)?;
-        self.taken(out)?;
+        self.taken(ready, pace, out)?;
+        Ok(())
+    }
+
+    /// Waits until there is room for more, and takes what writers have meanwhile.
+    fn until(&mut self, ready: &dyn Fn() -> bool, pace: &Pace<'_>, out: Out<'_>) -> Result<(), WalkError> {
+        // A big key that is half written holds writers' keys back here: it goes on before they are too many.
+        while !ready() && self.side_bytes < SIDE_BYTES_MAX {
+            if (pace.stop)() || self.walk.over.load(Ordering::Acquire) {
+                return Err(WalkError::Stopped);
+            }
+            self.drain(out)?;
+        }
         Ok(())
     }
 
@@ -487,10 +535,12 @@ impl Walker {
                 std::mem::take(&mut queue.chunks)
             };
             self.walk.room.notify_all();
+            self.side_bytes += chunks.iter().map(Chunk::size).sum::<usize>();
             self.side.extend(chunks);
             if self.inside || self.side.is_empty() {
                 return Ok(());
             }
+            self.side_bytes = 0;
             while let Some(chunk) = self.side.pop_front() {
                 out(&chunk.bytes)?;
                 if let Some(value) = chunk.then {
@@ -604,11 +654,12 @@ impl Walker {
     }
 
     /// Writes and frees tables that were flushed; nobody else has them.
-    fn taken(&mut self, out: Out<'_>) -> Result<(), WalkError> {
+    fn taken(&mut self, ready: &dyn Fn() -> bool, pace: &Pace<'_>, out: Out<'_>) -> Result<(), WalkError> {
         loop {
             let Some((db, mut table)) = self.walk.taken.lock().pop() else { return Ok(()) };
             let mut path = Some(0);
             while let Some(at) = path {
+                self.until(ready, pace, out)?;
                 let walk = &*self.walk;
                 let (buffer, mut then, mut keys) = (&mut self.buffer, None, 0u64);
                 let walked = table.walk_segment(at, walk.mark, |record| {

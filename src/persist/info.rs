@@ -14,7 +14,8 @@ impl Section for Report {
     }
 
     fn rows(&self, out: &mut dyn FnMut(&str, Value<'_>)) {
-        let saving = self.running == Some(JobKind::Save);
+        // A copy for replicas goes by the same name.
+        let saving = matches!(self.running, Some(JobKind::Save | JobKind::Sync));
         out("loading", Flag(self.loading.is_some() || self.loading_copy));
         out("async_loading", Flag(self.loading_beside));
         if let Some(l) = &self.loading {
@@ -28,10 +29,10 @@ impl Section for Report {
             out("loading_loaded_perc", Float(percent, 2));
             out("loading_eta_seconds", Unsigned(eta));
         }
-        // Nothing is copied on write: the classic names stay for those who read them.
-        for name in ["current_cow_peak", "current_cow_size", "current_cow_size_age"] {
-            out(name, Unsigned(0));
-        }
+        // No page is copied: what writers wrote down for the snapshot is what it costs.
+        out("current_cow_peak", Unsigned(self.preserved));
+        out("current_cow_size", Unsigned(self.preserved));
+        out("current_cow_size_age", Unsigned(0));
         let percent = if self.keys_total > 0 { self.keys as f64 * 100.0 / self.keys_total as f64 } else { 0.0 };
         out("current_fork_perc", Float(percent, 2));
         out("current_save_keys_processed", Unsigned(self.keys));
@@ -43,7 +44,7 @@ impl Section for Report {
         out("rdb_last_bgsave_time_sec", Signed(self.took_seconds.unwrap_or(-1)));
         out("rdb_current_bgsave_time_sec", Signed(self.running_seconds.filter(|_| saving).unwrap_or(-1)));
         out("rdb_saves", Unsigned(self.saves));
-        out("rdb_last_cow_size", Unsigned(0));
+        out("rdb_last_cow_size", Unsigned(self.last_preserved));
         out("rdb_last_load_keys_expired", Unsigned(self.expired));
         out("rdb_last_load_keys_loaded", Unsigned(self.loaded));
         let rewriting = self.running == Some(JobKind::Rewrite);
@@ -65,6 +66,12 @@ impl Section for Report {
             out("aof_pending_bio_fsync", Unsigned(0));
             out("aof_delayed_fsync", Unsigned(self.aof.delayed_syncs));
         }
+        let backup = self.backup.unwrap_or_default();
+        out("last_backup_time", Signed(backup.made_s));
+        out("last_backup_age_sec", Signed(self.backup.map_or(-1, |b| (self.now_s - b.made_s).max(0))));
+        out("last_backup_status", Text(self.backup.map_or("none", |b| if b.failed { "err" } else { "ok" })));
+        out("last_backup_bytes", Unsigned(backup.bytes));
+        out("last_backup_duration_sec", Unsigned(backup.seconds));
         for name in ["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"] {
             out(name, Unsigned(0));
         }

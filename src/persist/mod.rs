@@ -8,4 +8,4 @@ pub mod rdb;
 pub mod saver;
 pub mod snapshot;
 
-pub use saver::{JobKind, Owner, Refused, Report, Saver};
+pub use saver::{Backup, JobKind, Owner, Refused, Report, Saver};

@@ -67,6 +67,34 @@ struct State {
     saves: u64,
     loaded: u64,
     expired: u64,
+    /// Bytes that writers wrote down for the last save.
+    preserved: u64,
+}
+
+/// How the last backup went, as whoever made it said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backup {
+    pub failed: bool,
+    /// Seconds since the epoch at which it began.
+    pub made_s: i64,
+    pub bytes: u64,
+    pub seconds: u64,
+}
+
+impl Backup {
+    /// `ok|err:made:bytes:seconds`.
+    pub fn parse(text: &[u8]) -> Option<Backup> {
+        let mut words = std::str::from_utf8(text).ok()?.split(':');
+        let failed = match words.next()? {
+            "ok" => false,
+            "err" => true,
+            _ => return None,
+        };
+        let (made, bytes, seconds) = (words.next()?, words.next()?, words.next()?);
+        let backup =
+            Backup { failed, made_s: made.parse().ok()?, bytes: bytes.parse().ok()?, seconds: seconds.parse().ok()? };
+        words.next().is_none().then_some(backup)
+    }
 }
 
 /// For INFO.
@@ -76,6 +104,9 @@ pub struct Report {
     pub running_seconds: Option<i64>,
     pub keys: u64,
     pub keys_total: u64,
+    /// Bytes that writers wrote down for what runs, and for the last save.
+    pub preserved: u64,
+    pub last_preserved: u64,
     pub scheduled: bool,
     pub failed: bool,
     pub took_seconds: Option<i64>,
@@ -84,6 +115,8 @@ pub struct Report {
     pub expired: u64,
     pub changes: u64,
     pub last_save_ms: i64,
+    pub backup: Option<Backup>,
+    pub now_s: i64,
     pub appendonly: bool,
     pub aof: super::aof::Figures,
     pub aof_active: bool,
@@ -112,6 +145,7 @@ impl std::fmt::Debug for JobState {
 
 #[derive(Default)]
 struct JobState {
+    backup: Option<Backup>,
     job: Option<Job>,
     state: State,
 }
@@ -170,10 +204,10 @@ impl Saver {
         }
     }
 
-    /// Stops a save that runs. False if there was none.
-    pub fn give_up(&self) -> bool {
+    /// Stops what runs if it is of this kind. False if it is not.
+    pub fn give_up(&self, kind: JobKind) -> bool {
         let inner = self.inner.lock();
-        let job = inner.job.as_ref().filter(|job| job.kind == JobKind::Save);
+        let job = inner.job.as_ref().filter(|job| job.kind == kind);
         job.inspect(|job| job.stop.store(true, Ordering::Release)).is_some()
     }
 
@@ -195,12 +229,16 @@ impl Saver {
             running_seconds: job.map(|j| (clock::wall_ms() - j.since_ms) / 1000),
             keys: job.map_or(0, |j| j.progress.keys()),
             keys_total: job.map_or(0, |j| j.keys),
+            preserved: job.map_or(0, |j| j.progress.preserved()),
+            last_preserved: s.preserved,
             scheduled: self.scheduled.load(Ordering::Relaxed),
             failed: s.failed,
             took_seconds: s.took_seconds,
             saves: s.saves,
             loaded: s.loaded,
             expired: s.expired,
+            backup: inner.backup,
+            now_s: clock::wall_ms() / 1000,
             appendonly: config.persistence.appendonly,
             aof: aof.figures(),
             aof_active: aof.is_active(),
@@ -219,6 +257,11 @@ impl Saver {
             changes: self.changes.load(Ordering::Relaxed),
             last_save_ms: self.last_save_ms.load(Ordering::Relaxed),
         }
+    }
+
+    /// Notes how a backup went.
+    pub fn backed_up(&self, backup: Backup) {
+        self.inner.lock().backup = Some(backup);
     }
 
     /// Notes what a file brought.
@@ -305,6 +348,7 @@ impl Saver {
     /// Writes the file on the saver's thread.
     fn write<S: Owner>(&self, server: &S, snapshot: Snapshot, stop: &Arc<AtomicBool>, changes: u64) {
         let begin_ms = clock::wall_ms();
+        let progress = snapshot.progress();
         let config = server.configuration();
         let path = PathBuf::from(&config.persistence.dbfilename);
         let pace = Pace {
@@ -317,6 +361,7 @@ impl Saver {
         });
         let now_ms = clock::wall_ms();
         let took = Some((now_ms - begin_ms) / 1000);
+        self.inner.lock().state.preserved = progress.preserved();
         match result {
             Ok(written) => {
                 self.changes.fetch_sub(changes.min(self.changes.load(Ordering::Relaxed)), Ordering::Relaxed);

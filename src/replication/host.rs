@@ -5,6 +5,7 @@ use crate::acl::Acl;
 use crate::client::{Execute, Registry, WaitList};
 use crate::config::ConfigHandle;
 use crate::keyspace::{Access, Freer, Keyspace};
+use crate::persist::Saver;
 use std::sync::Arc;
 
 /// Handles of the server.
@@ -14,6 +15,7 @@ pub trait Host: Send + Sync {
     fn clients(&self) -> &Arc<Registry>;
     fn acl(&self) -> &Acl;
     fn waiting(&self) -> &WaitList;
+    fn saver(&self) -> &Saver;
     fn freer(&self) -> &Freer;
     fn replication(&self) -> &Arc<Replication>;
     /// How accesses are noted at this instant.

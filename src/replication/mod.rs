@@ -19,6 +19,7 @@
 //! |---|---|
 //! | `identity.rs` | the names of histories |
 //! | `primary.rs` | the replicas, their acknowledgements, and who waits for those |
+//! | `sync.rs` | full copies: who waits for one, and the walk that serves them |
 //! | `replica/machine.rs` | the protocol of the link, pure |
 //! | `replica/apply.rs` | the stream, cut into steps |
 //! | `replica/load.rs` | a full copy takes the place of the data |
@@ -30,6 +31,7 @@ mod host;
 mod identity;
 mod primary;
 mod replica;
+mod sync;
 
 pub use host::Host;
 pub use identity::{Identity, NONE, is_id};
@@ -39,7 +41,7 @@ pub use replica::{Follower, Following, LinkState, Look, Progress};
 use crate::base::clock;
 use crate::client::{Message, ReplicaPhase};
 use crate::crypto;
-use crate::journal::State;
+use crate::journal::{Journal, State};
 use crate::keyspace::{Plan, Space};
 use failover::Failover;
 use parking_lot::Mutex;
@@ -78,6 +80,47 @@ pub fn new_id() -> Result<String, String> {
 impl Replication {
     pub fn new(id: String) -> Replication {
         Replication { identity: Mutex::new(Identity::new(id)), ..Replication::default() }
+    }
+
+    /// What a file says of the moment of the history that it is. Every stripe is held. Nothing while nobody could go on from it.
+    pub fn moment(&self, journal: &Journal) -> Vec<(&'static str, String)> {
+        if journal.state() != State::Following && journal.backlog().0.is_none() {
+            return Vec::new();
+        }
+        vec![
+            ("repl-stream-db", journal.selected().unwrap_or(0).to_string()),
+            ("repl-id", self.identity.lock().id.clone()),
+            ("repl-offset", journal.end().to_string()),
+        ]
+    }
+
+    /// Goes on from the moment a file was: as a replica in that history, as a primary under a new name that shares the old one up to
+    /// there. What the file says is believed only if it makes sense. Nobody is served yet.
+    ///
+    /// # Errors
+    /// There is no name for the new history.
+    pub fn resume(
+        &self,
+        journal: &Journal,
+        id: &str,
+        offset: u64,
+        selected: Option<u32>,
+        follows: bool,
+        backlog_bytes: u64,
+    ) -> Result<(), String> {
+        if !is_id(id) || offset >= 1 << 62 {
+            return Ok(());
+        }
+        journal.resume(offset, selected.filter(|_| follows));
+        let mut identity = self.identity.lock();
+        identity.adopt(id.to_owned());
+        if !follows {
+            identity.shift(new_id()?, offset);
+            drop(identity);
+            journal.keep_backlog(Some(backlog_bytes));
+        }
+        tracing::info!("The history {id} goes on from offset {offset}");
+        Ok(())
     }
 
     /// Follows a primary from here on. Every stripe is held.
@@ -135,6 +178,7 @@ impl Replication {
         let this = host.replication();
         let now = clock::monotonic_ms();
         failover::round(host, now);
+        sync::round(host, now);
         let mut rounds = this.rounds.lock();
         if now < rounds.next_ms {
             return;
@@ -150,6 +194,10 @@ impl Replication {
                 let facts = c.facts.lock();
                 (facts.phase, facts.acked_at_ms)
             };
+            if phase == ReplicaPhase::Waiting {
+                // So that it does not give us up.
+                host.clients().send(&c, Message::Push { client: c.id, reply: Arc::new(b"\n".to_vec()) });
+            }
             if phase == ReplicaPhase::Online && now.saturating_sub(at) > timeout {
                 tracing::warn!("Disconnecting timedout replica (streaming sync): {}", c.addr);
                 host.clients().kill(&c, false);

@@ -29,7 +29,7 @@ use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
-use crate::persist::Saver;
+use crate::persist::{JobKind, Saver};
 use crate::replication::{Host, Replication};
 use crate::session::{Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::{Mutex, RwLock};
@@ -528,6 +528,7 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
             None => Ok(()),
         }),
     );
+    node.config.on_change(&["encryption-key-source"], Box::new(|_, new| recover::change_keys(new)));
     let (weak, loading) = (Arc::downgrade(node), Arc::clone(&node.loading));
     node.config.on_change(
         &["key-load-delay"],
@@ -545,6 +546,9 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
                 (false, true) => node.aof.schedule(),
                 (true, false) => {
                     node.aof.unschedule();
+                    if node.saver.give_up(JobKind::Rewrite) {
+                        tracing::info!("Killing AOF child: the rewrite ends, because appendonly was switched off");
+                    }
                     node.aof.stop();
                 }
                 _ => node.aof.configure(new),

@@ -26,12 +26,20 @@ pub struct Cron {
     recorder: Recorder,
     last_sample_ms: u64,
     next_rewrite_ms: u64,
+    aof_progress: persist::aof::Progress,
     watch: Watch,
 }
 
 impl Cron {
     pub fn new(recorder: Recorder) -> Cron {
-        Cron { expiry: Expiry::default(), recorder, last_sample_ms: 0, next_rewrite_ms: 0, watch: Watch::default() }
+        Cron {
+            expiry: Expiry::default(),
+            recorder,
+            last_sample_ms: 0,
+            next_rewrite_ms: 0,
+            aof_progress: Default::default(),
+            watch: Watch::default(),
+        }
     }
 
     /// One round. Returns the time to the next.
@@ -66,6 +74,9 @@ impl Cron {
         self.watch.look(node);
         self.save(node, &config);
         self.rewrite(node, &config);
+        let waived = config.persistence.no_appendfsync_on_rewrite && node.saver.running().is_some();
+        let end = if waived { 0 } else { node.journal.end() };
+        node.aof.watch(&mut self.aof_progress, end, clock::monotonic_ms());
         node.peak_memory.fetch_max(memory::used(), Ordering::Relaxed);
         period
     }

@@ -18,7 +18,7 @@ use crate::persist::{Owner, snapshot};
 use crate::resp::args::Args;
 use crate::storage::{self, Keyring, Sealing};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Replays a log into the server.
@@ -87,6 +87,49 @@ pub fn take_keys(config: &Config) -> Result<(), BootError> {
     }
     storage::install(ring);
     Ok(())
+}
+
+/// Reads the keys again while the server runs: new files are sealed under what is the first now.
+///
+/// # Errors
+/// They cannot be read, or a file of the data is sealed under one that is not among them; the old ones stay in use.
+pub fn change_keys(config: &Config) -> Result<(), String> {
+    let source = &config.persistence.encryption_key_source;
+    let sealing = storage::keyring().sealing();
+    if source.is_empty() {
+        return match sealing {
+            Sealing::Off => Ok(storage::install(Keyring::default())),
+            _ => Err("encryption-at-rest needs a key: encryption-key-source cannot be empty".into()),
+        };
+    }
+    let ring = Keyring::read(source, sealing).map_err(|e| format!("encryption-key-source '{source}': {e}"))?;
+    for path in files(config) {
+        let id = storage::key_of(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        if let Some(id) = id.filter(|id| !ring.has(id)) {
+            return Err(format!(
+                "{} is sealed under the key {}, which is not among the new ones ({}): keep it in the list until BGSAVE and BGREWRITEAOF have \
+                 sealed everything under the first",
+                path.display(),
+                crate::crypto::hex(&id),
+                ring.ids()
+            ));
+        }
+    }
+    tracing::info!("Keys for files read again; key ids, the first seals: {}", ring.ids());
+    storage::install(ring);
+    Ok(())
+}
+
+/// The files of the data, as far as they can be known.
+fn files(config: &Config) -> Vec<PathBuf> {
+    let p = &config.persistence;
+    let mut files = vec![PathBuf::from(&p.dbfilename)];
+    let folder = aof::folder(config);
+    let text = std::fs::read_to_string(folder.join(aof::log::manifest_name(&p.appendfilename)));
+    if let Some(manifest) = text.ok().and_then(|text| Manifest::parse(&text).ok()) {
+        files.extend(manifest.parts().map(|part| folder.join(&part.name)));
+    }
+    files
 }
 
 /// Brings the data back.
@@ -162,6 +205,14 @@ pub fn replay(target: &mut dyn Target, config: &Config, manifest: &Manifest) -> 
     load::load(&aof::folder(config), manifest, options, target)
 }
 
+/// Goes on with the history that the file is a moment of.
+fn resume(node: &Arc<Node>, config: &Config, loaded: &Loaded) -> Result<(), BootError> {
+    let (Some(id), Some(offset)) = (&loaded.repl_id, loaded.repl_offset) else { return Ok(()) };
+    let follows = config.replication.replicaof.is_some();
+    let backlog = config.replication.repl_backlog_size;
+    node.replication.resume(&node.journal, id, offset, loaded.stream_db, follows, backlog).map_err(BootError)
+}
+
 fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
     let begin = clock::monotonic_ns();
     let mut space = node.keyspace.space(access(config, clock::wall_ms()));
@@ -176,12 +227,17 @@ fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
                 loaded.expired,
                 loaded.empty
             );
+            resume(node, config, &loaded)?;
             let ms = (clock::monotonic_ns() - begin) / 1_000_000;
             tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
             Ok(())
         }
-        Err(e) => Err(BootError(format!(
-            "Fatal error loading the DB from {name} in dir: {e}. Put a whole file there, or move it away to start empty."
-        ))),
+        Err(e) => {
+            tracing::warn!("Error loading {name}: {e}");
+            Err(BootError(format!(
+                "Fatal error loading the DB from {name} in dir: {e}. Terminating server after rdb file reading failure. Put a whole file \
+                 there, or move it away to start empty."
+            )))
+        }
     }
 }

@@ -105,11 +105,16 @@ impl Reloader {
         }
     }
 
-    /// SIGHUP: certificates, and the ACL file.
+    /// SIGHUP: certificates, keys of files, and the ACL file.
     pub fn hang_up(&self) {
-        tracing::info!("Received SIGHUP: reading certificates and users again");
+        tracing::info!("Received SIGHUP: reading certificates, keys and users again");
         let config = self.node.config.current();
         self.reload(&config, "SIGHUP");
+        if !config.persistence.encryption_key_source.is_empty()
+            && let Err(e) = super::recover::change_keys(&config)
+        {
+            tracing::warn!("Keys for files not read again, the old ones stay in use: {e}");
+        }
         if let Some(path) = &config.security.aclfile {
             match crate::commands::acl::reload(&self.node, path, None) {
                 Ok(()) => tracing::info!("ACL file {} read again", path.display()),

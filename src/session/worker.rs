@@ -5,7 +5,7 @@ use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
 use crate::acl::Acl;
 use crate::base::clock;
-use crate::client::{Client, Mailbox, Message, ReplicaPhase, Shared, TimeoutReply};
+use crate::client::{Client, CopyEnd, Mailbox, Message, ReplicaPhase, Shared, Taken, TimeoutReply};
 use crate::commands::Node;
 use crate::commands::table::Handler;
 use crate::config::Config;
@@ -437,7 +437,7 @@ impl Worker {
                     break;
                 }
             }
-            protocol_error(&mut turn, &mut c.client, run, flow);
+            protocol_error(&mut turn, &mut c.client, run, flow, &batch.bytes(run.source)[run.parsed..run.end]);
             if flow == Flow::Blocked {
                 blocked.push(run.connection);
             }
@@ -538,7 +538,7 @@ impl Worker {
                     break;
                 }
             }
-            protocol_error(&mut turn, &mut c.client, &run, flow);
+            protocol_error(&mut turn, &mut c.client, &run, flow, &batch.bytes(run.source)[run.parsed..run.end]);
             self.reply = turn.end();
             self.scripts = Some(tools);
             c.client.paused = flow == Flow::Paused;
@@ -724,7 +724,7 @@ impl Worker {
             if c.client.dead || c.client.closing || c.client.feed_held {
                 return;
             }
-            if c.client.output.is_empty() {
+            if c.client.output.is_empty() && c.client.copy.is_none() {
                 let mut facts = c.client.shared.facts.lock();
                 if facts.phase == ReplicaPhase::Copying {
                     // A copy of known length is over when its last byte is sent.
@@ -734,7 +734,25 @@ impl Worker {
                 }
             }
             let mut ended = false;
-            while c.client.output.len() < FEED_BYTES {
+            while let Some(copy) = &mut c.client.copy
+                && !ended
+                && c.client.output.len() < FEED_BYTES
+            {
+                match copy.take() {
+                    Taken::Piece(piece) => c.client.output.push_shared(piece),
+                    Taken::Nothing => ended = true,
+                    Taken::End(CopyEnd::Failed) => {
+                        c.client.dead = true;
+                        break;
+                    }
+                    Taken::End(end) => {
+                        c.client.copy = None;
+                        c.client.feed_held = end == CopyEnd::Marked;
+                    }
+                }
+            }
+            let whole = c.client.copy.is_none() && !c.client.feed_held;
+            while whole && c.client.output.len() < FEED_BYTES {
                 match cursor.read() {
                     Ok(Some(chunk)) => c.client.output.push_journal(chunk.bytes),
                     Ok(None) => {
@@ -853,7 +871,10 @@ impl Worker {
         let _ = self.poll.registry().deregister(&mut c.stream);
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
         c.client.forget_watched(&self.node.keyspace);
-        if c.client.feed.take().is_some() {
+        // First of all, so that nobody waits for it.
+        c.client.copy = None;
+        c.client.feed = None;
+        if c.client.attached {
             self.node.replication.replicas.remove(c.client.id);
             tracing::info!("Connection with replica {} lost.", c.client.shared.addr);
         }
@@ -920,6 +941,13 @@ impl Worker {
                     if let Some(&i) = self.by_id.get(&client) {
                         self.feed(i);
                     }
+                }
+                Message::Sync { client, start } => {
+                    let Some(&i) = self.by_id.get(&client) else { continue };
+                    let Some(c) = self.connections[i].as_mut() else { continue };
+                    c.client.output.push(&start.head);
+                    (c.client.copy, c.client.feed) = (Some(start.copy), Some(start.cursor));
+                    self.feed(i);
                 }
                 Message::Published { to, message } => {
                     if to.is_ended() {
@@ -1092,7 +1120,7 @@ impl Worker {
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
             // Who waits for a key or for messages is silent by nature.
-            let waits = c.client.blocked.is_some() || !c.client.subscriptions.is_empty() || c.client.feed.is_some();
+            let waits = c.client.blocked.is_some() || !c.client.subscriptions.is_empty() || c.client.attached;
             if late || (timeout > 0 && idle > timeout && !waits && !c.handshaking) {
                 tracing::debug!("Closing idle client addr={}", s.addr);
                 c.client.dead = true;
@@ -1209,13 +1237,20 @@ fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> boo
     false
 }
 
+/// Bytes of what is no request that the log shows, if it may.
+const QUERY_SHOWN_MAX: usize = 128;
+
 /// What a connection sent is no request: it is told so and closed, once all before it has been answered.
-fn protocol_error(turn: &mut Turn<'_>, client: &mut Client, run: &Run, flow: Flow) {
+fn protocol_error(turn: &mut Turn<'_>, client: &mut Client, run: &Run, flow: Flow, unread: &[u8]) {
     if let (Some(e), Flow::Next, false) = (run.error, flow, client.closing) {
         turn.reply.version = client.version;
         let text = format!("ERR {e}");
         turn.reply.error(text.as_bytes());
-        tracing::debug!("Protocol error ({e}) from client: addr={}", client.shared.addr);
+        let shown = match turn.config.logging.hide_user_data_from_log {
+            true => "*redacted*".to_owned(),
+            false => unread.iter().take(QUERY_SHOWN_MAX).copied().collect::<Vec<u8>>().escape_ascii().to_string(),
+        };
+        tracing::debug!("Protocol error ({e}) from client: addr={}. Query buffer: {shown}", client.shared.addr);
         client.closing = true;
     }
 }

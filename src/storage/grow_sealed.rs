@@ -10,12 +10,17 @@ use std::sync::Arc;
 /// See the module.
 pub struct SealedDisk {
     below: Arc<dyn Disk>,
-    ring: Arc<Keyring>,
+    ring: Box<dyn Fn() -> Arc<Keyring> + Send + Sync>,
 }
 
 impl SealedDisk {
     pub fn new(below: Arc<dyn Disk>, ring: Arc<Keyring>) -> SealedDisk {
-        SealedDisk { below, ring }
+        SealedDisk { below, ring: Box::new(move || Arc::clone(&ring)) }
+    }
+
+    /// Each file is sealed under the key that is the first of the process's when it begins.
+    pub fn of_process(below: Arc<dyn Disk>) -> SealedDisk {
+        SealedDisk { below, ring: Box::new(super::keyring) }
     }
 }
 
@@ -80,7 +85,7 @@ impl GrowingFile for SealedFile {
 impl Disk for SealedDisk {
     fn grow(&self, path: &Path) -> io::Result<(Box<dyn GrowingFile>, u64)> {
         let (file, len) = self.below.grow(path)?;
-        let (ring, label) = (Arc::clone(&self.ring), Label::of(path));
+        let (ring, label) = ((self.ring)(), Label::of(path));
         let mut sealed = SealedFile { file, ring, label, sealer: None, text: 0, bytes: 0, buffer: Vec::new() };
         if len == 0 {
             sealed.begin()?;

@@ -5,7 +5,7 @@
 
 use crate::crypto::{SealingKey, hex, sha256};
 use parking_lot::RwLock;
-use std::io;
+use std::io::{self, Read};
 use std::sync::{Arc, LazyLock};
 use zeroize::Zeroizing;
 
@@ -61,7 +61,7 @@ impl Keyring {
         Ok(Keyring { keys, sealing })
     }
 
-    /// The keys of a source: `file:PATH`, or `env:NAME`.
+    /// The keys of a source: `file:PATH`, `env:NAME`, or `command:PROGRAM ARGUMENTS`, which prints them.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -72,7 +72,8 @@ impl Keyring {
                 let text = std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))?;
                 Zeroizing::new(text)
             }
-            _ => return Err("it has to be file:PATH or env:NAME".into()),
+            Some(("command", line)) => output_of(line)?,
+            _ => return Err("it has to be file:PATH, env:NAME or command:PROGRAM ARGUMENTS".into()),
         };
         Keyring::parse(&text, sealing)
     }
@@ -93,6 +94,11 @@ impl Keyring {
 
     pub(super) fn key(&self, id: &KeyId) -> Option<&SealingKey> {
         self.keys.iter().find(|k| k.0 == *id).map(|k| &k.1)
+    }
+
+    /// True if what is sealed under this key can be opened.
+    pub fn has(&self, id: &KeyId) -> bool {
+        self.key(id).is_some()
     }
 
     /// The ids of all keys, the first first.
@@ -124,10 +130,46 @@ fn digits(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     Some(key)
 }
 
+/// Seconds a command may take to print the keys.
+const COMMAND_SECONDS: u64 = 30;
+
+/// What a command prints. There is no shell: words are parted by blanks.
+fn output_of(line: &str) -> Result<Zeroizing<String>, String> {
+    use std::process::{Command, Stdio};
+    let mut words = line.split_whitespace();
+    let program = words.next().ok_or("the command has no program")?;
+    let failed = |e: io::Error| format!("the command {program} failed: {e}");
+    let mut child = Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("the command {program} cannot be started: {e}"))?;
+    let out = child.stdout.take();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let reader = std::thread::Builder::new().name("key-command".into()).spawn(move || {
+        let _ = sender.send(out.map_or(Ok(Zeroizing::default()), read_all));
+    });
+    reader.map_err(failed)?;
+    let Ok(text) = receiver.recv_timeout(std::time::Duration::from_secs(COMMAND_SECONDS)) else {
+        let _ = child.kill().and_then(|()| child.wait());
+        return Err(format!("the command {program} took more than {COMMAND_SECONDS} seconds"));
+    };
+    // Its output has ended, or is too long: it has nothing left to say.
+    let text = text.map_err(failed).inspect_err(|_| drop(child.kill()))?;
+    match child.wait().map_err(failed)? {
+        status if status.success() => Ok(text),
+        status => Err(format!("the command {program} ended with {status}")),
+    }
+}
+
 fn read_text(path: &str) -> io::Result<Zeroizing<String>> {
-    use std::io::Read;
+    read_all(std::fs::File::open(path)?)
+}
+
+fn read_all(from: impl Read) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
-    std::fs::File::open(path)?.take(TEXT_MAX).read_to_string(&mut text)?;
+    from.take(TEXT_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -15,8 +15,8 @@ mod seal_tests;
 pub use disk::{Disk, GrowingFile, Local};
 pub use fault::FaultyDisk;
 pub use grow_sealed::SealedDisk;
-pub use keyring::{Keyring, Sealing, install, keyring};
-pub use seal::{DataFile, Label, MAGIC as SEALED_MAGIC, cut, sealed_at};
+pub use keyring::{KeyId, Keyring, Sealing, install, keyring};
+pub use seal::{DataFile, Label, MAGIC as SEALED_MAGIC, cut, key_of, sealed_at};
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

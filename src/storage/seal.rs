@@ -11,7 +11,7 @@
 //! * A snapshot ends with a last record, and one without it is refused. An increment grows and has none: it ends behind its last whole record,
 //!   like any log, and what is behind that, at most one record, is torn.
 
-use super::keyring::{Keyring, Sealing};
+use super::keyring::{KeyId, Keyring, Sealing};
 use crate::crypto::{SEAL_OVERHEAD, SealFailed, SealingKey, fill_random, hex};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -353,6 +353,23 @@ fn is_sealed(file: &mut File) -> io::Result<bool> {
     let mut magic = Vec::new();
     Read::take(&mut *file, MAGIC.len() as u64).read_to_end(&mut magic)?;
     Ok(magic == MAGIC)
+}
+
+/// The key a file is sealed under; `None` if it is plain, or not there.
+///
+/// # Errors
+/// Those of the disk.
+pub fn key_of(path: &Path) -> io::Result<Option<KeyId>> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    if !is_sealed(&mut file)? {
+        return Ok(None);
+    }
+    let mut id = KeyId::default();
+    file.read_exact(&mut id)?;
+    Ok(Some(id))
 }
 
 /// True if the file at `path` is sealed; one that cannot be read is not.

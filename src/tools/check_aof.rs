@@ -4,14 +4,14 @@
 
 use crate::persist::aof::manifest::{Manifest, Part};
 use crate::persist::rdb::check::{Report, check};
-use crate::storage::sealed_at;
+use crate::storage::{self, DataFile};
+use crate::tools::restore::take_keys;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "Usage: holdfast check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>";
+const USAGE: &str = "Usage: holdfast check-aof [--key-source file:PATH|env:NAME|command:PROGRAM] [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>";
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +48,14 @@ pub fn run(args: &[OsString], input: &mut dyn BufRead, out: &mut dyn Write) -> E
 }
 
 fn start(args: &[OsString], input: &mut dyn BufRead, out: &mut dyn Write) -> Checked<()> {
-    let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let mut words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let mut source = None;
+    if words.first().is_some_and(|w| w == "--key-source") && words.len() > 1 {
+        source = words.drain(..2).next_back();
+    }
+    if let Err(e) = take_keys(source.as_deref(), false) {
+        return fail(out, &e);
+    }
     let mut wanted = Wanted::default();
     let path = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--version" | "-v"] => {
@@ -69,7 +76,7 @@ fn start(args: &[OsString], input: &mut dyn BufRead, out: &mut dyn Write) -> Che
         _ => return fail(out, USAGE),
     };
     let path = PathBuf::from(path);
-    let mut file = match File::open(&path) {
+    let mut file = match open(&path) {
         Ok(file) => file,
         Err(e) => return fail(out, &format!("Cannot open file {}: {}", path.display(), words_of(&e))),
     };
@@ -81,6 +88,23 @@ fn start(args: &[OsString], input: &mut dyn BufRead, out: &mut dyn Write) -> Che
     let _ = writeln!(out, "Start checking Old-Style AOF");
     let snapshot = begins_with_snapshot(&begin);
     of_file(&path, &path.display().to_string(), true, snapshot, wanted, input, out)
+}
+
+/// A file, sealed or not.
+fn open(path: &Path) -> io::Result<DataFile> {
+    DataFile::open(&storage::keyring(), path)
+}
+
+/// Bytes of text in a file: what a sealed one has on disk is more.
+fn text_bytes(file: &mut DataFile) -> io::Result<u64> {
+    let bytes = match file.is_sealed() {
+        false => return file.disk_bytes(),
+        true => io::copy(file, &mut io::sink())?,
+    };
+    // What is torn off in a sealed file is at least one byte of text that is not there.
+    let torn = u64::from(file.is_torn());
+    file.seek_to(0)?;
+    Ok(bytes + torn)
 }
 
 /// The kernel's words, without its number.
@@ -113,16 +137,11 @@ fn of_manifest(path: &Path, wanted: Wanted, input: &mut dyn BufRead, out: &mut d
     let parts: Vec<&Part> = manifest.parts().collect();
     for (n, part) in parts.iter().enumerate() {
         let file = folder.join(&part.name);
-        if sealed_at(&file) {
-            let why = "is sealed (encryption-at-rest), which this tool cannot open yet: a server with its key checks it whole";
-            return fail(out, &format!("{} {why}", part.name));
-        }
         let last = n + 1 == parts.len();
         let is_base = manifest.base.is_some() && n == 0;
         let mut begin = [0; 6];
-        let snapshot = is_base
-            && File::open(&file).and_then(|mut f| f.read_exact(&mut begin)).is_ok()
-            && begins_with_snapshot(&begin);
+        let snapshot =
+            is_base && open(&file).and_then(|mut f| f.read_exact(&mut begin)).is_ok() && begins_with_snapshot(&begin);
         if is_base {
             let _ = writeln!(out, "Start to check BASE AOF ({} format).", if snapshot { "RDB" } else { "RESP" });
         } else if n == usize::from(manifest.base.is_some()) {
@@ -158,12 +177,12 @@ fn of_part(
     input: &mut dyn BufRead,
     out: &mut dyn Write,
 ) -> Checked<()> {
-    let file = match File::open(path) {
+    let mut file = match open(path) {
         Ok(file) => file,
         Err(e) => return fail(out, &format!("Cannot open file {name}: {}", words_of(&e))),
     };
-    let size = match file.metadata() {
-        Ok(m) => m.len(),
+    let size = match text_bytes(&mut file) {
+        Ok(size) => size,
         Err(e) => return fail(out, &format!("Cannot stat file: {name}, aborting...: {}", words_of(&e))),
     };
     if size == 0 {
@@ -173,7 +192,7 @@ fn of_part(
     let mut begin = 0;
     if snapshot {
         let mut report = Report::default();
-        match check(&file, &mut report, crate::base::clock::wall_ms(), &mut |_| {}) {
+        match check(&mut file, &mut report, crate::base::clock::wall_ms(), &mut |_| {}) {
             Ok(()) => {
                 begin = report.bytes;
                 let _ = writeln!(out, "RDB preamble is OK, proceeding with AOF tail...");
@@ -249,14 +268,12 @@ fn of_part(
 }
 
 fn cut(path: &Path, len: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.set_len(len)?;
-    file.sync_all()
+    storage::cut(&storage::keyring(), path, len)
 }
 
 /// Reads requests one after the other, noting where the last whole step ended.
 struct Scan {
-    from: BufReader<File>,
+    from: BufReader<DataFile>,
     at: u64,
     /// Behind the last whole step.
     whole: u64,
@@ -278,9 +295,9 @@ enum Piece {
 const ARGUMENT_MAX: u64 = u32::MAX as u64;
 
 impl Scan {
-    fn new(mut file: File, begin: u64, until: Option<i64>) -> Scan {
+    fn new(mut file: DataFile, begin: u64, until: Option<i64>) -> Scan {
         // A file that cannot be sought reads as one that is cut off.
-        let _ = file.seek(SeekFrom::Start(begin));
+        let _ = file.seek_to(begin);
         Scan { from: BufReader::new(file), at: begin, whole: begin, line: 1, until, late_at: None, error: None }
     }
 

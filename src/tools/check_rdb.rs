@@ -5,13 +5,15 @@
 use crate::base::clock;
 use crate::persist::rdb::check::{Report, TYPES, Tally, check};
 use crate::persist::rdb::{Fault, RdbError};
-use crate::storage::sealed_at;
+use crate::storage::{self, DataFile};
+use crate::tools::restore::take_keys;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
 
-const USAGE: &str = "Usage: holdfast check-rdb <rdb-file-name> [--format table|info|csv] [--stats] [--output <file>]";
+const USAGE: &str = "Usage: holdfast check-rdb <rdb-file-name> [--format table|info|csv] [--stats] [--output <file>] \
+                     [--key-source file:PATH|env:NAME|command:PROGRAM]";
 
 /// How statistics are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -28,6 +30,7 @@ struct Wanted {
     stats: bool,
     format: Format,
     output: Option<OsString>,
+    keys: Option<String>,
 }
 
 fn parse(args: &[OsString]) -> Option<Wanted> {
@@ -44,6 +47,7 @@ fn parse(args: &[OsString]) -> Option<Wanted> {
                     _ => return None,
                 };
             }
+            "--key-source" => wanted.keys = Some(args.next()?.to_string_lossy().into_owned()),
             "--output" => wanted.output = Some(args.next()?.clone()),
             _ => return None,
         }
@@ -82,7 +86,10 @@ fn look(wanted: &Wanted, out: &mut dyn Write) -> bool {
     let path = wanted.path.to_string_lossy();
     let _ = writeln!(out, "[offset 0] Checking RDB file {path}");
     let mut report = Report::default();
-    let file = match File::open(&wanted.path) {
+    let opened = take_keys(wanted.keys.as_deref(), false)
+        .map_err(std::io::Error::other)
+        .and_then(|()| DataFile::open(&storage::keyring(), wanted.path.as_ref()));
+    let file = match opened {
         Ok(file) => file,
         Err(e) => {
             let _ = writeln!(out, "Cannot open {path}: {e}");
@@ -90,14 +97,6 @@ fn look(wanted: &Wanted, out: &mut dyn Write) -> bool {
             return false;
         }
     };
-    if sealed_at(wanted.path.as_ref()) {
-        let _ = writeln!(
-            out,
-            "{path} is sealed (encryption-at-rest), which this tool cannot open yet: a server with its key checks it whole"
-        );
-        let _ = writeln!(out, "[offset 0] Check RDB returned error code 1 (0 means success)");
-        return false;
-    }
     let result = check(file, &mut report, clock::wall_ms(), &mut |note| {
         let _ = writeln!(out, "[offset {}] {}", note.offset, note.text);
     });

@@ -1,6 +1,7 @@
 //! The command-line tools of the multi-call binary.
 
 pub mod audit;
+pub mod backup;
 pub mod check_aof;
 pub mod check_config;
 pub mod check_rdb;

@@ -1,24 +1,32 @@
-//! `holdfast restore`: a data folder made from another one, whole or as it was at a second.
+//! `holdfast restore`: a data folder made from a backup or from another data folder, whole or as it was at a second.
 //!
-//! The source is only read. Its append-only folder is taken if it has one, else its snapshot; everything is checked before a byte is
-//! written, and the target has to be empty. A moment is found by the notes of time in the log (`aof-timestamp-enabled yes`): what was
-//! written up to and in that second is kept. A log whose base is younger than the moment cannot go back that far.
+//! The source is only read. Of a folder of backups the newest is taken that is old enough; what a backup says of itself is compared with its
+//! files first. Its append-only folder is taken if it has one, else its snapshot; everything is checked before a byte is written, and the target has
+//! to be empty. A moment is found by the notes of time in the log (`aof-timestamp-enabled yes`): what was written up to and in that second is kept. A
+//! log whose base is younger than the moment cannot go back that far. Sealed files are opened with their key, and stay sealed.
 
+use super::backup::manifest as backups;
+use crate::base::calendar::utc_text;
 use crate::base::clock;
+use crate::persist::aof::load::begins_with_snapshot;
 use crate::persist::aof::log::manifest_name;
 use crate::persist::aof::manifest::{Manifest, Part};
-use crate::persist::aof::reader::{Fault, Item, Reader};
+use crate::persist::aof::reader::{Fault, Item, Reader, Steps};
 use crate::persist::rdb::check::{Report, check};
+use crate::storage::{self, DataFile, Keyring, Sealing};
 use clap::Parser;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// `holdfast restore ...`
 #[derive(Parser, Debug)]
-#[command(name = "holdfast restore", about = "Makes a data folder from another one, whole or as it was at a moment")]
+#[command(
+    name = "holdfast restore",
+    about = "Makes a data folder from a backup or another data folder, whole or as it was at a moment"
+)]
 struct Arguments {
     /// The second to stop at: seconds since the epoch
     #[arg(long, value_name = "SECONDS")]
@@ -26,6 +34,9 @@ struct Arguments {
     /// Check and tell, write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Where the keys of sealed files are: file:PATH, env:NAME or command:PROGRAM ARGUMENTS
+    #[arg(long, value_name = "SOURCE")]
+    key_source: Option<String>,
     /// Folder of the append-only files in the source
     #[arg(long, default_value = "appendonlydir")]
     appenddirname: String,
@@ -35,18 +46,59 @@ struct Arguments {
     /// Name of the snapshot file
     #[arg(long, default_value = "dump.rdb")]
     dbfilename: String,
-    /// The data folder to read
+    /// A backup, a folder of backups, or a data folder
     source: PathBuf,
     /// The folder to make
     target: PathBuf,
 }
 
-/// A file to copy, and how much of it.
+/// Takes the keys that sealed files are opened with: those of `source`, or of the variable HOLDFAST_KEY_SOURCE. With `seal` new files are
+/// sealed under the first.
+///
+/// # Errors
+/// They cannot be read.
+pub fn take_keys(source: Option<&str>, seal: bool) -> Result<(), String> {
+    let variable = std::env::var("HOLDFAST_KEY_SOURCE").ok();
+    let Some(source) = source.or(variable.as_deref()).filter(|s| !s.is_empty()) else { return Ok(()) };
+    let sealing = if seal { Sealing::Migrate } else { Sealing::Off };
+    let ring = Keyring::read(source, sealing).map_err(|e| format!("the key source '{source}': {e}"))?;
+    storage::install(ring);
+    Ok(())
+}
+
+/// What data are taken from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub folder: PathBuf,
+    pub appenddirname: String,
+    pub appendfilename: String,
+    pub dbfilename: String,
+}
+
+/// What was taken.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// Files, by their names in the target.
+    pub names: Vec<PathBuf>,
+    pub is_log: bool,
+    /// Keys of the snapshot, or of the log's base.
+    pub keys: u64,
+}
+
+/// A file to copy, and how much text of it.
 #[derive(Debug)]
-struct Taken {
+struct Copied {
     from: PathBuf,
     name: PathBuf,
     bytes: u64,
+}
+
+/// What a source comes to, checked.
+struct Plan {
+    files: Vec<Copied>,
+    /// The text of a log's manifest.
+    manifest: Option<String>,
+    keys: u64,
 }
 
 /// Runs the tool.
@@ -69,16 +121,15 @@ fn restore(a: &Arguments, out: &mut dyn Write) -> Result<(), String> {
     if fs::read_dir(&a.target).is_ok_and(|mut d| d.next().is_some()) {
         return Err(format!("{} is not empty: name a new folder", a.target.display()));
     }
-    let folder = a.source.join(&a.appenddirname);
-    let manifest = folder.join(manifest_name(&a.appendfilename));
-    let (files, text) = if manifest.is_file() {
-        let text = fs::read_to_string(&manifest).map_err(at("reading", &manifest))?;
-        let manifest = Manifest::parse(&text).map_err(|e| format!("{}: {e}", manifest.display()))?;
-        of_log(a, &folder, &manifest, out)?
-    } else {
-        (vec![of_snapshot(a, out)?], None)
+    take_keys(a.key_source.as_deref(), false)?;
+    let source = Source {
+        folder: chosen(&a.source, a.to_time, out)?,
+        appenddirname: a.appenddirname.clone(),
+        appendfilename: a.appendfilename.clone(),
+        dbfilename: a.dbfilename.clone(),
     };
-    for f in &files {
+    let plan = plan(&source, a.to_time, out)?;
+    for f in &plan.files {
         let _ = writeln!(out, "{}: {} bytes", f.name.display(), f.bytes);
     }
     if a.dry_run {
@@ -86,58 +137,136 @@ fn restore(a: &Arguments, out: &mut dyn Write) -> Result<(), String> {
         return Ok(());
     }
     fs::create_dir_all(&a.target).map_err(at("making", &a.target))?;
-    for f in &files {
-        copy(f, &a.target)?;
-    }
-    if let Some(text) = text {
-        // Last: a folder that lacks it is not taken for a log.
-        let path = a.target.join(&a.appenddirname).join(manifest_name(&a.appendfilename));
-        let mut file = File::create(&path).map_err(at("making", &path))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at("writing", &path))?;
-    }
+    carry_out(&source, &plan, &a.target)?;
     let _ = writeln!(out, "Restored to {}.", a.target.display());
     Ok(())
 }
 
-fn copy(f: &Taken, target: &Path) -> Result<(), String> {
-    let path = target.join(&f.name);
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(at("making", parent))?;
+/// The backup to take, its files being what they were; a folder that is none is taken as it is.
+fn chosen(folder: &Path, to_time: Option<i64>, out: &mut dyn Write) -> Result<PathBuf, String> {
+    let mut backup = backups::Manifest::read(folder)?.map(|m| (folder.to_path_buf(), m));
+    if backup.is_none() {
+        let there = backups::list(folder).map_err(at("reading", folder))?;
+        if there.is_empty() {
+            return Ok(folder.to_path_buf());
+        }
+        let held = there.len();
+        backup = newest(there, to_time);
+        let moment =
+            to_time.map_or("that".to_owned(), |t| format!("made before, or with a log up to, {}", utc_text(t)));
+        if backup.is_none() {
+            return Err(format!("none of the {held} backups in {} is one {moment}", folder.display()));
+        }
     }
-    let from = File::open(&f.from).map_err(at("reading", &f.from))?;
-    let mut to = File::create(&path).map_err(at("making", &path))?;
-    let n = io::copy(&mut from.take(f.bytes), &mut to).map_err(at("writing", &path))?;
-    if n != f.bytes {
-        return Err(format!("{} has become shorter meanwhile", f.from.display()));
-    }
-    to.sync_all().map_err(at("writing", &path))
+    let Some((path, manifest)) = backup else { return Ok(folder.to_path_buf()) };
+    manifest.verify(&path)?;
+    let _ = writeln!(
+        out,
+        "{}: a backup of {} at {}; its files are what they were.",
+        path.display(),
+        manifest.server,
+        utc_text(manifest.made)
+    );
+    Ok(path)
 }
 
-fn of_snapshot(a: &Arguments, out: &mut dyn Write) -> Result<Taken, String> {
-    let from = a.source.join(&a.dbfilename);
-    refuse_sealed(&from)?;
-    let file =
-        File::open(&from).map_err(at("there is neither an append-only folder nor a snapshot: opening", &from))?;
-    let (report, made) = look(&file).map_err(|e| format!("{}: {e}", from.display()))?;
-    if let (Some(to), Some(made)) = (a.to_time, made)
-        && made > to
-    {
-        return Err(format!("the snapshot was made at {made}, after {to}: take an older one"));
-    }
-    let _ = writeln!(out, "The snapshot is whole: {} keys.", report.keys);
-    Ok(Taken { from, name: a.dbfilename.clone().into(), bytes: report.bytes })
+/// The backup that leads to a moment: the oldest log that was taken after it, else the newest made before it.
+fn newest(there: Vec<(PathBuf, backups::Manifest)>, to_time: Option<i64>) -> Option<(PathBuf, backups::Manifest)> {
+    let Some(to) = to_time else { return there.into_iter().next_back() };
+    let is_log = |m: &backups::Manifest| m.files.iter().any(|f| f.name.components().count() > 1);
+    let (before, after): (Vec<_>, Vec<_>) = there.into_iter().partition(|(_, m)| m.made <= to);
+    after.into_iter().find(|(_, m)| is_log(m)).or_else(|| before.into_iter().next_back())
 }
 
-fn refuse_sealed(path: &Path) -> Result<(), String> {
-    if crate::storage::sealed_at(path) {
-        let why = "is sealed (encryption-at-rest), which this tool cannot open yet: copy the data folder as it is and start a server with its key";
-        return Err(format!("{} {why}", path.display()));
+/// Copies what a source has, up to a second if one is named, into a folder that is there.
+///
+/// # Errors
+/// What is damaged, or cannot be read or written.
+pub fn take(source: &Source, to_time: Option<i64>, target: &Path, out: &mut dyn Write) -> Result<Taken, String> {
+    let plan = plan(source, to_time, out)?;
+    carry_out(source, &plan, target)?;
+    let mut names: Vec<PathBuf> = plan.files.iter().map(|f| f.name.clone()).collect();
+    let is_log = plan.manifest.is_some();
+    if is_log {
+        names.push(Path::new(&source.appenddirname).join(manifest_name(&source.appendfilename)));
+    }
+    Ok(Taken { names, is_log, keys: plan.keys })
+}
+
+fn plan(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Result<Plan, String> {
+    let folder = source.folder.join(&source.appenddirname);
+    let manifest = folder.join(manifest_name(&source.appendfilename));
+    if manifest.is_file() {
+        let text = fs::read_to_string(&manifest).map_err(at("reading", &manifest))?;
+        let manifest = Manifest::parse(&text).map_err(|e| format!("{}: {e}", manifest.display()))?;
+        of_log(source, to_time, &folder, &manifest, out)
+    } else {
+        of_snapshot(source, to_time, out)
+    }
+}
+
+fn carry_out(source: &Source, plan: &Plan, target: &Path) -> Result<(), String> {
+    for f in &plan.files {
+        copy(f, target)?;
+    }
+    if let Some(text) = &plan.manifest {
+        // Last: a folder that lacks it is not taken for a log.
+        let path = target.join(&source.appenddirname).join(manifest_name(&source.appendfilename));
+        let mut file = create(&path).map_err(at("making", &path))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at("writing", &path))?;
     }
     Ok(())
 }
 
+/// Copies a file as it is on disk, then cuts the copy to the text that is wanted: so what is sealed stays sealed.
+fn copy(f: &Copied, target: &Path) -> Result<(), String> {
+    let path = target.join(&f.name);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(at("making", parent))?;
+    }
+    let mut from = File::open(&f.from).map_err(at("reading", &f.from))?;
+    let mut to = create(&path).map_err(at("making", &path))?;
+    io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(at("writing", &path))?;
+    let read = || open(&path).and_then(|mut f| io::copy(&mut f, &mut io::sink()).map_err(at("reading back", &path)));
+    let mut there = read()?;
+    if there > f.bytes {
+        storage::cut(&storage::keyring(), &path, f.bytes).map_err(at("cutting", &path))?;
+        there = read()?;
+    }
+    if there != f.bytes {
+        return Err(format!("{} has become shorter meanwhile", f.from.display()));
+    }
+    Ok(())
+}
+
+/// Data are nobody's but the server's.
+fn create(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn open(path: &Path) -> Result<DataFile, String> {
+    DataFile::open(&storage::keyring(), path).map_err(at("opening", path))
+}
+
+fn of_snapshot(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Result<Plan, String> {
+    let from = source.folder.join(&source.dbfilename);
+    let file = open(&from).map_err(|e| format!("there is neither an append-only folder nor a snapshot: {e}"))?;
+    let sealed = file.is_sealed();
+    let (report, made) = look(file).map_err(|e| format!("{}: {e}", from.display()))?;
+    if let (Some(to), Some(made)) = (to_time, made)
+        && made > to
+    {
+        return Err(format!("the snapshot was made at {made}, after {to}: take an older one"));
+    }
+    let keys = report.keys;
+    let _ = writeln!(out, "The snapshot is whole: {keys} keys{}.", if sealed { ", sealed" } else { "" });
+    let file = Copied { from, name: source.dbfilename.clone().into(), bytes: report.bytes };
+    Ok(Plan { files: vec![file], manifest: None, keys })
+}
+
 /// Checks a snapshot; its report, and when it was made.
-fn look(file: &File) -> Result<(Report, Option<i64>), String> {
+fn look(file: impl io::Read) -> Result<(Report, Option<i64>), String> {
     let (mut report, mut made) = (Report::default(), None);
     let result = check(file, &mut report, clock::wall_ms(), &mut |note| {
         if let Some(time) = note.text.strip_prefix("AUX FIELD ctime = '") {
@@ -149,12 +278,13 @@ fn look(file: &File) -> Result<(Report, Option<i64>), String> {
 
 /// The files of a log up to the moment, and the manifest that names them.
 fn of_log(
-    a: &Arguments,
+    source: &Source,
+    to_time: Option<i64>,
     folder: &Path,
     manifest: &Manifest,
     out: &mut dyn Write,
-) -> Result<(Vec<Taken>, Option<String>), String> {
-    let (mut files, mut kept) = (Vec::new(), Manifest::default());
+) -> Result<Plan, String> {
+    let (mut files, mut kept, mut keys) = (Vec::new(), Manifest::default(), 0);
     let parts: Vec<&Part> = manifest.parts().collect();
     let mut stopped = None;
     for (n, part) in parts.iter().enumerate() {
@@ -163,17 +293,22 @@ fn of_log(
         }
         let path = folder.join(&part.name);
         let last = n + 1 == parts.len();
-        let (bytes, stop) = scan(a, &path, last)?;
-        stopped = stop;
+        let scanned = scan(to_time, &path, last)?;
+        stopped = scanned.stopped;
+        keys += scanned.keys;
         let is_base = manifest.base.as_ref() == Some(*part);
         if is_base {
             kept.base = Some((*part).clone());
         } else {
             kept.add_increment((*part).clone());
         }
-        files.push(Taken { from: path, name: Path::new(&a.appenddirname).join(&part.name), bytes });
+        files.push(Copied {
+            from: path,
+            name: Path::new(&source.appenddirname).join(&part.name),
+            bytes: scanned.bytes,
+        });
     }
-    match (a.to_time, stopped) {
+    match (to_time, stopped) {
         (Some(to), None) => {
             let _ = writeln!(out, "The log has no note of a time after {to}: all of it is taken.");
         }
@@ -182,60 +317,58 @@ fn of_log(
         }
         (None, None) => {}
     }
-    Ok((files, Some(kept.to_string())))
+    Ok(Plan { files, manifest: Some(kept.to_string()), keys })
 }
 
-/// How much of a file is taken, and the time of the first thing that is not.
-fn scan(a: &Arguments, path: &Path, last: bool) -> Result<(u64, Option<i64>), String> {
-    refuse_sealed(path)?;
-    let mut file = File::open(path).map_err(at("reading", path))?;
-    let mut magic = [0; 6];
-    let mut begin = 0;
-    let got = file.read(&mut magic).map_err(at("reading", path))?;
-    file.seek(SeekFrom::Start(0)).map_err(at("reading", path))?;
-    if magic[..got].starts_with(b"REDIS") || magic == *b"VALKEY" {
-        let (report, made) = look(&file).map_err(|e| format!("{}: {e}", path.display()))?;
-        if let (Some(to), Some(made)) = (a.to_time, made)
+/// How much text of a file is taken, and the time of the first thing that is not.
+#[derive(Default)]
+struct Scanned {
+    bytes: u64,
+    stopped: Option<i64>,
+    keys: u64,
+}
+
+fn scan(to_time: Option<i64>, path: &Path, last: bool) -> Result<Scanned, String> {
+    let mut file = open(path)?;
+    let mut scanned = Scanned::default();
+    if begins_with_snapshot(&mut file).map_err(at("reading", path))? {
+        let (report, made) = look(&mut file).map_err(|e| format!("{}: {e}", path.display()))?;
+        if let (Some(to), Some(made)) = (to_time, made)
             && made > to
         {
             return Err(format!("the log's base was made at {made}, after {to}: restore from an older copy"));
         }
-        begin = report.bytes;
-        file.seek(SeekFrom::Start(begin)).map_err(at("reading", path))?;
+        (scanned.bytes, scanned.keys) = (report.bytes, report.keys);
+        file.seek_to(scanned.bytes).map_err(at("reading", path))?;
     }
-    let mut reader = Reader::new(file, begin);
-    let (mut whole, mut open) = (begin, false);
+    let mut reader = Reader::new(file, scanned.bytes);
+    let mut steps = Steps::new(scanned.bytes);
     loop {
+        scanned.bytes = steps.whole;
         let fault = match reader.advance() {
             Ok(true) => None,
-            Ok(false) if open => Some(Fault::OpenTransaction),
-            Ok(false) => return Ok((whole, None)),
+            Ok(false) if steps.open => Some(Fault::OpenTransaction),
+            // A sealed file may end inside a record where its text ends with a step.
+            Ok(false) if reader.from().is_torn() => Some(Fault::Truncated),
+            Ok(false) => return Ok(scanned),
             Err(fault) => Some(fault),
         };
         match fault {
             None => {}
-            Some(Fault::Truncated | Fault::OpenTransaction) if last => return Ok((whole, None)),
+            Some(Fault::Truncated | Fault::OpenTransaction) if last => return Ok(scanned),
             Some(fault) => {
                 return Err(format!("{} is damaged at byte {}: {fault:?}", path.display(), reader.offset()));
             }
         }
         for (item, args, from, to) in reader.items() {
             match item {
-                Item::Time(time) if a.to_time.is_some_and(|wanted| *time > wanted) => {
-                    return Ok((if open { whole } else { from }, Some(*time)));
+                Item::Time(time) if to_time.is_some_and(|wanted| *time > wanted) => {
+                    scanned.bytes = if steps.open { steps.whole } else { from };
+                    scanned.stopped = Some(*time);
+                    return Ok(scanned);
                 }
-                Item::Time(_) => {}
-                Item::Request => {
-                    let word = args.at(0);
-                    if word.eq_ignore_ascii_case(b"multi") {
-                        open = true;
-                    } else if word.eq_ignore_ascii_case(b"exec") {
-                        open = false;
-                    }
-                }
-            }
-            if !open {
-                whole = to;
+                Item::Time(_) => steps.note(to),
+                Item::Request => steps.request(args.at(0), to),
             }
         }
     }
@@ -266,6 +399,7 @@ mod tests {
             let a = Arguments {
                 to_time: time,
                 dry_run: false,
+                key_source: None,
                 appenddirname: "appendonlydir".into(),
                 appendfilename: "appendonly.aof".into(),
                 dbfilename: "dump.rdb".into(),

@@ -193,3 +193,123 @@ fn a_kill_loses_nothing_that_was_acknowledged_under_always() {
         assert!(there == *n || there == n + 1, "{name}: {there} is there, {n} was acknowledged");
     }
 }
+
+/// Runs a tool of the binary; what it printed, both ways.
+fn tool(words: &[&str]) -> (bool, String) {
+    let out = std::process::Command::new(crate::support::server::BINARY).args(words).output().unwrap();
+    (out.status.success(), format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)))
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_backup_of_a_running_server_comes_back_sealed_or_plain_and_a_changed_one_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let key = format!("file:{}", at("keys"));
+    std::fs::write(at("keys"), "5a".repeat(32)).unwrap();
+    std::fs::create_dir(at("data")).unwrap();
+    let server = start(&folder.path().join("data"), &["--save", ""]);
+    let mut c = server.connect_plain();
+    fill(&mut c);
+    let before = digest(&mut c);
+    let port = server.port.to_string();
+    for (words, name) in [(vec![], "plain"), (vec!["--key-source", &key], "sealed")] {
+        let (backups, target) = (at(name), at(&format!("from-{name}")));
+        let mut all = vec!["backup", "-p", &port, &backups];
+        all.extend(&words);
+        let (ok, said) = tool(&all);
+        assert!(ok && said.contains("read back and whole"), "{said}");
+        let info = c.line("INFO persistence").to_string();
+        assert!(info.contains("last_backup_status:ok"), "{info}");
+        let mut all = vec!["restore"];
+        all.extend(&words);
+        all.extend([backups.as_str(), &target]);
+        let (ok, said) = tool(&all);
+        assert!(ok, "{said}");
+        let mut words: Vec<&str> = vec!["--save", ""];
+        if name == "sealed" {
+            words.extend(["--encryption-at-rest", "yes", "--encryption-key-source", &key]);
+        }
+        let restored = start(Path::new(&target), &words);
+        assert_eq!(digest(&mut restored.connect_plain()), before, "{name}");
+    }
+    let (ok, said) = tool(&["restore", &at("sealed"), &at("none")]);
+    assert!(!ok && said.contains("sealed under the key"), "{said}");
+    let backup = std::fs::read_dir(at("plain")).unwrap().next().unwrap().unwrap().path().join("dump.rdb");
+    let mut bytes = std::fs::read(&backup).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&backup, bytes).unwrap();
+    let (ok, said) = tool(&["restore", &at("plain"), &at("none")]);
+    assert!(!ok && said.contains("is not what was backed up"), "{said}");
+    assert!(!Path::new(&at("none")).exists());
+}
+
+#[test]
+fn a_backup_of_the_log_leads_back_to_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    std::fs::create_dir(at("data")).unwrap();
+    let server =
+        start(&folder.path().join("data"), &["--save", "", "--appendonly", "yes", "--aof-timestamp-enabled", "yes"]);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("SET k before", "+OK")]);
+    let reply = c.line("TIME").to_string();
+    let moment: String = reply.chars().skip_while(|c| *c != '"').skip(1).take_while(char::is_ascii_digit).collect();
+    std::thread::sleep(Duration::from_millis(2100));
+    check(&mut c, &[("SET k after", "+OK"), ("DEBUG LOADAOF", "+OK")]);
+    let (ok, said) = tool(&["backup", "-p", &server.port.to_string(), &at("backups"), "--log", &at("data")]);
+    assert!(ok, "{said}");
+    let (ok, said) = tool(&["restore", "--to-time", &moment, &at("backups"), &at("earlier")]);
+    assert!(ok, "{said}");
+    let earlier = start(&folder.path().join("earlier"), &["--save", "", "--appendonly", "yes"]);
+    check(&mut earlier.connect_plain(), &[("GET k", "\"before\"")]);
+}
+
+#[test]
+fn keys_are_changed_while_the_server_runs_and_none_that_a_file_needs_can_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let (old, new) = ("11".repeat(32), "22".repeat(32));
+    std::fs::write(at("old"), &old).unwrap();
+    std::fs::write(at("both"), format!("{new}\n{old}\n")).unwrap();
+    std::fs::write(at("new"), &new).unwrap();
+    std::fs::create_dir(at("data")).unwrap();
+    let from = |name: &str| format!("file:{}", at(name));
+    let both = format!("command:cat {}", at("both"));
+    let data = folder.path().join("data");
+    let sealed = |source: &str| {
+        start(
+            &data,
+            &[
+                "--save",
+                "",
+                "--encryption-at-rest",
+                "yes",
+                "--encryption-key-source",
+                source,
+                "--enable-protected-configs",
+                "yes",
+            ],
+        )
+    };
+    let mut server = sealed(&from("old"));
+    let mut c = server.connect_plain();
+    fill(&mut c);
+    check(&mut c, &[("SAVE", "+OK")]);
+    let set = |c: &mut Connection, source: &str| {
+        c.command(&[b"CONFIG", b"SET", b"encryption-key-source", source.as_bytes()]).unwrap().to_string()
+    };
+    let refused = set(&mut c, &from("new"));
+    assert!(refused.contains("is sealed under the key"), "{refused}");
+    assert_eq!(set(&mut c, &both), "+OK");
+    check(&mut c, &[("DEBUG RELOAD NOSAVE", "+OK"), ("SAVE", "+OK")]);
+    assert_eq!(set(&mut c, &from("new")), "+OK");
+    let before = digest(&mut c);
+    server.signal("KILL");
+    server.wait(Duration::from_secs(20));
+    let server = sealed(&from("new"));
+    assert_eq!(digest(&mut server.connect_plain()), before);
+}

@@ -37,7 +37,8 @@ fn same_data(primary: &mut Connection, replica: &mut Connection) {
     assert_eq!(primary.line("DEBUG DIGEST").to_string(), replica.line("DEBUG DIGEST").to_string());
 }
 
-const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
+/// A copy begins as soon as it is asked for.
+const DEBUG: [&str; 4] = ["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"];
 
 #[test]
 fn a_replica_gets_a_copy_and_then_every_change_over_tls() {
@@ -201,4 +202,101 @@ fn waitaof_waits_for_disks_and_an_old_wait_answers_no_new_one() {
     assert_eq!(p.line("WAITAOF 0 1 0").to_string(), "[:0 :1]");
     // One that timed out is still known when the next begins.
     assert_eq!(p.line("WAIT 5 20").to_string(), p.line("WAIT 1 0").to_string());
+}
+
+fn stat(c: &mut Connection, section: &str, name: &str) -> String {
+    let info = c.line(&format!("INFO {section}")).to_string();
+    info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':').map(str::to_owned)).expect("a field of INFO")
+}
+
+/// True while the log's last walk served `n` replicas.
+fn shared_by(server: &Server, n: usize) -> bool {
+    server.log().contains(&format!("({n} replicas, offset"))
+}
+
+#[test]
+fn replicas_that_wait_share_one_walk_and_the_changes_made_meanwhile_reach_all() {
+    let primary = Server::with(&["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "60"]);
+    let mut p = primary.connect();
+    p.line("DEBUG POPULATE 5000 key 100");
+    p.line("CONFIG SET repl-diskless-sync-max-replicas 2");
+    let one = replica_of(&primary, &DEBUG);
+    let mut a = one.connect();
+    eventually("one waits", || field(&mut p, "slave0").contains("state=wait_bgsave"));
+    let two = replica_of(&primary, &DEBUG);
+    let mut b = two.connect();
+    for i in 0..2000 {
+        p.line(&format!("SET key:{i} changed"));
+    }
+    same_data(&mut p, &mut a);
+    same_data(&mut p, &mut b);
+    assert!(shared_by(&primary, 2) && !shared_by(&primary, 1), "{}", primary.log());
+}
+
+#[test]
+fn a_replica_that_dies_amid_its_copy_ends_the_walk_and_the_next_one_is_served() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    p.line("DEBUG POPULATE 20000 key 100");
+    p.line("CONFIG SET rdb-key-save-delay 1000");
+    let dies = replica_of(&primary, &DEBUG);
+    eventually("the walk runs", || field(&mut p, "connected_slaves") == "1" && shared_by(&primary, 1));
+    // One that comes during the walk is not in it.
+    let late = replica_of(&primary, &DEBUG);
+    eventually("it waits", || p.line("INFO replication").to_string().contains("state=wait_bgsave"));
+    assert!(p.line("BGSAVE").to_string().starts_with('-'), "there is one walk at a time");
+    assert_eq!(stat(&mut p, "persistence", "rdb_bgsave_in_progress"), "1");
+    drop(dies);
+    p.line("CONFIG SET rdb-key-save-delay 0");
+    let mut b = late.connect();
+    p.line("SET a b");
+    same_data(&mut p, &mut b);
+    eventually("nothing walks", || stat(&mut p, "persistence", "rdb_bgsave_in_progress") == "0");
+    assert!(!p.line("BGSAVE").to_string().starts_with('-'));
+}
+
+#[test]
+fn a_copy_waits_for_a_save_that_runs_and_goes_by_way_of_a_file_if_it_is_to() {
+    let primary = Server::with(&[&DEBUG[..], &["--repl-diskless-sync", "no"]].concat());
+    let mut p = primary.connect();
+    p.line("DEBUG POPULATE 10000 key 100");
+    p.line("CONFIG SET rdb-key-save-delay 1000");
+    p.line("BGSAVE");
+    let replica = replica_of(&primary, &DEBUG);
+    eventually("it waits", || p.line("INFO replication").to_string().contains("state=wait_bgsave"));
+    p.line("CONFIG SET rdb-key-save-delay 0");
+    let mut r = replica.connect();
+    same_data(&mut p, &mut r);
+    assert!(primary.log().contains("target: disk"), "{}", primary.log());
+}
+
+/// A server whose data are in a folder that outlives it.
+fn kept(folder: &std::path::Path, words: &[&str]) -> Server {
+    let folder = folder.to_str().expect("text");
+    // The folder of the certificates is the same one: what comes last counts.
+    Server::with(&[&["--dir", folder, "--save", "3600 1"], words].concat())
+}
+
+#[test]
+fn a_replica_that_was_shut_down_goes_on_where_it_was() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let (ca, port) = (primary.ca(), primary.port.to_string());
+    let words = ["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port];
+    let words = [&words[..], &DEBUG[..]].concat();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut replica = kept(folder.path(), &words);
+    let connect = |s: &Server| Connection::tls(s.port, &folder.path().join("tls/ca.crt")).expect("a connection");
+    let mut r = connect(&replica);
+    p.line("SELECT 5");
+    p.line("SET a 1");
+    same_data(&mut p, &mut r);
+    replica.signal("TERM");
+    replica.wait(Duration::from_secs(20));
+    p.line("SET b 2");
+    p.line("INCR a");
+    let replica = kept(folder.path(), &words);
+    let mut r = connect(&replica);
+    same_data(&mut p, &mut r);
+    assert_eq!(stat(&mut p, "stats", "sync_full"), "1");
 }

@@ -40,6 +40,11 @@ fn run(cx: &mut NodeContext<'_, '_>, save: bool, flush: bool, merge: bool) -> Ou
     if save {
         save::to_disk(cx).map_err(|_| CommandError::fixed("ERR"))?;
     }
+    if let Err(e) = snapshot::look(cx.config) {
+        // Before anything goes: what is there is better than a file that cannot be read.
+        tracing::warn!("DEBUG RELOAD does not begin: {e}");
+        return Err(CommandError::fixed("ERR Error trying to load the RDB dump, check server logs."));
+    }
     if flush {
         let (_, mut flushed) = cx.space.flush(None);
         while flushed.drop_slice() {}
@@ -63,8 +68,8 @@ fn run(cx: &mut NodeContext<'_, '_>, save: bool, flush: bool, merge: bool) -> Ou
 /// # Errors
 /// There is no log, or it cannot be loaded; the log of the server says why.
 pub fn load_aof(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let Some(replay) = cx.node.replay.get().filter(|_| cx.node.aof.is_active()) else {
-        return Err(CommandError::err("there is no append-only file: see appendonly"));
+    let Some(replay) = cx.node.replay.get() else {
+        return Err(CommandError::err("nothing can be replayed yet"));
     };
     if cx.space.is_whole() {
         return Err(CommandError::err("DEBUG LOADAOF cannot run inside a transaction"));
@@ -76,7 +81,11 @@ pub fn load_aof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let (_, mut flushed) = cx.space.flush(None);
     cx.space.unlock();
     while flushed.drop_slice() {}
-    replay().map_err(|e| {
+    // Others hear that it is loading, as after a start.
+    cx.node.loading.begin(cx.now_ms() / 1000);
+    let result = replay();
+    cx.node.loading.end();
+    result.map_err(|e| {
         tracing::warn!("DEBUG LOADAOF: {e}");
         CommandError::fixed("ERR Error trying to load the AOF files, check server logs.")
     })?;

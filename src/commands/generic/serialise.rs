@@ -95,7 +95,10 @@ fn restore(cx: &mut DataContext<'_, '_>) -> Outcome {
     let relaxed = cx.config.persistence.rdb_version_check == RdbVersionCheck::Relaxed;
     let value = rdb::restore_value(cx.args.at(3), &rdb::Limits::of(cx.config), relaxed).map_err(|e| match e {
         PayloadError::Footer => CommandError::fixed("ERR DUMP payload version or checksum are wrong"),
-        PayloadError::Value(_) => CommandError::fixed("ERR Bad data format"),
+        PayloadError::Value(e) => {
+            tracing::warn!("RESTORE refused a payload: {e}");
+            CommandError::fixed("ERR Bad data format")
+        }
     })?;
     // A time to live that leaves the range is one that has passed.
     let deadline = match ttl {

@@ -5,11 +5,9 @@ use crate::base::number::parse_i64;
 use crate::client::{Message, ReplicaPhase};
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
-use crate::config::types::RdbVersion;
 use crate::journal::Cursor;
 use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
-use crate::persist::rdb;
 use crate::replication::Replication;
 use crate::spec::{CommandSpec, Group};
 use std::sync::Arc;
@@ -138,60 +136,25 @@ fn feed(cx: &mut NodeContext<'_, '_>, cursor: Cursor) {
     let (clients, shared) = (Arc::clone(&cx.node.clients), Arc::clone(&cx.client.shared));
     cursor.on_append(Arc::new(move || clients.send(&shared, Message::Feed { client: shared.id })));
     cx.client.feed = Some(cursor);
+    cx.client.attached = true;
     cx.node.replication.replicas.add(Arc::clone(&cx.client.shared));
     // What is there already is no news to anybody.
     cx.node.clients.send(&cx.client.shared, Message::Feed { client: cx.client.id });
 }
 
-/// Everything, then the stream.
-fn full(cx: &mut NodeContext<'_, '_>, announce: bool) -> Outcome {
-    let r = &cx.config.replication;
-    cx.space.lock(&Plan::All);
-    let mut data = Vec::new();
-    let mut format = crate::persist::snapshot::format(cx.config, cx.space.access);
-    if is_older(&cx.client.shared.facts.lock().version) {
-        format.version = RdbVersion::V8_1;
-    }
-    if let Some(db) = cx.node.journal.selected() {
-        format.aux.push(("repl-stream-db", db.to_string()));
-    }
-    // Into memory: there is no output that could fail.
-    let written = rdb::write(cx.space, &mut data, &format);
-    if let Err(e) = written {
-        cx.space.unlock();
-        return Err(CommandError::err(format_args!("the data set could not be written: {e}")));
-    }
-    // Under the same locks as the copy: the first change after it is the first of the stream.
-    if cx.node.journal.backlog().0.is_none() {
-        // Changes before now are in no backlog, so nobody may take the name he knew for this history.
-        if let Ok(id) = crate::replication::new_id() {
-            cx.node.replication.identity.lock().adopt(id);
-        }
-    }
-    cx.node.journal.keep_backlog(Some(r.repl_backlog_size));
-    let cursor = cx.node.journal.cursor_here(cx.config.limits.client_output_buffer_limit.replica.hard_bytes);
-    let offset = cx.node.journal.end();
-    let id = cx.node.replication.identity.lock().id.clone();
-    cx.space.unlock();
-    tracing::info!("Replica {} asks for synchronization: {} bytes of data", cx.client.shared.addr, data.len());
-    cx.recorder.counters.add(Counter::SyncFull, 1);
+/// Everything, then the stream: it waits for the next walk.
+fn full(cx: &mut NodeContext<'_, '_>, names_history: bool) -> Outcome {
     {
         let mut facts = cx.client.shared.facts.lock();
-        facts.phase = ReplicaPhase::Copying;
-        (facts.acked, facts.acked_at_ms) = (0, clock::monotonic_ms());
+        facts.phase = ReplicaPhase::Waiting;
+        facts.names_history = names_history;
+        facts.waits_since_ms = clock::monotonic_ms();
     }
-    if announce {
-        cx.reply.status(&format!("FULLRESYNC {id} {offset}"));
-    }
-    cx.reply.raw(format!("${}\r\n", data.len()).as_bytes());
-    cx.reply.raw(&data);
-    feed(cx, cursor);
+    tracing::info!("Replica {} asks for synchronization", cx.client.shared.addr);
+    cx.recorder.counters.add(Counter::SyncFull, 1);
+    cx.client.attached = true;
+    cx.node.replication.replicas.add(Arc::clone(&cx.client.shared));
     Ok(())
-}
-
-/// Replicas of the time before Valkey 9, and those that do not say.
-fn is_older(version: &str) -> bool {
-    version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < 9)
 }
 
 fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -222,6 +185,10 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
             facts.takes_new_id |= is(value, "psync2");
         } else if is(word, "version") {
             facts.version = String::from_utf8_lossy(&value[..value.len().min(32)]).into_owned();
+        } else if is(word, "backup-result") {
+            // `holdfast backup` tells how it went.
+            let wrong = CommandError::err("REPLCONF backup-result is ok|err:made:bytes:seconds");
+            cx.node.saver.backed_up(crate::persist::Backup::parse(value).ok_or(wrong)?);
         } else if is(word, "rdb-only")
             || is(word, "rdb-filter-only")
             || is(word, "rdb-channel")
@@ -244,7 +211,7 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 /// An acknowledgement, which is not answered.
 fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8], synced: Option<&[u8]>) -> Outcome {
-    if cx.client.feed.is_none() {
+    if !cx.client.attached {
         return Ok(());
     }
     let Some(offset) = parse_i64(offset).and_then(|n| u64::try_from(n).ok()) else { return Ok(()) };
@@ -254,7 +221,8 @@ fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8], synced: Option<&[u8]>) -> Ou
         facts.acked_at_ms = clock::monotonic_ms();
         // Not the highest it has ever told: a log that is switched off or begun anew takes back what was said of it.
         facts.synced = synced.and_then(parse_i64).and_then(|n| u64::try_from(n).ok());
-        if facts.phase == ReplicaPhase::Copying {
+        // Before the copy is sent nothing can be acknowledged.
+        if facts.phase == ReplicaPhase::Copying && cx.client.feed_held {
             facts.phase = ReplicaPhase::Online;
             tracing::info!("Synchronization with replica {} succeeded", cx.client.shared.addr);
         }

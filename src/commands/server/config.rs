@@ -1,6 +1,7 @@
 //! CONFIG: reading and changing directives.
 
 use crate::audit::Event;
+use crate::commands::server::save;
 use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
 use crate::config::Sensitivity;
 use crate::config::handle::SetContext;
@@ -85,8 +86,18 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
             cx.node.audit.record(record);
         }
     }
+    begin_log(cx);
     cx.reply.ok();
     Ok(())
+}
+
+/// A log that was switched on begins now if nothing else runs and nobody holds locks here, else by itself.
+fn begin_log(cx: &mut NodeContext<'_, '_>) {
+    let node = cx.node;
+    let wanted = node.config.current().persistence.appendonly && !node.aof.is_active() && node.aof.is_scheduled();
+    if wanted && !cx.nested && save::begin_rewrite(cx).is_ok() {
+        node.aof.unschedule();
+    }
 }
 
 fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -106,6 +117,7 @@ fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn reset_stat(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.metrics.reset();
+    cx.node.freer.counts.freed.store(0, std::sync::atomic::Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::config::codec::memory;
 use crate::config::types::Permission;
 use crate::keyspace::{Key, Plan};
+use crate::persist::rdb;
 use crate::spec::{CommandSpec, Group};
 use crate::value::record::Content;
 use std::sync::atomic::Ordering;
@@ -54,6 +55,8 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
     ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
     ("SET-DISABLE-DENY-SCRIPTS", 3..=3, |cx| inert(cx, "scripts are not there yet")),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 3..=3, skip_checksum),
+    ("AOF-FLUSH-SLEEP", 3..=3, aof_flush_sleep),
     ("RELOAD", 2..=usize::MAX, reload::reload),
     ("LOADAOF", 2..=2, reload::load_aof),
     ("RESTART", 2..=3, disk),
@@ -130,6 +133,19 @@ fn sleep(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn set_active_expire(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.active_expire.store(flag(cx.args.at(2)), Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn skip_checksum(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    rdb::skip_checksum(flag(cx.args.at(2)));
+    cx.reply.ok();
+    Ok(())
+}
+
+fn aof_flush_sleep(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let us = parse_i64(cx.args.at(2)).and_then(|us| u64::try_from(us).ok()).ok_or(CommandError::NotInteger)?;
+    cx.node.aof.sleep_before_writes(us);
     cx.reply.ok();
     Ok(())
 }
@@ -311,6 +327,10 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Write a line into the log.",
         "OBJECT <key> [fast]",
         "    Show how a value is kept; fast leaves out what takes a walk over it.",
+        "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+        "    Look at the sums of payloads, or do not.",
+        "AOF-FLUSH-SLEEP <microseconds>",
+        "    Wait before each write to the append-only file.",
         "PAUSE-CRON <0|1>",
         "    Stop periodic tasks.",
         "POPULATE <count> [<prefix>] [<size>]",

@@ -251,7 +251,7 @@ fn doctor(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn malloc_stats(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let a = crate::base::memory::figures();
     let text = format!(
-        "Version: {}\nAllocated: {}, active: {}, metadata: {}, resident: {}, retained: {}\n",
+        "jemalloc {}\nAllocated: {}, active: {}, metadata: {}, resident: {}, retained: {}\n",
         crate::base::memory::allocator_version(),
         a.allocated,
         a.active,

@@ -26,7 +26,7 @@ pub static BGSAVE: Command = Command::span(BGSAVE_SPEC, bgsave);
 /// Those of the disk; the log has them.
 pub fn to_disk(cx: &mut NodeContext<'_, '_>) -> std::io::Result<()> {
     whole(cx, |cx| {
-        let result = snapshot::save(cx.space, cx.config);
+        let result = snapshot::save_with(cx.space, cx.config, cx.node.replication.moment(&cx.node.journal));
         cx.node.saver.saved_at_once(cx.now_ms(), result.is_ok());
         match result {
             Ok(written) => {
@@ -85,7 +85,7 @@ fn bgsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let begun = whole(cx, |cx| cx.node.saver.begin(cx.node, cx.space));
     match begun {
         Ok(()) => cx.reply.status("Background saving started"),
-        Err(Refused::Busy(JobKind::Save)) => {
+        Err(Refused::Busy(kind)) if kind == JobKind::Save || (kind == JobKind::Sync && !schedule) => {
             return Err(CommandError::fixed("ERR Background save already in progress"));
         }
         Err(Refused::Busy(_)) if schedule => {
@@ -110,12 +110,16 @@ const BGREWRITEAOF_SPEC: CommandSpec =
 // A span, as BGSAVE.
 pub static BGREWRITEAOF: Command = Command::span(BGREWRITEAOF_SPEC, bgrewriteaof);
 
+/// Begins a rewrite of the append-only file, or, if it is just switched on, what it begins with.
+///
+/// # Errors
+/// Something runs already.
+pub fn begin_rewrite(cx: &mut NodeContext<'_, '_>) -> Result<(), Refused> {
+    whole(cx, |cx| aof::begin(cx.node, cx.space))
+}
+
 fn bgrewriteaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    if !cx.config.persistence.appendonly {
-        return Err(CommandError::err("there is no append-only file to rewrite: see appendonly"));
-    }
-    let begun = whole(cx, |cx| aof::begin(cx.node, cx.space));
-    match begun {
+    match begin_rewrite(cx) {
         Ok(()) => cx.reply.status("Background append only file rewriting started"),
         Err(Refused::Busy(JobKind::Rewrite)) => {
             return Err(CommandError::fixed("ERR Background append only file rewriting already in progress"));

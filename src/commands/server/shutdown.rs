@@ -60,6 +60,13 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
         end_busy_script(node);
         return Ok(());
     }
+    if config.persistence.appendonly && !node.aof.is_active() && !node.loading.is_running() {
+        if !options.force {
+            tracing::warn!("Writing initial AOF, can't exit");
+            return Err(NotNow);
+        }
+        tracing::warn!("Writing initial AOF. Exit anyway.");
+    }
     node.saver.stop();
     while !space.lock_unless_busy(&Plan::All) {
         if options.nosave || !is_stopped(node) {
@@ -72,7 +79,7 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
         !node.loading.is_running() && (options.save || (!options.nosave && !config.persistence.save.is_empty()));
     if saves {
         tracing::info!("Saving the final RDB snapshot before exiting.");
-        let result = snapshot::save(space, config);
+        let result = snapshot::save_with(space, config, node.replication.moment(&node.journal));
         node.saver.saved_at_once(space.now_ms(), result.is_ok());
         match result {
             Ok(written) => tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes),

@@ -36,6 +36,12 @@ fn lcs(cx: &mut DataContext<'_, '_>) -> Outcome {
     if too_long(&a) || too_long(&b) {
         return Err(CommandError::fixed("ERR String too long for LCS"));
     }
+    // A table of so many numbers is what others take for it; here it bounds the time that everybody waits for the two keys.
+    if (a.len() as u64 + 1).saturating_mul(b.len() as u64 + 1).saturating_mul(4) > cx.config.limits.proto_max_bulk_len {
+        return Err(CommandError::fixed(
+            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+        ));
+    }
     if wanted == Wanted::Length {
         cx.reply.integer(i64::from(length(&a, &b, |_, _| {})));
         return Ok(());

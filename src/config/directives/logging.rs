@@ -25,5 +25,5 @@ topic! {
     /// Facility syslog files them under.
     "syslog-facility" => syslog_facility: SyslogFacility = SyslogFacility::Local0, OneOf, Start, Open, Standing::Works;
     /// Keep keys, values and client names out of the log.
-    "hide-user-data-from-log" => hide_user_data_from_log: bool = true, YesNo, Runtime, Open, Standing::Inert("nothing of what clients send or store is ever logged");
+    "hide-user-data-from-log" => hide_user_data_from_log: bool = true, YesNo, Runtime, Open, Standing::Works;
 }

@@ -56,9 +56,9 @@ topic! {
     "aof-timestamp-enabled" => aof_timestamp_enabled: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Seal snapshots and append-only files with AES-256-GCM. `migrate` seals what is written and still loads plain files; `yes` refuses those.
     "encryption-at-rest" => encryption_at_rest: EncryptionAtRest = EncryptionAtRest::No, OneOf, Start, Open, Standing::Works;
-    /// Where the keys come from: `file:PATH` or `env:NAME`, a text with a key of 64 hexadecimal digits a line (`openssl rand -hex 32`). The
-    /// first seals; those below it open older files.
-    "encryption-key-source" => encryption_key_source: String = String::new(), TEXT, Start, Open, Standing::Works;
+    /// Where the keys come from: `file:PATH`, `env:NAME` or `command:PROGRAM ARGUMENTS`, a text with a key of 64 hexadecimal digits a line
+    /// (`openssl rand -hex 32`). The first seals; those below it open older files. It is read at the start, when it is set, and at SIGHUP.
+    "encryption-key-source" => encryption_key_source: String = String::new(), TEXT, Runtime, Protected, Standing::Works;
     /// Force a rewrite to disk in steps.
     "aof-rewrite-incremental-fsync" => aof_rewrite_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Works;
 }

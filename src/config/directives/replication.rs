@@ -5,8 +5,6 @@ use crate::config::row::{Standing, topic};
 use crate::config::special::Primary;
 use crate::config::types::{PropagationErrorBehavior, ReplDisklessLoad, Secret};
 
-const AT_ONCE: &str = "a full synchronisation begins at once";
-
 topic! {
     /// Whom to follow, and what replicas may do.
     Replication in replication, "Replication";
@@ -46,11 +44,11 @@ topic! {
     /// Send small packets together on replication links.
     "repl-disable-tcp-nodelay" => repl_disable_tcp_nodelay: bool = false, YesNo, Runtime, Open, Standing::Later("packets are always sent at once");
     /// Send a full synchronisation without a file.
-    "repl-diskless-sync" => repl_diskless_sync: bool = true, YesNo, Runtime, Open, Standing::Inert("a full synchronisation never goes by way of a file");
+    "repl-diskless-sync" => repl_diskless_sync: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Seconds to wait for more replicas before it starts.
-    "repl-diskless-sync-delay" => repl_diskless_sync_delay_secs: u32 = 5, INT, Runtime, Open, Standing::Later(AT_ONCE);
+    "repl-diskless-sync-delay" => repl_diskless_sync_delay_secs: u32 = 5, INT, Runtime, Open, Standing::Works;
     /// Replicas that end that wait early; 0 waits it out.
-    "repl-diskless-sync-max-replicas" => repl_diskless_sync_max_replicas: u32 = 0, INT, Runtime, Open, Standing::Later(AT_ONCE);
+    "repl-diskless-sync-max-replicas" => repl_diskless_sync_max_replicas: u32 = 0, INT, Runtime, Open, Standing::Works;
     /// How a replica loads one: `swapdb` serves the old data until the copy is loaded; the others drop them before.
     "repl-diskless-load" => repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled, OneOf, Runtime, Open, Standing::Works;
     /// Seconds between pings to replicas.

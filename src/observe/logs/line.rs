@@ -119,6 +119,8 @@ fn escape(out: &mut String, text: &str, max: usize, style: Style) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
+            '\u{8}' if style == Style::Json => out.push_str("\\b"),
+            '\u{c}' if style == Style::Json => out.push_str("\\f"),
             control if control.is_control() => {
                 let code = u32::from(control);
                 let _ = match style {

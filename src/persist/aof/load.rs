@@ -5,7 +5,7 @@
 
 use super::log::manifest_name;
 use super::manifest::{Manifest, ManifestError};
-use super::reader::{Fault, Item, Reader};
+use super::reader::{Fault, Item, Reader, Steps};
 use crate::persist::rdb::{Loaded, RdbError};
 use crate::resp::args::Args;
 use crate::storage::{self, DataFile};
@@ -68,7 +68,9 @@ impl std::fmt::Display for LoadError {
         match self {
             LoadError::Io { what, error } => write!(f, "{what}: {error}"),
             LoadError::Manifest(e) => e.fmt(f),
-            LoadError::Missing { file } => write!(f, "The AOF file {file} doesn't exist"),
+            LoadError::Missing { file } => {
+                write!(f, "Fatal error: can't open the append log file {file} for reading: No such file or directory")
+            }
             LoadError::Snapshot { file, error } => {
                 write!(f, "Error reading the RDB preamble of the AOF file {file}, AOF loading aborted: {error}")
             }
@@ -140,7 +142,14 @@ pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> 
     let (path, old) = (dir.join(folder), dir.join(prefix));
     let manifest = path.join(manifest_name(prefix));
     match fs::read_to_string(&manifest) {
-        Ok(text) => return Manifest::parse(&text).map(Found::Log).map_err(LoadError::Manifest),
+        Ok(text) => {
+            let found = Manifest::parse(&text).map_err(LoadError::Manifest)?;
+            if found.base.as_ref().is_some_and(|b| b.name == prefix) && old.is_file() && !path.join(prefix).exists() {
+                // An earlier start wrote the manifest and ended before it had moved the file.
+                move_old(&old, &path, prefix)?;
+            }
+            return Ok(Found::Log(found));
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(io("Fatal error: can't open the AOF manifest file", &manifest)(e)),
     }
@@ -151,14 +160,21 @@ pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> 
         let new = Manifest::of_old_file(prefix);
         // The manifest first: if the file has not moved yet, the next start moves it.
         disk.replace(&manifest, new.to_string().as_bytes()).map_err(io("Can't write", &manifest))?;
-        disk.rename(&old, &path.join(prefix)).map_err(io("Can't move the old AOF file", &old))?;
-        disk.sync_folder(&path).map_err(io("Can't sync", &path))?;
+        move_old(&old, &path, prefix)?;
         tracing::info!(
             "Successfully migrated an old-style AOF configuration ({prefix}) into the AOF directory ({folder})."
         );
         return Ok(Found::Log(new));
     }
     Ok(Found::Nothing)
+}
+
+/// Moves a single old file to where its manifest names it.
+fn move_old(old: &Path, folder: &Path, prefix: &str) -> Result<(), LoadError> {
+    use crate::storage::Disk;
+    let disk = crate::storage::Local;
+    let moved = disk.rename(old, &folder.join(prefix)).and_then(|()| disk.sync_folder(folder));
+    moved.map_err(|error| LoadError::Io { what: format!("Can't move the old AOF file {}", old.display()), error })
 }
 
 /// Loads all files of a log in their order.
@@ -190,7 +206,11 @@ pub fn load(
     Ok(recovered)
 }
 
-fn begins_with_snapshot(file: &mut DataFile) -> io::Result<bool> {
+/// Whether a file begins with a snapshot. It is read from its beginning afterwards.
+///
+/// # Errors
+/// Those of the disk.
+pub fn begins_with_snapshot(file: &mut DataFile) -> io::Result<bool> {
     let mut magic = [0; 6];
     let mut n = 0;
     while n < magic.len() {
@@ -226,13 +246,11 @@ fn load_file(
         file.seek_to(begin).map_err(io)?;
     }
     let mut reader = Reader::new(&mut file, begin);
-    // Behind the last whole step.
-    let mut whole = begin;
-    let mut open = false;
+    let mut steps = Steps::new(begin);
     let fault = loop {
         match reader.advance() {
             Ok(true) => {}
-            Ok(false) if open => break Some(Fault::OpenTransaction),
+            Ok(false) if steps.open => break Some(Fault::OpenTransaction),
             // A sealed file may end inside a record where its text ends with a step.
             Ok(false) if reader.from().is_torn() => break Some(Fault::Truncated),
             Ok(false) => break None,
@@ -259,15 +277,7 @@ fn load_file(
         run(&requests, &ends, name, target)?;
         recovered.requests += requests.len() as u64;
         for (args, end) in requests.iter().zip(&ends) {
-            let word = args.at(0);
-            if word.eq_ignore_ascii_case(b"multi") {
-                open = true;
-            } else if word.eq_ignore_ascii_case(b"exec") {
-                open = false;
-            }
-            if !open {
-                whole = *end;
-            }
+            steps.request(args.at(0), *end);
         }
         if stop {
             target.forget();
@@ -279,20 +289,20 @@ fn load_file(
         None => {}
         Some(fault @ (Fault::Truncated | Fault::OpenTransaction)) => {
             target.forget();
-            if open {
+            if steps.open {
                 tracing::warn!("Revert incomplete MULTI/EXEC transaction from AOF file {name}");
             }
             if !last {
                 return Err(LoadError::TruncatedInside { file: name.into() });
             }
             if !options.truncated {
-                return Err(LoadError::Log { file: name.into(), offset: whole, fault });
+                return Err(LoadError::Log { file: name.into(), offset: steps.whole, fault });
             }
             tracing::warn!("!!! Warning: short read while loading the AOF file {name}!!!");
             tracing::warn!("AOF {name} loaded anyway because aof-load-truncated is enabled");
             if options.repair {
-                tracing::warn!("Truncating the AOF {name} at offset {whole}");
-                storage::cut(&storage::keyring(), path, whole).map_err(io)?;
+                tracing::warn!("Truncating the AOF {name} at offset {}", steps.whole);
+                storage::cut(&storage::keyring(), path, steps.whole).map_err(io)?;
                 let now = fs::metadata(path).map_err(io)?.len();
                 recovered.bytes = (recovered.bytes - size) + now;
             }
@@ -316,4 +326,23 @@ fn run(requests: &[Args<'_>], ends: &[u64], name: &str, target: &mut dyn Target)
         at += n + 1;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_file_is_moved_also_by_the_start_after_one_that_ended_in_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("d");
+        fs::write(dir.path().join("a.aof"), "old").unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("a.aof.manifest"), Manifest::of_old_file("a.aof").to_string()).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(find(dir.path(), "d", "a.aof"), Ok(Found::Log(_))));
+            assert_eq!(fs::read(folder.join("a.aof")).unwrap(), b"old");
+            assert!(!dir.path().join("a.aof").exists());
+        }
+    }
 }

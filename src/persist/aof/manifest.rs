@@ -47,6 +47,13 @@ pub enum ManifestError {
     TwoBases {
         line: usize,
     },
+    /// A type that is none.
+    Type {
+        line: usize,
+    },
+    TooLong {
+        line: usize,
+    },
     /// Numbers of increments that do not rise.
     Order {
         line: usize,
@@ -60,6 +67,10 @@ impl fmt::Display for ManifestError {
             ManifestError::Line { line, why } => write!(f, "Invalid AOF manifest file format: line {line} {why}"),
             ManifestError::TwoBases { line } => {
                 write!(f, "Found duplicate base file information: line {line}")
+            }
+            ManifestError::Type { line } => write!(f, "Unknown AOF file type: line {line}"),
+            ManifestError::TooLong { line } => {
+                write!(f, "The AOF manifest file contains too long line: line {line}")
             }
             ManifestError::Order { line } => write!(f, "Found a non-monotonic sequence number: line {line}"),
         }
@@ -90,7 +101,7 @@ impl Manifest {
             let Some(entry) = line.strip_suffix('\n') else { return Err(bad("has no end")) };
             let entry = entry.strip_suffix('\r').unwrap_or(entry);
             if entry.len() > LINE_MAX {
-                return Err(bad("is too long"));
+                return Err(ManifestError::TooLong { line: n });
             }
             let words = words(entry).ok_or(bad("has unbalanced quotes"))?;
             let (mut name, mut number, mut role) = (None, None, None);
@@ -108,7 +119,7 @@ impl Manifest {
                             "b" => Some(Role::Base),
                             "i" => Some(Role::Increment),
                             "h" => Some(Role::History),
-                            _ => return Err(bad("has an unknown type of AOF file")),
+                            _ => return Err(ManifestError::Type { line: n }),
                         };
                     }
                     // Of later versions.
@@ -192,7 +203,7 @@ impl fmt::Display for Manifest {
             if plain {
                 writeln!(f, "file {} seq {} type {kind}", part.name, part.number)?;
             } else {
-                let name = part.name.replace('\\', "\\\\").replace('"', "\\\"");
+                let name = escaped(&part.name);
                 writeln!(f, "file \"{name}\" seq {} type {kind}", part.number)?;
             }
         }
@@ -200,30 +211,60 @@ impl fmt::Display for Manifest {
     }
 }
 
-/// Words of a line; a word may stand in double quotes.
+/// A name as it stands between double quotes: one line, whatever it holds.
+fn escaped(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        match c {
+            '\\' | '"' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Words of a line; a word may stand in double quotes, with escapes.
 fn words(line: &str) -> Option<Vec<String>> {
     let mut out = Vec::new();
-    let mut chars = line.chars().peekable();
+    let mut rest = line.bytes().peekable();
     loop {
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        let Some(first) = chars.next() else { return Some(out) };
-        let mut word = String::new();
-        if first == '"' {
+        while rest.next_if(u8::is_ascii_whitespace).is_some() {}
+        let Some(first) = rest.next() else { return Some(out) };
+        let mut word = Vec::new();
+        if first == b'"' {
             loop {
-                match chars.next()? {
-                    '"' => break,
-                    '\\' => word.push(chars.next()?),
+                match rest.next()? {
+                    b'"' => break,
+                    b'\\' => word.push(unescaped(&mut rest)?),
                     c => word.push(c),
                 }
             }
         } else {
             word.push(first);
-            while let Some(c) = chars.next_if(|c| !c.is_whitespace()) {
+            while let Some(c) = rest.next_if(|c| !c.is_ascii_whitespace()) {
                 word.push(c);
             }
         }
-        out.push(word);
+        out.push(String::from_utf8(word).ok()?);
     }
+}
+
+/// What stands behind a backslash.
+fn unescaped(rest: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
+    Some(match rest.next()? {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'a' => 7,
+        b'b' => 8,
+        b'x' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
+        c => c,
+    })
 }
 
 #[cfg(test)]
@@ -238,6 +279,16 @@ mod tests {
         assert_eq!(m.parts().map(|p| p.number).collect::<Vec<_>>(), [2, 1, 3]);
         assert_eq!(m.next_increment("a").name, "a.4.incr.aof");
         assert_eq!(m.next_base("a", true).name, "a.3.base.rdb");
+    }
+
+    #[test]
+    fn any_name_stands_in_one_line_and_comes_back() {
+        let mut m = Manifest::default();
+        let part = Part { name: " a\n\t\\\"\u{7f}é .1.incr.aof".into(), number: 1 };
+        m.add_increment(part.clone());
+        let text = m.to_string();
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(Manifest::parse(&text).unwrap().increments, [part]);
     }
 
     #[test]

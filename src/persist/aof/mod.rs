@@ -12,6 +12,14 @@
 //!   on disk. Until it heals writes are refused, replies that wait go on waiting, reads go on.
 //! * Only the thread touches the log. Others send it orders.
 //!
+//! # What a crash costs
+//! * `always`: nothing that was acknowledged, whatever crashes.
+//! * `everysec`: a machine that fails loses what was written since the last sync, one to two seconds: writers are held up once nothing has reached
+//!   the disk for [`STALLED_MS`]. A process that is killed loses what the thread had not yet given to the kernel: [`writer::GATHER`], and the sync
+//!   that is under way. A reply does not wait for that write, as a worker would then wait for every sync of a slow disk. The other
+//!   servers of this family write first and reply then, but put the write off while a sync runs, by two seconds at the most: the same bound.
+//! * `no`: the kernel decides.
+//!
 //! # Bounds
 //! What the thread has not written yet stays in the journal. Writers are refused while the disk fails, and held up while the log is more
 //! than [`BEHIND_BYTES_MAX`] behind.
@@ -40,6 +48,16 @@ use std::time::Duration;
 
 /// Bytes of the journal the log may be behind before writers wait: some tenths of a second of a disk's work.
 pub const BEHIND_BYTES_MAX: u64 = 64 << 20;
+
+/// Under `everysec` writers wait once nothing has reached the disk for so long: a second is what is promised, and a second what a disk may take.
+const STALLED_MS: u64 = 2000;
+
+/// How far the log was on disk when it was last seen to get further.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    synced: u64,
+    since_ms: u64,
+}
 
 /// What the thread is told.
 pub(super) enum Order {
@@ -84,10 +102,14 @@ pub struct Aof {
     active: AtomicBool,
     /// Replies wait for the disk.
     always: AtomicBool,
+    /// What is written is forced to disk every second.
+    syncs: AtomicBool,
     failing: AtomicBool,
     /// It is to be switched on, or rewritten, as soon as nothing else runs.
     scheduled: AtomicBool,
     behind: AtomicBool,
+    /// Microseconds to wait before each write, for tests.
+    sleep_us: AtomicU64,
     figures: Mutex<Figures>,
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -102,6 +124,11 @@ impl Aof {
     /// What is called when more is on disk.
     pub fn on_sync(&self, wake: Box<dyn Fn() + Send + Sync>) {
         let _ = self.wake.set(wake);
+    }
+
+    /// `DEBUG AOF-FLUSH-SLEEP`: so many microseconds before each write.
+    pub fn sleep_before_writes(&self, us: u64) {
+        self.sleep_us.store(us, Ordering::Relaxed);
     }
 
     /// The journal's offset up to which everything is on disk.
@@ -183,6 +210,39 @@ impl Aof {
         self.called.notify_one();
     }
 
+    /// The same unless the thread has ended, which would leave the order to the next one.
+    fn order_if_writing(&self, order: Order) -> Result<(), Order> {
+        let mut orders = self.orders.lock();
+        if !self.is_writing() {
+            return Err(order);
+        }
+        orders.push_back(order);
+        self.called.notify_one();
+        Ok(())
+    }
+
+    /// The thread ends; what it was still told to do is for whoever ends it.
+    fn end_writing(&self) -> VecDeque<Order> {
+        let mut orders = self.orders.lock();
+        self.writing.store(false, Ordering::Release);
+        std::mem::take(&mut *orders)
+    }
+
+    /// Looks, now and then, whether the disk makes progress: the thread, which would tell, may itself be waiting for it.
+    pub fn watch(&self, progress: &mut Progress, journal_end: u64, now_ms: u64) {
+        let synced = self.synced();
+        if synced != progress.synced || journal_end <= synced {
+            *progress = Progress { synced, since_ms: now_ms };
+        } else if now_ms.saturating_sub(progress.since_ms) > STALLED_MS && self.syncs.load(Ordering::Relaxed) {
+            if !self.behind.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "Asynchronous AOF fsync is taking too long (disk is busy?): writers wait until what they wrote is on disk"
+                );
+                self.figures.lock().delayed_syncs += 1;
+            }
+        }
+    }
+
     /// Waits until everything that was journaled is on disk. False if it cannot be brought there.
     pub fn flush(&self) -> bool {
         if !self.is_active() {
@@ -202,6 +262,8 @@ impl Aof {
     pub fn configure(&self, config: &Config) {
         let always = config.persistence.appendfsync == AppendFsync::Always && self.is_active();
         self.always.store(always, Ordering::Release);
+        self.syncs
+            .store(config.persistence.appendfsync == AppendFsync::Everysec && self.is_active(), Ordering::Release);
         if let Some(wake) = self.wake.get() {
             wake();
         }

@@ -34,6 +34,39 @@ pub enum Item {
     Time(i64),
 }
 
+/// Where the text stands in whole steps: a request, or a transaction with its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    /// Behind the last whole step.
+    pub whole: u64,
+    /// A transaction has begun and has no end yet.
+    pub open: bool,
+}
+
+impl Steps {
+    /// `begin`: where the first step begins.
+    pub fn new(begin: u64) -> Steps {
+        Steps { whole: begin, open: false }
+    }
+
+    /// A request with this first word ends at `end`.
+    pub fn request(&mut self, word: &[u8], end: u64) {
+        if word.eq_ignore_ascii_case(b"multi") {
+            self.open = true;
+        } else if word.eq_ignore_ascii_case(b"exec") {
+            self.open = false;
+        }
+        self.note(end);
+    }
+
+    /// A note of the time ends at `end`.
+    pub fn note(&mut self, end: u64) {
+        if !self.open {
+            self.whole = end;
+        }
+    }
+}
+
 /// One thing the text says.
 #[derive(Debug)]
 struct Entry {

@@ -21,8 +21,7 @@ pub fn folder(config: &Config) -> PathBuf {
 
 /// The disk a log grows on: files are sealed on it if they are to be.
 fn disk() -> Arc<dyn Disk> {
-    let ring = storage::keyring();
-    if ring.seals() { Arc::new(SealedDisk::new(Arc::new(Local), ring)) } else { Arc::new(Local) }
+    if storage::keyring().seals() { Arc::new(SealedDisk::of_process(Arc::new(Local))) } else { Arc::new(Local) }
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -50,8 +49,11 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
     let (snapshot, stop) = saver.begin_job(JobKind::Rewrite, || Snapshot::cut(space, format).ok())?;
     let (cursor, history) = (server.journal().cursor_here(0), aof.history());
     tracing::info!("Background append only file rewriting started by thread of pid {}", std::process::id());
+    let logged = config.persistence.appendonly;
     if aof.is_writing() {
         aof.order(Order::Begin { cursor, history });
+    } else if !logged {
+        drop(cursor);
     } else if let Err(e) = begin_log(server, &config).map(|()| aof.order(Order::Begin { cursor, history })) {
         tracing::warn!("The append only folder cannot be used: {e}");
         aof.figures.lock().last_rewrite_failed = true;
@@ -67,8 +69,10 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
             key_delay_us: &|| own.configuration().persistence.rdb_key_save_delay_us,
         };
         let incremental = config.persistence.aof_rewrite_incremental_fsync;
-        let result = storage::create_snapshot(&path, incremental, |out| {
-            snapshot.run(own.keyspace(), &pace, &mut |bytes| out.write_all(bytes))
+        let result = make_folder(&folder(&config)).map_err(WalkError::Sink).and_then(|()| {
+            storage::create_snapshot(&path, incremental, |out| {
+                snapshot.run(own.keyspace(), &pace, &mut |bytes| out.write_all(bytes))
+            })
         });
         let written = match result {
             Ok(written) => Some((path, written.bytes)),
@@ -78,26 +82,80 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
                 None
             }
         };
-        own.aof().order(Order::Base { written, rdb: true });
+        if !logged {
+            put_alone(&*own, written);
+        } else if let Err(Order::Base { written, .. }) = own.aof().order_if_writing(Order::Base { written, rdb: true })
+        {
+            forget(&*own, written.as_ref());
+        }
     });
     if let Err(e) = thread {
         tracing::warn!("Can't rewrite the append only file in background: no thread: {e}");
-        aof.order(Order::Base { written: None, rdb: true });
+        if logged {
+            aof.order(Order::Base { written: None, rdb: true });
+        } else {
+            saver.end_job();
+        }
     }
     Ok(())
 }
 
+/// The log was switched off before its base was there: nobody wants that any more.
+pub(super) fn forget<S: Owner>(server: &S, written: Option<&(PathBuf, u64)>) {
+    if let Some((path, _)) = written {
+        storage::remove(path);
+    }
+    if server.saver().running() == Some(JobKind::Rewrite) {
+        server.saver().end_job();
+    }
+}
+
+/// A base that nothing follows: what a rewrite makes while the log is off.
+fn put_alone<S: Owner>(server: &S, written: Option<(PathBuf, u64)>) {
+    let (config, saver) = (server.configuration(), server.saver());
+    let prefix = &config.persistence.appendfilename;
+    let result = match &written {
+        Some((path, bytes)) => left_behind(&config).and_then(|manifest| {
+            let first = manifest.next_increment(prefix).number;
+            Log::new(disk(), &folder(&config), prefix, manifest, 0, false).put_base(path, true, first, *bytes)
+        }),
+        None => Err(io::Error::other("its base could not be written")),
+    };
+    let mut f = server.aof().figures.lock();
+    f.last_rewrite_failed = result.is_err();
+    f.last_rewrite_seconds = saver.running_seconds();
+    match result {
+        Ok(()) => {
+            f.rewrites += 1;
+            tracing::info!("Background AOF rewrite finished successfully");
+        }
+        Err(e) => {
+            if let Some((path, _)) = &written {
+                storage::remove(path);
+            }
+            f.failed_rewrites += 1;
+            tracing::warn!("Background AOF rewrite terminated with error: {e}");
+        }
+    }
+    drop(f);
+    saver.end_job();
+}
+
+/// What an earlier log left in the folder, which is made if it is not there.
+fn left_behind(config: &Config) -> io::Result<Manifest> {
+    let p = &config.persistence;
+    make_folder(&folder(config))?;
+    match load::find(Path::new("."), &p.appenddirname, &p.appendfilename) {
+        Ok(load::Found::Log(manifest)) => Ok(manifest),
+        Ok(load::Found::Nothing) => Ok(Manifest::default()),
+        Err(e) => Err(io::Error::other(e.to_string())),
+    }
+}
+
 /// A log that waits for its first base; what an earlier one left in the folder becomes history with it.
 fn begin_log<S: Owner>(server: &Arc<S>, config: &Config) -> io::Result<()> {
-    let folder = folder(config);
-    make_folder(&folder)?;
-    let prefix = &config.persistence.appendfilename;
-    let manifest = match load::find(Path::new("."), &config.persistence.appenddirname, prefix) {
-        Ok(load::Found::Log(manifest)) => manifest,
-        Ok(load::Found::Nothing) => Manifest::default(),
-        Err(e) => return Err(io::Error::other(e.to_string())),
-    };
-    let log = Log::new(disk(), &folder, prefix, manifest, 0, false);
+    let manifest = left_behind(config)?;
+    let log = Log::new(disk(), &folder(config), &config.persistence.appendfilename, manifest, 0, false);
     writer::start(server, Opened { log, cursor: None })
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Bytes that are written with one call.
 const BATCH_BYTES: usize = 4 << 20;
 /// Without `always` nobody waits: changes are gathered for so long before they are written.
-const GATHER: Duration = Duration::from_millis(2);
+pub(super) const GATHER: Duration = Duration::from_millis(2);
 /// Between two looks at orders, syncs that are due and the disk.
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two tries at a disk that fails.
@@ -140,7 +140,10 @@ impl<S: Owner> Writer<S> {
                 aof.active.store(false, Ordering::Release);
                 // A log that is begun later says itself what is on disk.
                 aof.synced.store(0, Ordering::Release);
-                aof.writing.store(false, Ordering::Release);
+                for order in aof.end_writing() {
+                    self.decline(order);
+                }
+                let aof = self.aof();
                 aof.failing.store(false, Ordering::Release);
                 aof.behind.store(false, Ordering::Release);
                 aof.figures.lock().error = None;
@@ -150,6 +153,16 @@ impl<S: Owner> Writer<S> {
             }
         }
         true
+    }
+
+    /// What comes too late.
+    fn decline(&self, order: Order) {
+        match order {
+            Order::Begin { .. } => self.aof().schedule(),
+            Order::Base { written, .. } => super::rewrite::forget(&*self.server, written.as_ref()),
+            Order::Flush(answer) => drop(answer.send(false)),
+            Order::Stop => {}
+        }
     }
 
     /// Everything there is, now.
@@ -239,6 +252,10 @@ impl<S: Owner> Writer<S> {
     }
 
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let us = self.aof().sleep_us.load(Ordering::Relaxed);
+        if us > 0 {
+            std::thread::sleep(Duration::from_micros(us));
+        }
         if bytes.is_empty() { Ok(()) } else { self.log.append(bytes) }
     }
 
@@ -322,6 +339,7 @@ impl<S: Owner> Writer<S> {
 
     /// Tells what others show.
     fn tell(&self) {
+        // What nobody else can see: a sync that hangs is seen by `Aof::watch`.
         let lag =
             self.cursor.as_ref().map_or(0, Cursor::lag) + self.pending.iter().map(|p| p.0.len() as u64).sum::<u64>();
         let aof = self.aof();

@@ -2,7 +2,7 @@
 
 use super::read::{Limits, get_value};
 use super::source::{Fault, Got, RdbError, Source};
-use super::{VERSION, VERSION_BEFORE, is_readable, opcode, write as values};
+use super::{VERSION, VERSION_BEFORE, is_foreign, is_readable, opcode, write as values};
 use crate::base::crc64::crc64;
 use crate::config::types::RdbVersion;
 use crate::keyspace::{Access, AccessPolicy, Encode, Key, Put, STRIPES, Space};
@@ -213,6 +213,8 @@ pub struct Loading {
     pub key_delay_us: AtomicI64,
 }
 
+/// Keys without elements that are told one by one; a file has none or few.
+const EMPTY_TOLD_MAX: u64 = 100;
 /// Between two times the progress is told.
 const TELL_KEYS: u64 = 256;
 
@@ -254,6 +256,8 @@ pub struct LoadOptions {
     pub checksum: bool,
     /// A key that is there already is replaced; otherwise it is an error.
     pub merge: bool,
+    /// Keys may stand in the log: `hide-user-data-from-log no`.
+    pub tell_keys: bool,
     /// A replica keeps keys past their deadline: its primary says when they go.
     pub keep_expired: bool,
 }
@@ -329,14 +333,24 @@ pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions
                 let name = from.string()?;
                 let value = match get_value(&mut from, kind, &options.limits) {
                     Ok(value) => value,
-                    Err(RdbError { fault: Fault::Empty, .. }) => {
+                    Err(RdbError { fault: Fault::Empty, offset }) => {
                         loaded.empty += 1;
+                        if loaded.empty <= EMPTY_TOLD_MAX {
+                            let shown =
+                                if options.tell_keys { String::from_utf8_lossy(&name) } else { "(redacted)".into() };
+                            tracing::info!("Loading skipping empty key: {shown} (at byte {offset})");
+                        }
                         (deadline, word) = (None, None);
                         continue;
                     }
+                    Err(RdbError { fault: Fault::Kind(kind), offset }) if is_foreign(version) => {
+                        return Err(RdbError { fault: Fault::ForeignKind(kind, version), offset });
+                    }
                     Err(e) => return Err(e),
                 };
-                if !options.keep_expired && deadline.is_some_and(|d| d <= access.now_ms) {
+                // Where a history goes on, the end of a key is a part of what is to come: those who follow it have the key too.
+                let keep = options.keep_expired || loaded.repl_offset.is_some();
+                if !keep && deadline.is_some_and(|d| d <= access.now_ms) {
                     loaded.expired += 1;
                 } else {
                     let key = Key::new(db, &name);
@@ -361,6 +375,14 @@ pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions
         }
     }
     Ok((loaded, from.offset()))
+}
+
+/// Looks at the head of a file.
+///
+/// # Errors
+/// It is no snapshot, or one of a version that is not read.
+pub fn begins(from: impl Read, relaxed: bool) -> Result<(), RdbError> {
+    header(&mut Source::new(from, false), relaxed).map(|_| ())
 }
 
 fn header<R: Read>(from: &mut Source<R>, relaxed: bool) -> Got<u16> {

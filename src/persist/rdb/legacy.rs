@@ -43,20 +43,24 @@ fn text(n: impl Into<i64>) -> Vec<u8> {
 pub(super) fn ziplist(block: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
     let mut rest = Bytes(block);
     let total = u32::from_le_bytes(rest.array()?);
-    let _last = rest.array::<4>()?;
+    let last = u32::from_le_bytes(rest.array()?) as usize;
     let entries = u16::from_le_bytes(rest.array()?);
     if total as usize != block.len() {
         return Err(Broken);
     }
     let mut out = Vec::new();
+    // Where the entry before begins, and how long it is: each says so of the one before it.
+    let (mut begin, mut before) = (block.len() - rest.0.len(), 0);
     loop {
-        match rest.u8()? {
+        let here = block.len() - rest.0.len();
+        let told = match rest.u8()? {
             0xFF if rest.0.is_empty() => break,
             0xFF => return Err(Broken),
-            0xFE => {
-                rest.array::<4>()?;
-            }
-            _ => {}
+            0xFE => u32::from_le_bytes(rest.array()?) as usize,
+            n => n.into(),
+        };
+        if told != before {
+            return Err(Broken);
         }
         let first = rest.u8()?;
         out.push(match first {
@@ -80,9 +84,11 @@ pub(super) fn ziplist(block: &[u8]) -> Result<Vec<Vec<u8>>, Broken> {
             0xF1..=0xFD => text((first & 0x0f) - 1),
             _ => return Err(Broken),
         });
+        begin = here;
+        before = block.len() - rest.0.len() - here;
     }
     let counted = entries == u16::MAX || usize::from(entries) == out.len();
-    if counted { Ok(out) } else { Err(Broken) }
+    if counted && last == begin { Ok(out) } else { Err(Broken) }
 }
 
 /// The fields and values of a zipmap in turn.
@@ -119,6 +125,7 @@ mod tests {
     #[test]
     fn every_encoding_of_a_ziplist_is_read() {
         let mut z = vec![0; 10];
+        let mut last = 0;
         for entry in [
             &b"\x00\x01a"[..],
             b"\x03\xf1",
@@ -129,8 +136,10 @@ mod tests {
             b"\x05\xd0\x01\x00\x00\x00",
             b"\x06\x40\x02xy",
         ] {
+            last = z.len();
             z.extend_from_slice(entry);
         }
+        z[4] = last as u8;
         z.push(0xFF);
         z[0] = z.len() as u8;
         z[8] = 8;

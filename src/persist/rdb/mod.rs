@@ -29,8 +29,8 @@ mod stream;
 mod tests;
 mod write;
 
-pub use file::{Format, LoadOptions, Loaded, Loading, Summed, Written, load, load_prefix, write};
-pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value};
+pub use file::{Format, LoadOptions, Loaded, Loading, Summed, Written, begins, load, load_prefix, write};
+pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value, skip_checksum};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};
 
@@ -44,6 +44,11 @@ const FOREIGN_FROM: u16 = 12;
 /// Whether files and payloads of a version are read; `relaxed` tries those of the future and of others too.
 fn is_readable(version: u16, relaxed: bool) -> bool {
     version > 0 && (relaxed || version < FOREIGN_FROM || version == VERSION)
+}
+
+/// Whether a version's numbers are those of others.
+fn is_foreign(version: u16) -> bool {
+    (FOREIGN_FROM..VERSION).contains(&version)
 }
 
 /// Types of values.

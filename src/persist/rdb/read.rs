@@ -89,14 +89,14 @@ pub(super) fn get_value<R: Read>(from: &mut Source<R>, kind: u8, limits: &Limits
     Ok(Value::Object(Box::new(object)))
 }
 
-pub(super) fn listpack<R: Read>(from: &mut Source<R>) -> Got<Listpack> {
+pub(super) fn listpack<R: Read>(from: &mut Source<R>, what: &'static str) -> Got<Listpack> {
     let bytes = from.string()?;
-    Listpack::from_vec(bytes).or_else(|_| from.damaged("a listpack"))
+    Listpack::from_vec(bytes).or_else(|_| from.damaged(what))
 }
 
-fn ziplist<R: Read>(from: &mut Source<R>) -> Got<Vec<Vec<u8>>> {
+fn ziplist<R: Read>(from: &mut Source<R>, what: &'static str) -> Got<Vec<Vec<u8>>> {
     let bytes = from.string()?;
-    legacy::ziplist(&bytes).or_else(|_| from.damaged("a ziplist"))
+    legacy::ziplist(&bytes).or_else(|_| from.damaged(what))
 }
 
 fn list<R: Read>(from: &mut Source<R>, kind: u8, limits: &Limits) -> Got<List> {
@@ -110,12 +110,12 @@ fn list<R: Read>(from: &mut Source<R>, kind: u8, limits: &Limits) -> Got<List> {
             }
         }
         kind::LIST_ZIPLIST => {
-            let elements = ziplist(from)?;
+            let elements = ziplist(from, "List ziplist")?;
             list.push(End::Right, elements.iter().map(Vec::as_slice), limits);
         }
         kind::LIST_QUICKLIST_ZIPLISTS => {
             for _ in 0..from.count()? {
-                for element in ziplist(from)? {
+                for element in ziplist(from, "List ziplist")? {
                     list.push_one(End::Right, element.as_slice(), limits);
                 }
             }
@@ -124,9 +124,16 @@ fn list<R: Read>(from: &mut Source<R>, kind: u8, limits: &Limits) -> Got<List> {
             let mut quick = QuickList::new();
             for _ in 0..from.count()? {
                 match from.len()? {
-                    NODE_PACKED => quick.append_listpack(listpack(from)?),
-                    NODE_PLAIN => quick.append_plain(from.string()?.into_boxed_slice()),
-                    _ => return from.damaged("a list's node"),
+                    NODE_PACKED => quick.append_listpack(listpack(from, "List listpack")?),
+                    NODE_PLAIN => {
+                        let element = from.string()?;
+                        if element.is_empty() {
+                            // An element of its own is a long one.
+                            return from.damaged("List node");
+                        }
+                        quick.append_plain(element.into_boxed_slice());
+                    }
+                    _ => return from.damaged("List node"),
                 }
             }
             if !quick.is_empty() {
@@ -138,14 +145,16 @@ fn list<R: Read>(from: &mut Source<R>, kind: u8, limits: &Limits) -> Got<List> {
 }
 
 fn set<R: Read>(from: &mut Source<R>, kind: u8, limits: &SetLimits) -> Got<Set> {
-    const TWICE: &str = "a set with a member twice";
+    const TWICE: &str = "Set member uniqueness";
     match kind {
         kind::SET_INTSET => {
             let bytes = from.string()?;
-            let ints = IntSet::from_bytes(&bytes).or_else(|_| from.damaged("an intset"))?;
+            let ints = IntSet::from_bytes(&bytes).or_else(|_| from.damaged("Intset"))?;
             Ok(Set::from_intset(ints, limits))
         }
-        kind::SET_LISTPACK => Set::from_listpack(listpack(from)?, limits).or_else(|_| from.damaged(TWICE)),
+        kind::SET_LISTPACK => {
+            Set::from_listpack(listpack(from, "Set listpack")?, limits).or_else(|_| from.damaged(TWICE))
+        }
         _ => {
             let mut set: Option<Set> = None;
             let members = from.count()?;
@@ -163,8 +172,8 @@ fn set<R: Read>(from: &mut Source<R>, kind: u8, limits: &SetLimits) -> Got<Set> 
 }
 
 fn hash<R: Read>(from: &mut Source<R>, kind: u8, limits: &HashLimits) -> Got<Hash> {
-    const TWICE: &str = "a hash with a field twice";
-    const ODD: &str = "a hash with a field without a value";
+    const TWICE: &str = "Hash field uniqueness";
+    const ODD: &str = "Hash field and value pairs";
     let mut hash = Hash::default();
     // No field has expired at this time: those that have are kept and go as any others do, with their effects.
     let never = i64::MIN;
@@ -173,13 +182,19 @@ fn hash<R: Read>(from: &mut Source<R>, kind: u8, limits: &HashLimits) -> Got<Has
         Before::Live | Before::Expired => from.damaged(TWICE),
     };
     match kind {
-        kind::HASH_LISTPACK => return Hash::from_listpack(listpack(from)?, limits).or_else(|_| from.damaged(TWICE)),
+        kind::HASH_LISTPACK => {
+            return Hash::from_listpack(listpack(from, "Hash listpack")?, limits).or_else(|_| from.damaged(TWICE));
+        }
         kind::HASH_ZIPLIST | kind::HASH_ZIPMAP => {
             let elements = if kind == kind::HASH_ZIPLIST {
-                ziplist(from)?
+                ziplist(from, "Hash ziplist")?
             } else {
                 let bytes = from.string()?;
-                legacy::zipmap(&bytes).or_else(|_| from.damaged("a zipmap"))?
+                if bytes.len() <= 2 {
+                    // Nothing wrote one without fields.
+                    return from.damaged("Zipmap");
+                }
+                legacy::zipmap(&bytes).or_else(|_| from.damaged("Zipmap"))?
             };
             for pair in elements.chunks(2) {
                 let [field, value] = pair else { return from.damaged(ODD) };
@@ -195,7 +210,7 @@ fn hash<R: Read>(from: &mut Source<R>, kind: u8, limits: &HashLimits) -> Got<Has
                 let (field, value) = (from.string()?, from.string()?);
                 let ttl = match i64::from_le_bytes(from.array()?) {
                     -1 => FieldTtl::Clear,
-                    ms if ms < -1 => return from.damaged("a field's deadline"),
+                    ms if ms < -1 => return from.damaged("Hash field deadline"),
                     ms => FieldTtl::At(ms),
                 };
                 if table.set(&field, &value, ttl, never, limits) != Before::Nothing {
@@ -219,8 +234,9 @@ fn score_text(text: &[u8]) -> Option<f64> {
 }
 
 fn zset<R: Read>(from: &mut Source<R>, kind: u8, limits: ZsetLimits) -> Got<Zset> {
-    const TWICE: &str = "a sorted set with a member twice";
-    const SCORE: &str = "a score that is no number";
+    const TWICE: &str = "Zset member uniqueness";
+    const ZSET_PACK: &str = "Zset listpack";
+    const SCORE: &str = "Zset score";
     let mut gather = Gather::new();
     let mut put = |from: &Source<R>, member: &[u8], score: Option<f64>| match score.filter(|s| !s.is_nan()) {
         None => from.damaged(SCORE),
@@ -229,8 +245,8 @@ fn zset<R: Read>(from: &mut Source<R>, kind: u8, limits: ZsetLimits) -> Got<Zset
     };
     match kind {
         kind::ZSET_LISTPACK => {
-            let pack = listpack(from)?;
-            let zset = Zset::from_listpack(pack).or_else(|_| from.damaged("a sorted set's listpack"))?;
+            let pack = listpack(from, ZSET_PACK)?;
+            let zset = Zset::from_listpack(pack).or_else(|_| from.damaged(ZSET_PACK))?;
             let mut longest = 0;
             zset.each(0..zset.len(), false, |member, _| longest = longest.max(member.text_len()));
             if zset.len() <= limits.entries && longest <= limits.value {
@@ -241,8 +257,8 @@ fn zset<R: Read>(from: &mut Source<R>, kind: u8, limits: ZsetLimits) -> Got<Zset
             });
         }
         kind::ZSET_ZIPLIST => {
-            for pair in ziplist(from)?.chunks(2) {
-                let [member, score] = pair else { return from.damaged("a member without a score") };
+            for pair in ziplist(from, "Zset ziplist")?.chunks(2) {
+                let [member, score] = pair else { return from.damaged("Zset member and score pairs") };
                 put(from, member, score_text(score))?;
             }
         }

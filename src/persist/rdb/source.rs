@@ -24,13 +24,15 @@ pub enum Fault {
     Checksum,
     /// A byte where a type or an opcode has to stand.
     Kind(u8),
+    /// The same, in a file of a version whose numbers others have given.
+    ForeignKind(u8, u16),
     /// What this server has no use for yet.
     Unsupported(&'static str),
     /// A length or number that cannot be.
     Length,
     /// A collection without elements.
     Empty,
-    /// Bytes that are not what their type asks for.
+    /// Bytes that are not what their type asks for: what about them is wrong, as the first words of a sentence.
     Damaged(&'static str),
     /// A key stands there twice, or was there before.
     Duplicate,
@@ -51,13 +53,21 @@ impl std::fmt::Display for RdbError {
             Fault::Io(e) => write!(f, "reading failed: {e}")?,
             Fault::Truncated => write!(f, "it ends too early")?,
             Fault::Magic => write!(f, "it begins with neither REDIS nor VALKEY and a version")?,
-            Fault::Version(v) => write!(f, "its version {v} is not supported (see rdb-version-check)")?,
-            Fault::Checksum => write!(f, "its checksum is wrong")?,
-            Fault::Kind(k) => write!(f, "there is no type or opcode {k}")?,
+            Fault::Version(v) => write!(f, "Can't handle RDB format version {v} (see rdb-version-check)")?,
+            Fault::Checksum => write!(f, "its checksum is wrong (CRC error)")?,
+            Fault::Kind(k) => {
+                write!(
+                    f,
+                    "Unknown type or opcode when loading DB. Unrecoverable error, aborting now. There is no {k}"
+                )?;
+            }
+            Fault::ForeignKind(k, version) => {
+                write!(f, "Can't handle foreign type or opcode {k} in RDB with version {version}")?;
+            }
             Fault::Unsupported(what) => write!(f, "it holds {what}, which this server does not have yet")?,
             Fault::Length => write!(f, "a length is impossible")?,
             Fault::Empty => write!(f, "a key has no elements")?,
-            Fault::Damaged(what) => write!(f, "damaged: {what}")?,
+            Fault::Damaged(what) => write!(f, "{what} integrity check failed")?,
             Fault::Duplicate => write!(f, "a key is there twice")?,
             Fault::Database(n) => write!(f, "database {n} does not exist here (see databases)")?,
         }
@@ -211,7 +221,7 @@ impl<R: Read> Source<R> {
                     return Err(self.error(Fault::Length));
                 }
                 let packed = self.bytes(packed_len)?;
-                return lzf::unpack(&packed, len as usize).map_or_else(|| self.damaged("a compressed string"), Ok);
+                return lzf::unpack(&packed, len as usize).map_or_else(|| self.damaged("LZF string"), Ok);
             }
             _ => return Err(self.error(Fault::Length)),
         };

@@ -41,10 +41,10 @@ fn counter<R: Read>(from: &mut Source<R>) -> Got<u64> {
 
 fn words(damaged: Damaged) -> &'static str {
     match damaged {
-        Damaged::Order => "a stream's nodes out of order",
-        Damaged::Node => "a stream's node",
-        Damaged::Count => "a stream's number of entries",
-        Damaged::LastId => "a stream's last id",
+        Damaged::Order => "Stream node order",
+        Damaged::Node => "Stream listpack",
+        Damaged::Count => "Stream length",
+        Damaged::LastId => "Stream last id",
     }
 }
 
@@ -53,9 +53,9 @@ pub(super) fn get<R: Read>(from: &mut Source<R>, kind: u8) -> Got<Stream> {
     let mut parts = StreamParts::default();
     for _ in 0..from.len()? {
         let Ok(filed) = <[u8; StreamId::BYTES]>::try_from(from.string()?) else {
-            return from.damaged("the id of a stream's node");
+            return from.damaged("Stream node id");
         };
-        let pack = read::listpack(from)?;
+        let pack = read::listpack(from, "Stream listpack")?;
         parts.add_node(StreamId::from_be_bytes(filed), pack).or_else(|d| from.damaged(words(d)))?;
     }
     let (len, last_id) = (from.len()?, id(from)?);
@@ -65,14 +65,14 @@ pub(super) fn get<R: Read>(from: &mut Source<R>, kind: u8) -> Got<Stream> {
         stream.max_deleted_id = max_deleted_id;
         stream.entries_added = entries_added;
         if entries_added < len {
-            return from.damaged("a stream with more entries than were ever added");
+            return from.damaged("Stream entries added");
         }
     }
     for _ in 0..from.len()? {
         let name = from.string()?;
         let group = group(from, kind, &stream)?;
         if !stream.add_group(&name, group) {
-            return from.damaged("a consumer group twice");
+            return from.damaged("Consumer group uniqueness");
         }
     }
     Ok(stream)
@@ -93,7 +93,7 @@ fn group<R: Read>(from: &mut Source<R>, kind: u8, stream: &Stream) -> Got<Group>
     for _ in 0..from.len()? {
         let (entry, delivered_ms, deliveries) = (raw_id(from)?, time(from)?, counter(from)?);
         if !parts.add_pending(entry, delivered_ms, deliveries) {
-            return from.damaged("a pending entry twice");
+            return from.damaged("Stream PEL uniqueness");
         }
     }
     for _ in 0..from.len()? {
@@ -101,16 +101,16 @@ fn group<R: Read>(from: &mut Source<R>, kind: u8, stream: &Stream) -> Got<Group>
         let active_ms = if kind == kind::STREAM_ACTIVE_TIMES { time(from)? } else { seen_ms };
         let active_ms = Some(active_ms).filter(|ms| *ms != -1);
         let Ok(consumer) = parts.add_consumer(&name, seen_ms, active_ms) else {
-            return from.damaged("a consumer twice");
+            return from.damaged("Duplicate stream consumer detected:");
         };
         for _ in 0..from.len()? {
             let entry = raw_id(from)?;
             if !parts.assign(entry, consumer) {
-                return from.damaged("a consumer's entry that is not pending, or another's");
+                return from.damaged("Unknown or Duplicated consumer PEL entry:");
             }
         }
     }
-    parts.finish().map_or_else(|| from.damaged("a pending entry without a consumer"), Ok)
+    parts.finish().map_or_else(|| from.damaged("Stream PEL consumer"), Ok)
 }
 
 fn put_id(out: &mut Vec<u8>, id: StreamId) {

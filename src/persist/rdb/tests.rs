@@ -88,7 +88,15 @@ fn what_is_empty_twice_or_unknown_is_refused() {
 const AT: Access = Access { policy: AccessPolicy::Lru, now_ms: 1_000_000 };
 
 fn options() -> LoadOptions {
-    LoadOptions { loading: None, limits: limits(), relaxed: false, checksum: true, merge: false, keep_expired: false }
+    LoadOptions {
+        loading: None,
+        limits: limits(),
+        relaxed: false,
+        checksum: true,
+        merge: false,
+        tell_keys: false,
+        keep_expired: false,
+    }
 }
 
 fn saved(keyspace: &Keyspace) -> Vec<u8> {

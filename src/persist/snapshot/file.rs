@@ -37,6 +37,7 @@ pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
         relaxed: config.persistence.rdb_version_check == RdbVersionCheck::Relaxed,
         checksum: config.persistence.rdbchecksum,
         merge,
+        tell_keys: !config.logging.hide_user_data_from_log,
         keep_expired: false,
     }
 }
@@ -47,11 +48,30 @@ pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
 /// # Errors
 /// Those of the disk.
 pub fn save(space: &mut Space<'_>, config: &Config) -> io::Result<Written> {
-    let format = format(config, space.access);
+    save_with(space, config, Vec::new())
+}
+
+/// The same; the file says this of itself too.
+///
+/// # Errors
+/// Those of the disk.
+pub fn save_with(space: &mut Space<'_>, config: &Config, about: Vec<(&'static str, String)>) -> io::Result<Written> {
+    let mut format = format(config, space.access);
+    format.aux.extend(about);
     let incremental = config.persistence.rdb_save_incremental_fsync;
     storage::replace_snapshot(Path::new(&config.persistence.dbfilename), incremental, |out| {
         rdb::write(space, out, &format)
     })
+}
+
+/// Looks whether the file, if it is there, begins like one that can be loaded.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn look(config: &Config) -> Result<(), LoadError> {
+    let path = Path::new(&config.persistence.dbfilename);
+    let Some(file) = storage::open_data(path).map_err(LoadError::Open)? else { return Ok(()) };
+    rdb::begins(file, load_options(config, false).relaxed).map_err(LoadError::Content)
 }
 
 /// Loads the file, if it is there; every stripe is held, or none (see [`rdb::load`]). Nobody is told of the keys.

@@ -17,7 +17,7 @@
 
 mod file;
 
-pub use file::{LoadError, load, load_options, save};
+pub use file::{LoadError, load, load_options, look, save, save_with};
 
 use super::rdb::{Format, Summed, Written};
 use crate::config::Config;
@@ -77,10 +77,25 @@ impl Snapshot {
         pace: &Pace<'_>,
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Written, WalkError> {
+        self.run_when(keyspace, pace, &|| true, sink)
+    }
+
+    /// Writes it while `ready` says that there is room, which may wait a moment before it says no. Only what writers are about to change comes
+    /// without being asked for, so that no client waits for a sink that is slow.
+    ///
+    /// # Errors
+    /// Those of `sink`, or it was told to stop.
+    pub fn run_when(
+        self,
+        keyspace: &Keyspace,
+        pace: &Pace<'_>,
+        ready: &dyn Fn() -> bool,
+        sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<Written, WalkError> {
         let mut out = Summed::new(self.checksum, sink);
         // The head goes through the walk's own door, so that its failure gives the walk up like any other.
         let mut head = Some(self.head);
-        let keys = self.walker.run(keyspace, pace, &mut |bytes| {
+        let keys = self.walker.run(keyspace, pace, ready, &mut |bytes| {
             if let Some(head) = head.take() {
                 out.put(&head)?;
             }

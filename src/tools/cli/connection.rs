@@ -206,6 +206,17 @@ impl Connection {
         }
     }
 
+    /// What has come, or comes next, as it is: for a stream that is no replies.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub fn bytes(&mut self) -> Result<Vec<u8>, String> {
+        if self.reader.unread().is_empty() {
+            self.fill()?;
+        }
+        Ok(self.reader.take_unread())
+    }
+
     /// One request and its reply; pushes before it are dropped.
     ///
     /// # Errors

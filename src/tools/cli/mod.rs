@@ -4,7 +4,7 @@
 //! runs commands and prints replies through `format`; `prompt` is the interactive session with `hints` and `help`; the
 //! other files are one mode each. It speaks the public protocol only: nothing of the server's insides is used here.
 
-mod client;
+pub(super) mod client;
 mod connection;
 mod discover;
 mod eval;
@@ -18,6 +18,7 @@ mod options;
 mod pipe;
 mod prompt;
 mod scan;
+pub(super) mod snapshot;
 mod stat;
 mod tls;
 mod uri;
@@ -79,27 +80,12 @@ fn start(program: &str, mut options: Options) -> ExitCode {
         };
         options.words = words;
     }
-    if options.ask_password {
-        match prompt::ask_password() {
-            Ok(password) => options.password = Some(password),
-            Err(_) => return ExitCode::FAILURE,
-        }
-    } else if options.password.is_none() {
-        options.password = client::password_of_environment();
-    } else if options.password_exposed && options.auth_warning {
-        eprintln!("Warning: Using a password with '-a' or '-u' option on the command line interface may not be safe.");
-    }
-    // FAKETTY lets a test see what a terminal would.
-    let terminal = std::io::stdout().is_terminal() || std::env::var_os("FAKETTY").is_some();
-    let found = discover::find(&options);
-    if found.password_discovered && options.user.is_none() {
-        options.user = discover::user_of_environment();
-    }
-    let mut client = Client::new(options, found, terminal);
+    let Some(mut client) = client_of(options) else { return ExitCode::FAILURE };
     match client.options.mode.clone() {
         Mode::Command if client.options.words.is_empty() => prompt::run(&mut client, program),
         Mode::Command => one_shot(&mut client, program),
         Mode::Eval { script } => eval::run(&mut client, &script),
+        Mode::Rdb { path } => finish(snapshot::save(&mut client, &path)),
         Mode::Scan => finish(scan::run(&mut client)),
         Mode::BigKeys => finish(keys::big(&mut client)),
         Mode::MemKeys { samples } => finish(keys::memory(&mut client, samples)),
@@ -117,6 +103,51 @@ fn start(program: &str, mut options: Options) -> ExitCode {
         Mode::HintFile(file) => check_hints(&mut client, &file),
         Mode::IntrinsicLatency { .. } | Mode::Unsupported(_) => ExitCode::FAILURE,
     }
+}
+
+/// A client that has all it needs to connect.
+fn client_of(mut options: Options) -> Option<Client> {
+    if options.ask_password {
+        match prompt::ask_password() {
+            Ok(password) => options.password = Some(password),
+            Err(_) => return None,
+        }
+    } else if options.password.is_none() {
+        options.password = client::password_of_environment();
+    } else if options.password_exposed && options.auth_warning {
+        eprintln!("Warning: Using a password with '-a' or '-u' option on the command line interface may not be safe.");
+    }
+    // FAKETTY lets a test see what a terminal would.
+    let terminal = std::io::stdout().is_terminal() || std::env::var_os("FAKETTY").is_some();
+    let found = discover::find(&options);
+    if found.password_discovered && options.user.is_none() {
+        options.user = discover::user_of_environment();
+    }
+    Some(Client::new(options, found, terminal))
+}
+
+/// For tools that speak to a server: a client by the options that come first, and the words behind them.
+///
+/// # Errors
+/// How the process is to end; what is wrong has been said.
+pub(super) fn prepare(program: &str, args: Vec<OsString>) -> Result<(Client, Vec<Vec<u8>>), ExitCode> {
+    let options = match options::parse(args) {
+        Ok(Parsed::Run(options)) => *options,
+        Ok(Parsed::Help) => {
+            write_out(usage::text(program).as_bytes());
+            return Err(ExitCode::SUCCESS);
+        }
+        Ok(Parsed::Version) => {
+            write_out(format!("{}\n", version(program)).as_bytes());
+            return Err(ExitCode::SUCCESS);
+        }
+        Err(e) => {
+            eprintln!("{program}: {e}");
+            return Err(ExitCode::FAILURE);
+        }
+    };
+    let words = options.words.clone();
+    client_of(options).map(|client| (client, words)).ok_or(ExitCode::FAILURE)
 }
 
 /// A mode's error is one line; an empty one has been told already.

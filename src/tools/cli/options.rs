@@ -57,6 +57,10 @@ pub enum Mode {
     Eval {
         script: PathBuf,
     },
+    /// A snapshot into a file.
+    Rdb {
+        path: PathBuf,
+    },
     /// For tests of the hints: the hint for one line.
     Hint(String),
     HintFile(PathBuf),
@@ -299,9 +303,10 @@ pub fn parse(args: Vec<OsString>) -> Result<Parsed, ParseError> {
             "--test_hint" => options.mode = Mode::Hint(text!()),
             "--test_hint_file" => options.mode = Mode::HintFile(path!()),
             "--replica" | "--slave" => options.mode = Mode::Unsupported("--replica"),
-            "--rdb" | "--functions-rdb" => {
+            "--rdb" => options.mode = Mode::Rdb { path: path!() },
+            "--functions-rdb" => {
                 drop(bytes!());
-                options.mode = Mode::Unsupported("--rdb and --functions-rdb");
+                options.mode = Mode::Unsupported("--functions-rdb");
             }
             "--ldb" | "--ldb-sync-mode" => options.mode = Mode::Unsupported("--ldb and --ldb-sync-mode"),
             "--mptcp" => options.mode = Mode::Unsupported("--mptcp"),

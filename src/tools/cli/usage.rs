@@ -73,7 +73,7 @@ Looking at a server
   --help, -h           this text
   --version, -v        the version
 
-Not there yet: --cluster, --rdb, --functions-rdb, --replica, --ldb, --mptcp.
+Not there yet: --cluster, --functions-rdb, --replica, --ldb, --mptcp.
 
 Environment: VALKEYCLI_AUTH (REDISCLI_AUTH) password, VALKEYCLI_HISTFILE (REDISCLI_HISTFILE) history file,
 VALKEYCLI_RCFILE (REDISCLI_RCFILE) preferences, HOLDFAST_CONF configuration file.

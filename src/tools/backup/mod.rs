@@ -1,0 +1,319 @@
+//! `holdfast backup`: a backup of a server that goes on working, checked by reading it back, as plain files with a manifest.
+//!
+//! The snapshot comes over the connection, the way a replica gets it (see [`super::cli::snapshot`]): it is one instant, it needs no access to
+//! the server's disk, any server of this family gives it, and the memory it takes there is that of a replica's first sync. For a restore to a second
+//! the log is needed, too: `--log DIR` takes the append-only folder of a server on this machine instead, up to its last whole step.
+//!
+//! # Invariants
+//! * A backup has its name only when all of it is on disk and was read back.
+//! * Only folders with a manifest are ever deleted, and only after a backup that succeeded.
+
+pub mod manifest;
+mod retention;
+
+use super::cli;
+use super::restore::{self, take_keys};
+use crate::base::calendar::utc_text;
+use crate::base::clock;
+use crate::crypto::Sha256;
+use crate::persist::rdb::check::{Report, check};
+use crate::storage;
+use clap::Parser;
+use manifest::{Entry, Manifest};
+use retention::Retention;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// `holdfast backup CONNECTION ... FOLDER ...`
+#[derive(Parser, Debug)]
+#[command(
+    name = "holdfast backup [connection options of holdfast cli]",
+    about = "Backs a running server up into a folder of backups, and reads the backup back"
+)]
+struct Arguments {
+    /// The folder of backups; each is a folder in it
+    folder: PathBuf,
+    /// Seal the backup under the first of these keys: file:PATH, env:NAME or command:PROGRAM ARGUMENTS
+    #[arg(long, value_name = "SOURCE")]
+    key_source: Option<String>,
+    /// Take the append-only folder of this data folder instead of a snapshot, for restores to a second
+    #[arg(long, value_name = "DATA FOLDER")]
+    log: Option<PathBuf>,
+    /// Name of the append-only folder in it
+    #[arg(long, default_value = "appendonlydir")]
+    appenddirname: String,
+    /// Name of the append-only files in it
+    #[arg(long, default_value = "appendonly.aof")]
+    appendfilename: String,
+    /// Days of which the newest backup is kept
+    #[arg(long, default_value_t = 7)]
+    keep_daily: usize,
+    /// Weeks of which the newest backup is kept
+    #[arg(long, default_value_t = 4)]
+    keep_weekly: usize,
+    /// Months of which the newest backup is kept
+    #[arg(long, default_value_t = 12)]
+    keep_monthly: usize,
+    /// Delete no older backup
+    #[arg(long)]
+    keep_all: bool,
+    /// No progress bar
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const SNAPSHOT: &str = "dump.rdb";
+/// A log is rewritten now and then while it is read; then it is read again.
+const TRIES: usize = 5;
+
+/// Runs the tool.
+pub fn run(args: Vec<OsString>, out: &mut dyn Write) -> ExitCode {
+    if args.iter().any(|a| a == "--help") {
+        let _ = Arguments::parse_from(["holdfast backup", "--help"]);
+    }
+    let (mut client, words) = match cli::prepare("holdfast backup", args) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    let words = words.iter().map(|w| String::from_utf8_lossy(w).into_owned());
+    let arguments = Arguments::parse_from(std::iter::once("holdfast backup".to_owned()).chain(words));
+    let began = clock::monotonic_ms();
+    let result = back_up(&arguments, &mut client, out);
+    let report = match &result {
+        Ok(m) => ["ok".to_owned(), m.made.to_string(), m.bytes().to_string()],
+        Err(_) => ["err".to_owned(), (clock::wall_ms() / 1000).to_string(), "0".to_owned()],
+    };
+    tell(&mut client, &report, (clock::monotonic_ms() - began) / 1000);
+    match result {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(e) => {
+            if !e.is_empty() {
+                eprintln!("holdfast backup: {e}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells the server how it went, for its INFO and metrics. Another server than ours does not know the word, and need not.
+fn tell(client: &mut cli::client::Client, report: &[String; 3], seconds: u64) {
+    client.connection = None;
+    if client.connect()
+        && let Some(connection) = &mut client.connection
+    {
+        let text = format!("{}:{}:{}:{seconds}", report[0], report[1], report[2]);
+        let _ = connection.ask(&["REPLCONF", "backup-result", &text]);
+    }
+}
+
+fn at<'p>(what: &'p str, path: &'p Path) -> impl Fn(io::Error) -> String + 'p {
+    move |e| format!("{what} {}: {e}", path.display())
+}
+
+fn back_up(a: &Arguments, client: &mut cli::client::Client, out: &mut dyn Write) -> Result<Manifest, String> {
+    take_keys(a.key_source.as_deref(), true)?;
+    fs::create_dir_all(&a.folder).map_err(at("making", &a.folder))?;
+    if !client.connect() {
+        return Err(String::new());
+    }
+    let made = clock::wall_ms() / 1000;
+    let mut name = utc_text(made).replace(':', "-");
+    if a.folder.join(&name).exists() {
+        // Another of the same second.
+        name.push_str(&format!("-{}", std::process::id()));
+    }
+    let (part, path) = (a.folder.join(format!(".partial-{name}-{}", std::process::id())), a.folder.join(&name));
+    let mut manifest = Manifest { made, sealed: storage::keyring().seals(), ..Manifest::default() };
+    if let Some(connection) = &mut client.connection {
+        let mut field = |section, name| cli::snapshot::info_field(connection, section, name).unwrap_or_default();
+        manifest.version = field("server", "valkey_version");
+        manifest.server = format!("{} (run {})", client.target.name(), field("server", "run_id"));
+    }
+    let result = fill(a, client, &part, &mut manifest, out).and_then(|()| {
+        manifest.write(&part).map_err(at("writing the manifest in", &part))?;
+        fs::rename(&part, &path).map_err(at("naming", &path))?;
+        sync(&a.folder).map_err(at("syncing", &a.folder))
+    });
+    if let Err(e) = result {
+        // What is left of the attempt is worth nothing.
+        let _ = fs::remove_dir_all(&part);
+        return Err(e);
+    }
+    let _ = writeln!(
+        out,
+        "{}: {} keys, {} bytes in {} files, read back and whole.",
+        path.display(),
+        manifest.keys,
+        manifest.bytes(),
+        manifest.files.len()
+    );
+    if !a.keep_all {
+        prune(a, made, out)?;
+    }
+    Ok(manifest)
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn fill(
+    a: &Arguments,
+    client: &mut cli::client::Client,
+    part: &Path,
+    manifest: &mut Manifest,
+    out: &mut dyn Write,
+) -> Result<(), String> {
+    fs::create_dir(part).map_err(at("making", part))?;
+    let names = match &a.log {
+        Some(data) => take_log(a, data, part, manifest, out)?,
+        None => vec![take_snapshot(a, client, part, manifest)?],
+    };
+    for name in names {
+        let path = part.join(&name);
+        let (bytes, sha256) = manifest::sum_of(&path).map_err(at("reading back", &path))?;
+        manifest.files.push(Entry { name, bytes, sha256 });
+    }
+    sync(part).map_err(at("syncing", part))
+}
+
+/// Takes a snapshot from the server, and reads it back.
+fn take_snapshot(
+    a: &Arguments,
+    client: &mut cli::client::Client,
+    part: &Path,
+    manifest: &mut Manifest,
+) -> Result<PathBuf, String> {
+    let Some(connection) = &mut client.connection else { return Err("there is no connection".into()) };
+    let path = part.join(SNAPSHOT);
+    let mut bar = Bar::new(!a.quiet && io::stderr().is_terminal());
+    let mut sum = Sha256::new();
+    let received = storage::create_snapshot(&path, true, |file| {
+        let mut take = |bytes: &[u8]| {
+            sum.update(bytes);
+            file.write_all(bytes).map_err(|e| format!("writing {}: {e}", path.display()))
+        };
+        let mut show = |done, total| bar.show(done, total);
+        cli::snapshot::receive(connection, &mut take, &mut show).map_err(io::Error::other)
+    });
+    bar.end();
+    received.map_err(|e| e.to_string())?;
+    let sum = sum.finish();
+    let data = storage::open_data(&path).map_err(at("reading back", &path))?;
+    let mut back = Reread { from: data.ok_or("the backup has gone while it was made")?, sum: Sha256::new() };
+    let mut report = Report::default();
+    check(&mut back, &mut report, clock::wall_ms(), &mut |_| {})
+        .map_err(|e| format!("the snapshot that was received is not whole: {e}"))?;
+    io::copy(&mut back, &mut io::sink()).map_err(at("reading back", &path))?;
+    if back.sum.finish() != sum {
+        return Err(format!(
+            "{} reads back differently from what was received: the disk is not to be trusted",
+            path.display()
+        ));
+    }
+    manifest.keys = report.keys;
+    Ok(SNAPSHOT.into())
+}
+
+/// What is read, summed.
+struct Reread<R> {
+    from: R,
+    sum: Sha256,
+}
+
+impl<R: Read> Read for Reread<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(out)?;
+        self.sum.update(&out[..n]);
+        Ok(n)
+    }
+}
+
+/// Takes the log of a server that goes on writing it. What is there when a file is looked at is a moment of the past, whole.
+fn take_log(
+    a: &Arguments,
+    data: &Path,
+    part: &Path,
+    manifest: &mut Manifest,
+    out: &mut dyn Write,
+) -> Result<Vec<PathBuf>, String> {
+    let source = restore::Source {
+        folder: data.to_path_buf(),
+        appenddirname: a.appenddirname.clone(),
+        appendfilename: a.appendfilename.clone(),
+        dbfilename: SNAPSHOT.into(),
+    };
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        let _ = fs::remove_dir_all(part.join(&a.appenddirname));
+        match restore::take(&source, None, part, out) {
+            Ok(taken) if !taken.is_log => {
+                return Err(format!("{} has no append-only folder named {}", data.display(), a.appenddirname));
+            }
+            Ok(taken) => {
+                manifest.keys = taken.keys;
+                return Ok(taken.names);
+            }
+            // A rewrite has just ended: what the manifest named is gone.
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+fn prune(a: &Arguments, now: i64, out: &mut dyn Write) -> Result<(), String> {
+    let retention = Retention { daily: a.keep_daily, weekly: a.keep_weekly, monthly: a.keep_monthly };
+    let there = manifest::list(&a.folder).map_err(at("reading", &a.folder))?;
+    let made: Vec<i64> = there.iter().map(|(_, m)| m.made).collect();
+    let kept = retention.keep(&made, now);
+    for (path, m) in there {
+        if !kept.contains(&m.made) {
+            // The manifest first: what is left of it is no backup any more.
+            let gone = fs::remove_file(path.join(manifest::NAME)).and_then(|()| fs::remove_dir_all(&path));
+            gone.map_err(at("deleting", &path))?;
+            let _ = writeln!(out, "{}: deleted, being older than what is kept.", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// A line on the terminal that says how far it is.
+struct Bar {
+    shown: bool,
+    next_ms: u64,
+    drawn: bool,
+}
+
+impl Bar {
+    fn new(shown: bool) -> Bar {
+        Bar { shown, next_ms: 0, drawn: false }
+    }
+
+    fn show(&mut self, done: u64, total: Option<u64>) {
+        let now = clock::monotonic_ms();
+        if !self.shown || (now < self.next_ms && total != Some(done)) {
+            return;
+        }
+        self.next_ms = now + 100;
+        self.drawn = true;
+        let mega = |n: u64| n as f64 / 1e6;
+        let line = match total {
+            Some(total) => {
+                let percent = done as f64 * 100.0 / total.max(1) as f64;
+                let full = (percent / 4.0) as usize;
+                format!("[{:<25}] {percent:5.1} % of {:.1} MB", "#".repeat(full), mega(total))
+            }
+            None => format!("{:.1} MB", mega(done)),
+        };
+        eprint!("\r{line}");
+    }
+
+    fn end(&self) {
+        if self.drawn {
+            eprintln!();
+        }
+    }
+}
