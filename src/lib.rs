@@ -68,6 +68,8 @@ pub mod persist;
 pub mod pubsub;
 // [7]
 pub mod replication;
+// [8]
+pub mod cluster;
 // [9]
 pub mod commands;
 // [10]

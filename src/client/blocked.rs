@@ -17,6 +17,12 @@ pub enum TimeoutReply {
         offset: u64,
         wanted: usize,
     },
+    /// Whether the offset is on disk here, and on how many replicas; answered before that once it is `here`, if that is wanted, and on `wanted`.
+    Disks {
+        offset: u64,
+        here: bool,
+        wanted: usize,
+    },
 }
 
 /// A handler's wish to wait.

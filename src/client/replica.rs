@@ -45,4 +45,6 @@ pub struct ReplicaFacts {
     /// The offset it has applied, and when it said so (monotonic ms).
     pub acked: u64,
     pub acked_at_ms: u64,
+    /// The offset it has on disk; `None` until it says that it has a log.
+    pub synced: Option<u64>,
 }

@@ -91,6 +91,15 @@ impl WaitList {
         n.is_some_and(|n| self.take(keyspace, n).is_some())
     }
 
+    /// Takes one wait of a client off the list, by its token: not the next one it has begun since.
+    pub fn cancel_one(&self, keyspace: &Keyspace, client: u64, token: u64) -> bool {
+        let n = {
+            let lists = self.0.lock();
+            lists.by_client.get(&client).copied().filter(|n| lists.waiters.get(n).is_some_and(|w| w.token == token))
+        };
+        n.is_some_and(|n| self.take(keyspace, n).is_some())
+    }
+
     /// Clients that wait.
     pub fn len(&self) -> usize {
         self.0.lock().waiters.len()

@@ -40,6 +40,9 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// What a server outside a cluster says: clients ask for the cluster to learn that there is none.
+    pub const NO_CLUSTER: CommandError = CommandError::fixed("ERR This instance has cluster support disabled");
+
     /// `ERR <text>`.
     pub fn err(text: impl std::fmt::Display) -> CommandError {
         CommandError::Text(format!("ERR {text}").into())

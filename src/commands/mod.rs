@@ -11,6 +11,7 @@
 pub mod acl;
 pub mod arguments;
 pub mod bitmap;
+pub mod cluster;
 pub mod connection;
 pub mod context;
 pub mod debug;
@@ -60,4 +61,5 @@ pub static FAMILIES: &[&[&Command]] = &[
     server::COMMANDS,
     acl::COMMANDS,
     replication::COMMANDS,
+    cluster::COMMANDS,
 ];

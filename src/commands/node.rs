@@ -5,6 +5,7 @@ use crate::acl::Acl;
 use crate::audit::{Audit, Event, Outcome, Record};
 use crate::base::background::Background;
 use crate::client::{Execute, Monitors, Registry, Shared, Tracking, WaitList};
+use crate::cluster::Cluster;
 use crate::config::{Config, ConfigHandle, Sensitivity};
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace};
@@ -15,7 +16,7 @@ use crate::persist::aof::Aof;
 use crate::persist::rdb::Loading;
 use crate::persist::{Owner, Saver};
 use crate::pubsub::Broker;
-use crate::replication::Replication;
+use crate::replication::{Answers, Replication};
 use crate::resp::args::Args;
 use crate::script::Scripts;
 use parking_lot::{Mutex, RwLock};
@@ -41,6 +42,8 @@ pub struct Node {
     pub commands: &'static CommandTable,
     pub clients: Arc<Registry>,
     pub replication: Arc<Replication>,
+    /// `None` unless this server is a cluster.
+    pub cluster: Option<Cluster>,
     pub acl: Arc<Acl>,
     pub audit: Audit,
     /// For password hashes: slow on purpose, and not on a worker.
@@ -120,6 +123,16 @@ impl Node {
     /// Bytes that count against `maxmemory`.
     pub fn memory_for_data(&self) -> u64 {
         crate::base::memory::used().saturating_sub(self.output_memory.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// The offset up to which changes are on disk here; `None` where they are not written.
+    pub fn log(&self) -> Option<u64> {
+        self.config.current().persistence.appendonly.then(|| self.aof.synced())
+    }
+
+    /// What it takes to answer those who wait for copies of their changes.
+    pub fn answers(&self) -> Answers<'_> {
+        Answers { clients: &self.clients, waiting: &self.waiting, keyspace: &self.keyspace, log: self.log() }
     }
 
     /// Puts a command into the command logs that want it.

@@ -119,10 +119,9 @@ impl Entry {
     }
 
     /// The error of a command that is not there yet; `what` says what it waits for.
-    pub fn missing(&self, what: &str) -> CommandError {
-        if self.spec().group == Group::Cluster {
-            // What a server outside a cluster says: clients ask for the cluster to learn that there is none.
-            return CommandError::fixed("ERR This instance has cluster support disabled");
+    pub fn missing(&self, what: &str, clustered: bool) -> CommandError {
+        if self.spec().group == Group::Cluster && !clustered {
+            return CommandError::NO_CLUSTER;
         }
         CommandError::err(format_args!("'{}' is not there yet: {what}", self.name))
     }

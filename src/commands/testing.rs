@@ -149,6 +149,7 @@ impl NodeBench {
             commands,
             clients: Arc::new(Registry::default()),
             replication: Arc::default(),
+            cluster: None,
             acl: Arc::new(crate::acl::Acl::new(commands.catalog())),
             audit: Default::default(),
             tls: Default::default(),

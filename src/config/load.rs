@@ -559,7 +559,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_an_error_and_what_waits_is_a_notice() {
-        assert!(loaded(&["--cluster-enabled", "yes"]).unwrap_err().contains("not supported yet"));
+        assert!(loaded(&["--mptcp", "yes"]).unwrap_err().contains("not supported yet"));
         for args in [["--appendonly", "yes"], ["--save", "900 1"], ["--replica-serve-stale-data", "yes"]] {
             assert!(loaded(&args).is_ok(), "{args:?}");
         }

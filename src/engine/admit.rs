@@ -36,7 +36,7 @@ pub struct Gates {
     reply_larger_than: usize,
     /// The journal's epoch: whose history this is may have changed when locks are taken later.
     pub epoch: u64,
-    /// Something about replication may refuse a command.
+    /// Something about replication, or a cluster's slots, may refuse a command.
     restricted: bool,
     look: Look,
     pub readonly: bool,
@@ -71,7 +71,7 @@ impl Gates {
             && node.replication.replicas.good() < r.min_replicas_to_write;
         Gates {
             epoch,
-            restricted: look.is_following() || too_few_replicas,
+            restricted: look.is_following() || too_few_replicas || node.cluster.is_some(),
             look,
             readonly,
             stale,
@@ -147,6 +147,9 @@ impl Turn<'_> {
         }
         if self.gates.restricted {
             self.check_replication(client, entry)?;
+            if let Some(cluster) = &self.node.cluster {
+                self.check_slots(cluster, client, entry, args)?;
+            }
         }
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
@@ -199,6 +202,15 @@ impl Turn<'_> {
                 .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(flags))),
             _ => entry.is(flags),
         };
+        // EXEC itself is for every time; what it would run need not be.
+        let lacks = |flag: CommandFlags| match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| !e.is(flag))),
+            _ => !entry.is(flag),
+        };
         let reads = CommandFlags::READONLY;
         if g.look.is_following()
             && client.shared.capa_redirect.load(Ordering::Relaxed)
@@ -213,20 +225,12 @@ impl Turn<'_> {
         if g.readonly && is(CommandFlags::WRITE) {
             return Err(CommandError::fixed("READONLY You can't write against a read only replica."));
         }
-        let lacks = |flag: CommandFlags| match entry.command.handler {
-            Handler::Transaction(TransactionCommand::Exec) => client
-                .transaction
-                .queue
-                .iter()
-                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| !e.is(flag))),
-            _ => !entry.is(flag),
-        };
         if g.stale && lacks(CommandFlags::STALE) {
             return Err(CommandError::fixed(
                 "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
             ));
         }
-        if g.look.is_loading() && !entry.is(CommandFlags::LOADING) {
+        if g.look.is_loading() && lacks(CommandFlags::LOADING) {
             return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
         }
         if g.look.is_loading_beside() && entry.is(CommandFlags::NO_ASYNC_LOADING) {

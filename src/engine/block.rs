@@ -14,7 +14,6 @@ use crate::client::{BlockRequest, Blocked, Client, Message, TimeoutReply, Waiter
 use crate::commands::table::Handler;
 use crate::commands::{CommandError, DataContext, Entry};
 use crate::keyspace::{Key, KeyHash, Plan};
-use crate::replication::Answers;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use crate::spec::CommandFlags;
@@ -48,10 +47,9 @@ impl Turn<'_> {
             needs_key: request.needs_key,
         };
         self.node.waiting.add(&self.node.keyspace, waiter);
-        if let TimeoutReply::Replicas { offset, wanted } = request.timeout_reply {
+        if matches!(request.timeout_reply, TimeoutReply::Replicas { .. } | TimeoutReply::Disks { .. }) {
             let node = self.node;
-            let to = Answers { clients: &node.clients, waiting: &node.waiting, keyspace: &node.keyspace };
-            node.replication.replicas.wait(&client.shared, token, offset, wanted, &to);
+            node.replication.replicas.wait(&client.shared, token, request.timeout_reply, &node.answers());
         }
     }
 
@@ -113,11 +111,22 @@ impl Turn<'_> {
                 return;
             }
             for (db, key) in ready {
+                if self.is_past_deadline(db, &key) {
+                    continue;
+                }
                 for n in self.node.waiting.of_key(db, &key) {
                     self.serve(n);
                 }
             }
         }
+    }
+
+    /// A key whose time came while the step ran is none to be served from: who waits for it waits on, and it goes as any key does.
+    fn is_past_deadline(&mut self, db: u32, name: &[u8]) -> bool {
+        let key = Key::new(db, name);
+        let record = self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name);
+        // The step's own clock stood still: what it took counts here.
+        record.and_then(|r| r.deadline()).is_some_and(|d| d <= crate::base::clock::wall_ms())
     }
 
     /// Runs a waiter's command; answers it if it found something.

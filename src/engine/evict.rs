@@ -12,15 +12,20 @@ use crate::keyspace::{EvictionPool, Key, Pick, Policy};
 pub struct Evictor {
     pool: EvictionPool,
     rng: Random,
+    /// Until when (monotonic ns) nothing is looked for again under a policy that has found no key at all.
+    fruitless: Option<(Policy, u64)>,
     /// Memory is above its limit, and a command's share of the time was not enough: the worker goes on between its turns.
     pub pending: bool,
 }
 
 impl Evictor {
     pub fn new(seed: u64) -> Evictor {
-        Evictor { pool: EvictionPool::default(), rng: Random::new(seed), pending: false }
+        Evictor { pool: EvictionPool::default(), rng: Random::new(seed), fruitless: None, pending: false }
     }
 }
+
+/// What has become evictable meanwhile is found after this at the latest.
+const FRUITLESS_NS_MAX: u64 = 20_000_000;
 
 /// How long one command evicts before it goes on and the next continues, by `maxmemory-eviction-tenacity`: up to 10 half a millisecond
 /// in even steps, then 15 % more a step, 100 as long as it takes.
@@ -67,11 +72,17 @@ impl Turn<'_> {
         }
         let Some(policy) = policy(self.config.memory.maxmemory_policy) else { return false };
         let samples = self.config.memory.maxmemory_samples as usize;
+        if self.evictor.fruitless.is_some_and(|(of, until)| of == policy && clock::monotonic_ns() < until) {
+            return false;
+        }
         let (begin, patience) = (clock::monotonic_ns(), patience_ns(self.config.memory.maxmemory_eviction_tenacity));
         loop {
             let access = self.space.access;
             let Some(c) = self.evictor.pool.pick(&self.node.keyspace, policy, samples, access, &mut self.evictor.rng)
             else {
+                // The whole key space was looked at for nothing: writers that are refused may spend a tenth of the time on that, no more.
+                let now = clock::monotonic_ns();
+                self.evictor.fruitless = Some((policy, now + (now - begin).saturating_mul(9).min(FRUITLESS_NS_MAX)));
                 return self.node.keyspace.is_busy() || self.node.memory_for_data() <= limit;
             };
             let key = Key::new(c.db, &c.name);

@@ -91,6 +91,14 @@ impl Host for Node {
         client(&parameters, clock::wall_ms() / 1000).map_err(|e| format!("TLS for the link to the primary: {e}"))
     }
 
+    fn synced(&self) -> Option<u64> {
+        self.log()
+    }
+
+    fn begin_history(&self) {
+        self.aof.begin_history();
+    }
+
     fn pause_writes(&self, hold: bool) {
         *self.pause.lock() = if hold { Pause { until_ms: i64::MAX, writes_only: true } } else { Pause::default() };
         self.paused.store(hold, Ordering::Release);

@@ -19,6 +19,7 @@ mod monitor;
 mod permit;
 mod record;
 mod script;
+mod slots;
 mod tracking;
 mod transaction;
 pub mod upkeep;
@@ -403,7 +404,7 @@ impl<'k> Turn<'k> {
                 Flow::Next
             }
             Handler::Missing(what) => {
-                let e = entry.missing(what);
+                let e = entry.missing(what, self.node.cluster.is_some());
                 self.reply.error(&e.text());
                 self.failed(entry, args, &e);
                 Flow::Next

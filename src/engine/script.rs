@@ -10,6 +10,7 @@
 
 use super::{Flow, Gates, Turn};
 use crate::base::clock::{self, Tick};
+use crate::base::slot::SlotId;
 use crate::client::Client;
 use crate::commands::table::{Handler, ScriptCommand};
 use crate::commands::{CommandError, Entry};
@@ -133,6 +134,7 @@ impl Turn<'_> {
         }
         let (db, version) = (client.db, client.version);
         let over_memory = self.is_over_memory();
+        let slot = self.declared_slot(entry, args);
         let mut running = Running {
             turn: self,
             client: &mut *client,
@@ -142,6 +144,7 @@ impl Turn<'_> {
             version: Version::Resp2,
             effects: Effects::ALL,
             wrote: false,
+            slot,
             call: args,
             kind: if which == ScriptCommand::Function { Kind::Function } else { Kind::Script },
             began_ms: clock::monotonic_ms(),
@@ -223,6 +226,9 @@ impl Turn<'_> {
     /// What speaks against running it at all. Returns whether it may only read.
     fn may_start(&self, entry: &'static Entry, rules: Rules) -> Result<bool, CommandError> {
         let read_only_call = entry.is(CommandFlags::READONLY);
+        if rules.no_cluster && self.node.cluster.is_some() {
+            return Err(CommandError::fixed("ERR Can not run script on cluster, 'no-cluster' flag is set."));
+        }
         if self.gates.stale && !rules.allow_stale {
             return Err(CommandError::fixed(
                 "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
@@ -310,6 +316,8 @@ struct Running<'t, 'k, 'c> {
     version: Version,
     effects: Effects,
     wrote: bool,
+    /// In a cluster: the slot of the keys it has named.
+    slot: Option<SlotId>,
     /// The call that runs it.
     call: Args<'c>,
     kind: Kind,
@@ -356,6 +364,10 @@ impl Running<'_, '_, '_> {
         if let Err(e) = turn.record_nested(self.client, entry, args) {
             return refuse(e);
         }
+        let anywhere = self.rules.compatible || self.rules.allow_cross_slot_keys;
+        if let Err(e) = turn.check_script_slots(&mut self.slot, anywhere, entry, args) {
+            return refuse(e);
+        }
         if self.read_only && entry.is(CommandFlags::WRITE.or(CommandFlags::MAY_REPLICATE)) {
             return refuse(fixed("ERR Write commands are not allowed from read-only scripts."));
         }
@@ -397,7 +409,7 @@ impl Running<'_, '_, '_> {
                 turn.gather(client.db, args);
             }
             Handler::Missing(what) => {
-                let e = entry.missing(what);
+                let e = entry.missing(what, turn.node.cluster.is_some());
                 turn.reply.error(&e.text());
                 turn.failed(entry, args, &e);
             }

@@ -210,7 +210,7 @@ impl Turn<'_> {
                 self.reply.error(&CommandError::wrong_arity(&entry.name).text());
             }
             Handler::Missing(what) => {
-                let e = entry.missing(what);
+                let e = entry.missing(what, self.node.cluster.is_some());
                 self.reply.error(&e.text());
                 self.failed(entry, args, &e);
             }
@@ -219,9 +219,10 @@ impl Turn<'_> {
     }
 }
 
-/// What EXEC says when it is refused, and the transaction with it. Where it is sent elsewhere, that alone counts.
+/// What EXEC says when it is refused, and the transaction with it. Where it is sent elsewhere, or its keys are, that alone counts.
 pub(super) fn aborted(why: &[u8]) -> Vec<u8> {
-    let says_so = why.starts_with(b"EXECABORT ") || why.starts_with(b"REDIRECT ");
+    const WHERE: [&[u8]; 3] = [b"REDIRECT ", b"CROSSSLOT ", b"CLUSTERDOWN "];
+    let says_so = why.starts_with(b"EXECABORT ") || WHERE.iter().any(|code| why.starts_with(code));
     let prefix: &[u8] = if says_so { b"" } else { b"EXECABORT Transaction discarded because of: " };
     [prefix, why].concat()
 }

@@ -11,6 +11,11 @@ pub const STRIPES: usize = 1 << STRIPE_BITS;
 /// Bits of a slot's number inside its stripe.
 const LOCAL_BITS: u32 = SLOT_BITS - STRIPE_BITS;
 
+/// The stripe a slot is in.
+pub fn stripe_of(slot: SlotId) -> u16 {
+    slot.get() >> LOCAL_BITS
+}
+
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHash {

@@ -26,7 +26,7 @@ mod watch;
 pub use access::{Access, AccessPolicy};
 pub use evict::{Candidate, EvictionPool, Pick, Policy};
 pub use free::{FreeCounts, Freer, Garbage};
-pub use key::{Key, KeyHash, KeyPath, STRIPES};
+pub use key::{Key, KeyHash, KeyPath, STRIPES, stripe_of};
 pub use scan::Cursor;
 pub use snapshot::{Busy, Encode, Out, Pace, Put, SLICE_BYTES, WalkError, WalkProgress, Walker};
 pub use space::{Change, Changes, Event, EventClass, FREE_AT_ONCE_MAX, Flushed, Invalidated, Space};

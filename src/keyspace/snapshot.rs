@@ -700,6 +700,10 @@ fn delay(pace: &Pace<'_>, keys: u64) -> Result<(), WalkError> {
         if (pace.stop)() {
             return Err(WalkError::Stopped);
         }
+        // Whoever takes the delay back does not wait for the end of it.
+        if (pace.key_delay_us)() != us {
+            break;
+        }
         let step = left.min(10_000);
         std::thread::sleep(Duration::from_micros(step));
         left -= step;

@@ -29,6 +29,10 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// Why there is none: a sentence.
     fn dial_tls(&self) -> Result<Arc<rustls::ClientConfig>, String>;
+    /// The offset up to which changes are on disk here; `None` where they are not written.
+    fn synced(&self) -> Option<u64>;
+    /// The journal's offsets count another history from here on: what is on disk is of the last one. Every stripe is held.
+    fn begin_history(&self);
     /// Holds back the writes of clients while the role is handed over, or lets them go on.
     fn pause_writes(&self, hold: bool);
     /// The server ends.

@@ -35,7 +35,7 @@ mod sync;
 
 pub use host::Host;
 pub use identity::{Identity, NONE, is_id};
-pub use primary::{Answers, Replicas};
+pub use primary::{Answers, NO_LOG, Replicas};
 pub use replica::link::dial;
 pub use replica::{Follower, Following, LinkState, Look, Progress};
 

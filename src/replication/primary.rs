@@ -2,24 +2,27 @@
 //!
 //! # Invariants
 //! * A replica is on the list from its synchronisation on until its connection ends.
-//! * A WAIT that is satisfied is answered once: whoever takes it off the [`WaitList`] answers it.
+//! * A WAIT or WAITAOF that is satisfied is answered once: whoever takes it off the [`WaitList`] answers it.
 //! * An acknowledgement is noted before the waits are looked at, and a wait is on the list before the acknowledgements are: none is missed.
 
-use crate::client::{Message, Registry, ReplicaPhase, Shared, WaitList};
+use crate::client::{Message, Registry, ReplicaPhase, Shared, TimeoutReply, WaitList};
 use crate::keyspace::Keyspace;
 use crate::resp::reply::{Reply, Version};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A client that waits until `wanted` replicas have acknowledged `offset`.
+/// A client that waits for copies of what it has changed.
 #[derive(Debug)]
 struct Wait {
     client: Arc<Shared>,
     token: u64,
-    offset: u64,
-    wanted: usize,
+    /// What it waits for: the variants that name an offset.
+    for_what: TimeoutReply,
 }
+
+/// What WAITAOF says where nothing is written to this server's disk.
+pub const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
 /// Everybody who follows.
 #[derive(Default)]
@@ -69,6 +72,15 @@ impl Replicas {
         self.list.lock().iter().filter(|r| has(r)).count()
     }
 
+    /// Replicas that have everything up to `offset` on disk.
+    pub fn synced(&self, offset: u64) -> usize {
+        let has = |r: &Arc<Shared>| {
+            let facts = r.facts.lock();
+            facts.phase == ReplicaPhase::Online && facts.synced.is_some_and(|synced| synced >= offset)
+        };
+        self.list.lock().iter().filter(|r| has(r)).count()
+    }
+
     /// As of the last round of the periodic tasks.
     pub fn good(&self) -> u32 {
         self.good.load(Ordering::Relaxed)
@@ -85,15 +97,19 @@ impl Replicas {
     }
 
     /// Puts a client that is on the [`WaitList`] already on the list of those that wait for replicas, and looks whether it still has to.
-    pub fn wait(&self, client: &Arc<Shared>, token: u64, offset: u64, wanted: usize, to: &Answers<'_>) {
+    pub fn wait(&self, client: &Arc<Shared>, token: u64, for_what: TimeoutReply, to: &Answers<'_>) {
         let mut waits = self.waits.lock();
-        // Whoever has gone or timed out since is not looked after here.
-        waits.retain(|w| w.client.blocked.load(Ordering::Relaxed) && !w.client.killed.load(Ordering::Relaxed));
-        waits.push(Wait { client: Arc::clone(client), token, offset, wanted });
+        // Whoever has gone or timed out since is not looked after here; who waits anew has a new token.
+        waits.retain(|w| {
+            w.client.id != client.id
+                && w.client.blocked.load(Ordering::Relaxed)
+                && !w.client.killed.load(Ordering::Relaxed)
+        });
+        waits.push(Wait { client: Arc::clone(client), token, for_what });
         self.serve(&mut waits, to);
     }
 
-    /// A replica has told how far it is: those that waited for it are answered.
+    /// A replica has told how far it is, or this server's disk has more: those that waited for it are answered.
     pub fn acked(&self, to: &Answers<'_>) {
         let mut waits = self.waits.lock();
         if !waits.is_empty() {
@@ -101,15 +117,41 @@ impl Replicas {
         }
     }
 
+    /// Writes the answer to somebody who waits. False, and nothing written, if he has to wait on.
+    fn answer(&self, for_what: TimeoutReply, log: Option<u64>, reply: &mut Reply) -> bool {
+        match for_what {
+            TimeoutReply::Replicas { offset, wanted } => {
+                let n = self.acknowledged(offset);
+                if n >= wanted {
+                    reply.integer(n as i64);
+                }
+                n >= wanted
+            }
+            TimeoutReply::Disks { here: true, .. } if log.is_none() => {
+                reply.error(NO_LOG.as_bytes());
+                true
+            }
+            TimeoutReply::Disks { offset, here, wanted } => {
+                let (is_here, n) = (log.is_some_and(|synced| synced >= offset), self.synced(offset));
+                let enough = n >= wanted && (is_here || !here);
+                if enough {
+                    reply.array(2);
+                    reply.integer(i64::from(is_here));
+                    reply.integer(n as i64);
+                }
+                enough
+            }
+            TimeoutReply::NullArray | TimeoutReply::Null | TimeoutReply::Integer(_) => true,
+        }
+    }
+
     fn serve(&self, waits: &mut Vec<Wait>, to: &Answers<'_>) {
         waits.retain(|w| {
-            let n = self.acknowledged(w.offset);
-            if n < w.wanted {
+            let mut reply = Reply::new(Version::Resp2);
+            if !self.answer(w.for_what, to.log, &mut reply) {
                 return true;
             }
-            if to.waiting.cancel(to.keyspace, w.client.id) {
-                let mut reply = Reply::new(Version::Resp2);
-                reply.integer(n as i64);
+            if to.waiting.cancel_one(to.keyspace, w.client.id, w.token) {
                 to.clients.send(&w.client, Message::Served { client: w.client.id, token: w.token, reply });
             }
             false
@@ -122,4 +164,6 @@ pub struct Answers<'a> {
     pub clients: &'a Registry,
     pub waiting: &'a WaitList,
     pub keyspace: &'a Keyspace,
+    /// The offset up to which changes are on disk here; `None` where they are not written.
+    pub log: Option<u64>,
 }

@@ -15,6 +15,7 @@ use crate::base::background::Background;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
+use crate::cluster::Cluster;
 use crate::commands::server::shutdown;
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::types::AuditFailure;
@@ -60,6 +61,20 @@ const UMASK: u32 = 0o027;
 const OTHER_DESCRIPTORS: u64 = 64;
 /// Stack of a worker: what scripts nest, their compiler and their values are as deep as they are.
 const WORKER_STACK: usize = 8 << 20;
+
+/// How many databases there are, and the cluster this server is, if it is to be one.
+fn open_cluster(config: &Config) -> Result<(u32, Option<Cluster>), String> {
+    let c = &config.cluster;
+    if !c.enabled {
+        return Ok((config.general.databases, None));
+    }
+    if config.replication.replicaof.is_some() {
+        return Err("replicaof directive not allowed in cluster mode".into());
+    }
+    let cluster = Cluster::open(c.config_file.clone().into())?;
+    tracing::info!("Cluster of one node, id {}: there is no bus to other nodes yet", cluster.state().id);
+    Ok((c.databases, Some(cluster)))
+}
 
 /// Runs the server until it is told to end. Returns the exit status.
 ///
@@ -121,14 +136,16 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
+    let (databases, cluster) = open_cluster(&config).map_err(BootError)?;
     let audit = start_audit(&config).map_err(BootError)?;
     let tls_facts = tls.as_ref().map(|t| tls::facts(&config, &dir, t)).unwrap_or_default();
     let node = Arc::new(Node {
-        keyspace: Keyspace::with_journal(config.general.databases, Arc::clone(&journal)),
+        keyspace: Keyspace::with_journal(databases, Arc::clone(&journal)),
         config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
         commands,
         clients: Arc::new(Registry::default()),
         replication: Arc::new(Replication::new(id()?)),
+        cluster,
         executor: Mutex::new(None),
         acl: Arc::new(Acl::new(commands.catalog())),
         audit,
@@ -167,6 +184,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     node.aof.on_sync(Box::new(move || {
         if let Some(node) = weak.upgrade() {
             node.clients.ring_all();
+            node.replication.replicas.acked(&node.answers());
         }
     }));
     if node.replay.set(recover::again(&node, replay_recorder.expect("one recorder per thread"))).is_err() {

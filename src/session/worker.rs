@@ -1155,6 +1155,12 @@ fn timeout_reply(node: &Node, reply: &mut Reply, kind: TimeoutReply) {
         TimeoutReply::Replicas { offset, .. } => {
             reply.integer(node.replication.replicas.acknowledged(offset) as i64);
         }
+        TimeoutReply::Disks { offset, .. } => {
+            let here = node.log().is_some_and(|synced| synced >= offset);
+            reply.array(2);
+            reply.integer(i64::from(here));
+            reply.integer(node.replication.replicas.synced(offset) as i64);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod acl;
 mod audit;
 mod busy;
 mod clients;
+mod cluster;
 mod conf;
 mod container;
 mod docs;

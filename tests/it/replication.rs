@@ -182,6 +182,28 @@ fn the_role_is_handed_over_without_losing_a_write() {
     assert_eq!(field(&mut p, "master_failover_state"), "no-failover");
 }
 
+#[test]
+fn waitaof_waits_for_disks_and_an_old_wait_answers_no_new_one() {
+    let primary = Server::with(&["--appendonly", "yes", "--appendfsync", "no"]);
+    let mut p = primary.connect();
+    p.line("SET k 1");
+    assert_eq!(p.line("WAITAOF 1 0 20").to_string(), "[:0 :0]");
+    p.line("CONFIG SET appendfsync always");
+    assert_eq!(p.line("WAITAOF 1 0 0").to_string(), "[:1 :0]");
+    let replica = replica_of(&primary, &["--appendonly", "yes"]);
+    let mut r = replica.connect();
+    eventually("the link is up", || field(&mut r, "master_link_status") == "up");
+    assert!(r.line("WAITAOF 0 0 0").to_string().contains("cannot be used with replica instances"));
+    p.line("SET k 2");
+    assert_eq!(p.line("WAITAOF 1 1 0").to_string(), "[:1 :1]");
+    p.line("CONFIG SET appendonly no");
+    p.line("SET k 3");
+    assert!(p.line("WAITAOF 1 0 0").to_string().contains("appendonly is disabled"));
+    assert_eq!(p.line("WAITAOF 0 1 0").to_string(), "[:0 :1]");
+    // One that timed out is still known when the next begins.
+    assert_eq!(p.line("WAIT 5 20").to_string(), p.line("WAIT 1 0").to_string());
+}
+
 fn stat(c: &mut Connection, section: &str, name: &str) -> String {
     let info = c.line(&format!("INFO {section}")).to_string();
     info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':').map(str::to_owned)).expect("a field of INFO")

@@ -47,6 +47,7 @@ impl Lab {
             started_ms: clock::wall_ms(),
             run_id: Default::default(),
             replication: Default::default(),
+            cluster: None,
             executor: Default::default(),
             acl: Arc::new(holdfast::acl::Acl::new(commands.catalog())),
             audit: Default::default(),

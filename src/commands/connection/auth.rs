@@ -260,7 +260,7 @@ fn hello(cx: &mut NodeContext<'_, '_>) -> Outcome {
     r.integer(if cx.client.version == Version::Resp3 { 3 } else { 2 });
     r.bulk(b"id");
     r.integer(cx.client.id as i64);
-    text(r, "mode", "standalone");
+    text(r, "mode", if cx.node.cluster.is_some() { "cluster" } else { "standalone" });
     text(r, "role", "master");
     r.bulk(b"modules");
     r.array(0);

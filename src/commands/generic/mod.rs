@@ -9,7 +9,6 @@ mod rename;
 mod scan;
 mod serialise;
 mod sort;
-pub mod wait;
 
 use super::Command;
 
@@ -42,5 +41,4 @@ pub static COMMANDS: &[&Command] = &[
     &serialise::DUMP,
     &serialise::RESTORE,
     &migrate::MIGRATE,
-    &wait::WAITAOF,
 ];

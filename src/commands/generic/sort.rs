@@ -3,6 +3,7 @@
 //! `BY` and `GET` patterns lead to keys that no key specification can name, so the handlers run under all locks.
 
 use crate::base::number::parse_f64;
+use crate::base::slot::{SlotId, slot_of};
 use crate::commands::arguments::{Options, is};
 use crate::commands::list::access as lists;
 use crate::commands::string::access as strings;
@@ -82,6 +83,14 @@ struct Request<'a> {
     store: Option<usize>,
 }
 
+/// The slot of every key that a pattern can become, where that is one: what is put in for `*` must not decide it.
+fn slot_of_pattern(pattern: &[u8]) -> Option<SlotId> {
+    let Some(star) = pattern.iter().position(|b| *b == b'*') else { return Some(slot_of(pattern)) };
+    let open = pattern.iter().position(|b| *b == b'{').filter(|open| *open < star)?;
+    let tag = pattern[open + 1..].iter().position(|b| *b == b'}')?;
+    (tag > 0 && open + 1 + tag < star).then(|| slot_of(pattern))
+}
+
 impl<'a> Request<'a> {
     fn parse(args: Args<'a>, may_store: bool) -> Result<Request<'a>, CommandError> {
         let mut r =
@@ -111,7 +120,25 @@ impl<'a> Request<'a> {
         Ok(r)
     }
 
+    /// In a cluster what the patterns lead to has to be in the slot of the key.
+    fn check_slots(&self, key: SlotId) -> Outcome {
+        let elsewhere = |pattern: &[u8]| slot_of_pattern(pattern) != Some(key);
+        let denied = |option| {
+            CommandError::err(format_args!(
+                "{option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
+            ))
+        };
+        match self.by {
+            By::Pattern(pattern) if elsewhere(pattern) => Err(denied("BY")),
+            _ if self.gets.iter().any(|g| *g != b"#" && elsewhere(g)) => Err(denied("GET")),
+            _ => Ok(()),
+        }
+    }
+
     fn run(mut self, cx: &mut DataContext<'_, '_>) -> Outcome {
+        if cx.config.cluster.enabled {
+            self.check_slots(cx.key(1).hash.slot())?;
+        }
         if !cx.reads_any_key && matches!(self.by, By::Pattern(_)) {
             return Err(CommandError::fixed("ERR BY option of SORT denied due to insufficient ACL permissions."));
         }
@@ -344,6 +371,16 @@ mod tests {
             ("sort z by nosort", &bulks(&["c", "b", "a"])),
             ("sort z by nosort desc limit -1 2", &bulks(&["a", "b"])),
         ]);
+    }
+
+    #[test]
+    fn a_pattern_has_a_slot_only_where_its_elements_cannot_choose_it() {
+        let slot = |text: &str| super::slot_of_pattern(text.as_bytes());
+        assert_eq!(slot("{a}by*"), Some(super::slot_of(b"a")));
+        assert_eq!(slot("plain"), Some(super::slot_of(b"plain")));
+        for open in ["by*", "*{a}", "{a*}", "{}by*", "{a"] {
+            assert_eq!(slot(open).filter(|_| open.contains('*')), None, "{open}");
+        }
     }
 
     #[test]

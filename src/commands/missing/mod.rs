@@ -2,10 +2,9 @@
 //!
 //! They stand here until their family is written; a row of the same name elsewhere takes the place of the one here.
 
-mod cluster;
 mod server;
 
 use super::Command;
 
 /// All of them, by what they wait for.
-pub static FAMILIES: &[&[&Command]] = &[cluster::COMMANDS, server::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[server::COMMANDS];

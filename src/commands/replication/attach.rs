@@ -8,7 +8,7 @@ use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::journal::Cursor;
 use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
-use crate::replication::{Answers, Replication};
+use crate::replication::Replication;
 use crate::spec::{CommandSpec, Group};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -164,7 +164,8 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
     for i in (1..cx.args.len()).step_by(2) {
         let (word, value) = (cx.args.at(i), cx.args.at(i + 1));
         if is(word, "ACK") {
-            return ack(cx, value);
+            let synced = (i + 3 < cx.args.len() && is(cx.args.at(i + 2), "FACK")).then(|| cx.args.at(i + 3));
+            return ack(cx, value, synced);
         }
         if is(word, "GETACK") {
             // For replicas; the link answers it, not this.
@@ -209,7 +210,7 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 /// An acknowledgement, which is not answered.
-fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8]) -> Outcome {
+fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8], synced: Option<&[u8]>) -> Outcome {
     if !cx.client.attached {
         return Ok(());
     }
@@ -218,6 +219,8 @@ fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8]) -> Outcome {
         let mut facts = cx.client.shared.facts.lock();
         facts.acked = facts.acked.max(offset);
         facts.acked_at_ms = clock::monotonic_ms();
+        // Not the highest it has ever told: a log that is switched off or begun anew takes back what was said of it.
+        facts.synced = synced.and_then(parse_i64).and_then(|n| u64::try_from(n).ok());
         // Before the copy is sent nothing can be acknowledged.
         if facts.phase == ReplicaPhase::Copying && cx.client.feed_held {
             facts.phase = ReplicaPhase::Online;
@@ -227,8 +230,6 @@ fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8]) -> Outcome {
     if std::mem::take(&mut cx.client.feed_held) {
         cx.node.clients.send(&cx.client.shared, Message::Feed { client: cx.client.id });
     }
-    let node = cx.node;
-    let answers = Answers { clients: &node.clients, waiting: &node.waiting, keyspace: &node.keyspace };
-    node.replication.replicas.acked(&answers);
+    cx.node.replication.replicas.acked(&cx.node.answers());
     Ok(())
 }

@@ -36,6 +36,9 @@ pub static SLAVEOF: Command = Command::span(SLAVEOF_SPEC, replicaof);
 fn replicaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let node = Arc::clone(cx.node);
     let this = &node.replication;
+    if node.cluster.is_some() {
+        return Err(CommandError::fixed("ERR REPLICAOF not allowed in cluster mode."));
+    }
     if this.failover.lock().is_going_on() {
         return Err(CommandError::fixed("ERR REPLICAOF not allowed while failing over."));
     }

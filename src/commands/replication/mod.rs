@@ -14,6 +14,7 @@ pub static COMMANDS: &[&Command] = &[
     &follow::ROLE,
     &failover::FAILOVER,
     &wait::WAIT,
+    &wait::WAITAOF,
     &attach::SYNC,
     &attach::PSYNC,
     &attach::REPLCONF,

@@ -41,7 +41,7 @@ pub static FLUSHDB: Command = Command::whole(FLUSHDB_SPEC, flushdb);
 pub static SWAPDB: Command = Command::whole(SWAPDB_SPEC, swapdb);
 
 /// Keys of each database and those with a deadline, in one walk over the stripes: under the locks that are held, or one lock at a time.
-pub(super) fn sizes(space: &mut Space<'_>) -> Vec<(usize, usize)> {
+pub(in crate::commands) fn sizes(space: &mut Space<'_>) -> Vec<(usize, usize)> {
     if !space.is_whole() {
         return space.keyspace().sizes();
     }
@@ -93,6 +93,9 @@ fn flush(cx: &mut DataContext<'_, '_>, db: Option<u32>) -> Outcome {
 }
 
 fn swapdb(cx: &mut DataContext<'_, '_>) -> Outcome {
+    if cx.config.cluster.enabled {
+        return Err(CommandError::fixed("ERR SWAPDB is not allowed in cluster mode"));
+    }
     let index = |arg: &[u8], which: &str| {
         integer(arg)
             .ok()

@@ -4,7 +4,7 @@ use crate::config::codec::{INT, LONG, MEM_LONG, OneOf, PORT, Text, YesNo, int, m
 use crate::config::row::{Standing, topic};
 use crate::config::types::{ClusterConfigSave, ClusterPreferredEndpoint};
 
-const LATER: &str = "the cluster is not there yet";
+const LATER: &str = "a cluster has one node, and no bus to others";
 
 fn config_file(text: &str) -> Result<(), &'static str> {
     if text.is_empty() { Err("cluster-config-file can't be empty") } else { Ok(()) }
@@ -45,16 +45,18 @@ topic! {
     /// Membership, failover, what is announced.
     Cluster in cluster, "Cluster";
 
-    /// Be a node of a cluster.
-    "cluster-enabled" => enabled: bool = false, YesNo, Start, Open, Standing::Missing(LATER);
+    /// Be a cluster, of this one node: there is no bus to others yet.
+    "cluster-enabled" => enabled: bool = false, YesNo, Start, Open, Standing::Works;
     /// File the node keeps its view of the cluster in.
-    "cluster-config-file" => config_file: String = "nodes.conf".into(), Text { check: config_file }, Start, Open, Standing::Later(LATER);
+    "cluster-config-file" => config_file: String = "nodes.conf".into(), Text { check: config_file }, Start, Open, Standing::Works;
     /// Whether a failure to save it stops the node.
     "cluster-config-save-behavior" => config_save_behavior: ClusterConfigSave = ClusterConfigSave::Sync, OneOf, Runtime, Open, Standing::Later(LATER);
     /// Databases in cluster mode.
-    "cluster-databases" => databases: u32 = 1, int(1, i32::MAX as i128), Start, Open, Standing::Later(LATER);
+    "cluster-databases" => databases: u32 = 1, int(1, i32::MAX as i128), Start, Open, Standing::Works;
     /// Milliseconds after which a silent node is suspected.
     "cluster-node-timeout" => node_timeout_ms: u64 = 15_000, LONG, Runtime, Open, Standing::Later(LATER);
+    /// Milliseconds between two pings on the bus.
+    "cluster-ping-interval" => ping_interval_ms: u64 = 1000, LONG, Runtime, Unlisted, Standing::Later(LATER);
     /// Port of the bus; 0 is the client port plus 10000.
     "cluster-port" => port: u16 = 0, PORT, Start, Open, Standing::Later(LATER);
     /// How old a replica's data may be for it to be promoted, in node timeouts; 0 is any age.
@@ -66,11 +68,11 @@ topic! {
     /// Let replicas move to primaries that have none.
     "cluster-allow-replica-migration" => allow_replica_migration: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
     /// Refuse queries while a slot has no node.
-    "cluster-require-full-coverage" => require_full_coverage: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    "cluster-require-full-coverage" => require_full_coverage: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Answer reads while the cluster is down.
-    "cluster-allow-reads-when-down" => allow_reads_when_down: bool = false, YesNo, Runtime, Open, Standing::Later(LATER);
+    "cluster-allow-reads-when-down" => allow_reads_when_down: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Serve sharded channels while the cluster is down.
-    "cluster-allow-pubsubshard-when-down" => allow_pubsubshard_when_down: bool = true, YesNo, Runtime, Open, Standing::Later(LATER);
+    "cluster-allow-pubsubshard-when-down" => allow_pubsubshard_when_down: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Bytes a link of the bus may hold unsent; 0 is no limit.
     "cluster-link-sendbuf-limit" => link_sendbuf_limit: u64 = 0, MEM_LONG, Runtime, Open, Standing::Later(LATER);
     /// Milliseconds a manual failover may take.
@@ -86,15 +88,15 @@ topic! {
     /// What clients are told to connect to.
     "cluster-preferred-endpoint-type" => preferred_endpoint_type: ClusterPreferredEndpoint = ClusterPreferredEndpoint::Ip, OneOf, Runtime, Open, Standing::Later(LATER);
     /// Address to announce.
-    "cluster-announce-ip" => announce_ip: Option<String> = None, Text { check: announce_ip }, Runtime, Open, Standing::Later(LATER);
+    "cluster-announce-ip" => announce_ip: Option<String> = None, Text { check: announce_ip }, Runtime, Open, Standing::Works;
     /// IPv4 address to announce to clients.
     "cluster-announce-client-ipv4" => announce_client_ipv4: Option<String> = None, Text { check: ipv4 }, Runtime, Open, Standing::Later(LATER);
     /// IPv6 address to announce to clients.
     "cluster-announce-client-ipv6" => announce_client_ipv6: Option<String> = None, Text { check: ipv6 }, Runtime, Open, Standing::Later(LATER);
     /// Port to announce; 0 is the real one.
-    "cluster-announce-port" => announce_port: u16 = 0, PORT, Runtime, Open, Standing::Later(LATER);
+    "cluster-announce-port" => announce_port: u16 = 0, PORT, Runtime, Open, Standing::Works;
     /// TLS port to announce; 0 is the real one.
-    "cluster-announce-tls-port" => announce_tls_port: u16 = 0, PORT, Runtime, Open, Standing::Later(LATER);
+    "cluster-announce-tls-port" => announce_tls_port: u16 = 0, PORT, Runtime, Open, Standing::Works;
     /// Bus port to announce; 0 is the real one.
     "cluster-announce-bus-port" => announce_bus_port: u16 = 0, PORT, Runtime, Open, Standing::Later(LATER);
     /// Port to announce to clients; 0 is the real one.
@@ -102,7 +104,7 @@ topic! {
     /// TLS port to announce to clients; 0 is the real one.
     "cluster-announce-client-tls-port" => announce_client_tls_port: u16 = 0, PORT, Runtime, Open, Standing::Later(LATER);
     /// Host name to announce.
-    "cluster-announce-hostname" => announce_hostname: Option<String> = None, Text { check: hostname }, Runtime, Open, Standing::Later(LATER);
+    "cluster-announce-hostname" => announce_hostname: Option<String> = None, Text { check: hostname }, Runtime, Open, Standing::Works;
     /// Name of the node for people.
     "cluster-announce-human-nodename" => announce_human_nodename: Option<String> = None, Text { check: human_nodename }, Runtime, Open, Standing::Later(LATER);
 }

@@ -20,10 +20,11 @@ pub(super) fn server(f: &Facts<'_>, out: Out<'_>) {
     out("redis_git_sha1", Text("00000000"));
     out("redis_git_dirty", Unsigned(0));
     out("redis_build_id", Unsigned(0));
-    out(if compatible { "redis_mode" } else { "server_mode" }, Text("standalone"));
+    let mode = if f.config.cluster.enabled { "cluster" } else { "standalone" };
+    out(if compatible { "redis_mode" } else { "server_mode" }, Text(mode));
     if !compatible {
         // Both names: tools of either age look for theirs.
-        out("redis_mode", Text("standalone"));
+        out("redis_mode", Text(mode));
     }
     let os = format!(
         "{} {} {}",

@@ -62,7 +62,7 @@ pub struct Progress {
 /// What the thread is told.
 pub(super) enum Order {
     /// A cut was made: what follows it goes to a new increment, which this cursor reads.
-    Begin { cursor: Cursor },
+    Begin { cursor: Cursor, history: u64 },
     /// The base of the last cut; `None` if it could not be written.
     Base { written: Option<(PathBuf, u64)>, rdb: bool },
     /// Write and sync all there is, and say whether that went well.
@@ -94,6 +94,8 @@ pub struct Aof {
     called: Condvar,
     /// The journal's offset up to which everything is on disk.
     synced: AtomicU64,
+    /// Counts the histories whose offsets `synced` has told.
+    history: Mutex<u64>,
     /// The thread runs.
     writing: AtomicBool,
     /// Changes are written, and what they continue is on disk.
@@ -132,6 +134,24 @@ impl Aof {
     /// The journal's offset up to which everything is on disk.
     pub fn synced(&self) -> u64 {
         self.synced.load(Ordering::Acquire)
+    }
+
+    /// The journal's offsets count another history from here on, of which nothing is on disk. Every stripe is held.
+    pub fn begin_history(&self) {
+        let mut history = self.history.lock();
+        *history += 1;
+        self.synced.store(0, Ordering::Release);
+    }
+
+    /// The history that the journal's offsets count. Every stripe is held, or nobody follows anybody yet.
+    fn history(&self) -> u64 {
+        *self.history.lock()
+    }
+
+    /// Everything up to this offset of a history is on disk. True if that is news.
+    fn reached(&self, history: u64, offset: u64) -> bool {
+        let current = self.history.lock();
+        *current == history && self.synced.swap(offset, Ordering::AcqRel) != offset
     }
 
     /// True while changes are written.

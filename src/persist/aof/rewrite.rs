@@ -47,14 +47,14 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
     let (config, aof, saver) = (server.configuration(), server.aof(), server.saver());
     let format = base_format(&**server, &config, space.access);
     let (snapshot, stop) = saver.begin_job(JobKind::Rewrite, || Snapshot::cut(space, format).ok())?;
-    let cursor = server.journal().cursor_here(0);
+    let (cursor, history) = (server.journal().cursor_here(0), aof.history());
     tracing::info!("Background append only file rewriting started by thread of pid {}", std::process::id());
     let logged = config.persistence.appendonly;
     if aof.is_writing() {
-        aof.order(Order::Begin { cursor });
+        aof.order(Order::Begin { cursor, history });
     } else if !logged {
         drop(cursor);
-    } else if let Err(e) = begin_log(server, &config).map(|()| aof.order(Order::Begin { cursor })) {
+    } else if let Err(e) = begin_log(server, &config).map(|()| aof.order(Order::Begin { cursor, history })) {
         tracing::warn!("The append only folder cannot be used: {e}");
         aof.figures.lock().last_rewrite_failed = true;
         saver.end_job();

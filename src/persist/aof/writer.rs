@@ -38,6 +38,8 @@ struct Writer<S> {
     last_sync_ms: u64,
     retry_ms: u64,
     last_second: i64,
+    /// The history that `written` is an offset of.
+    history: u64,
     /// The increment the next base stands before.
     first: Option<u64>,
 }
@@ -50,7 +52,7 @@ pub fn start<S: Owner>(server: &Arc<S>, opened: Opened) -> std::io::Result<()> {
     let aof = server.aof();
     if let Some(cursor) = &opened.cursor {
         let position = cursor.position();
-        aof.synced.store(position, Ordering::Release);
+        aof.reached(aof.history(), position);
         aof.active.store(true, Ordering::Release);
         aof.configure(&server.configuration());
     }
@@ -68,6 +70,7 @@ pub fn start<S: Owner>(server: &Arc<S>, opened: Opened) -> std::io::Result<()> {
         last_sync_ms: clock::monotonic_ms(),
         retry_ms: 0,
         last_second: 0,
+        history: aof.history(),
         first: None,
     };
     writer.follow(opened.cursor);
@@ -125,7 +128,7 @@ impl<S: Owner> Writer<S> {
     /// Does what it is told. False at the end.
     fn obey(&mut self, order: Order) -> bool {
         match order {
-            Order::Begin { cursor } => self.begin(cursor),
+            Order::Begin { cursor, history } => self.begin(cursor, history),
             Order::Base { written, rdb } => self.base(written, rdb),
             Order::Flush(answer) => {
                 let _ = answer.send(self.flush());
@@ -135,6 +138,8 @@ impl<S: Owner> Writer<S> {
                 self.cursor = None;
                 let aof = self.aof();
                 aof.active.store(false, Ordering::Release);
+                // A log that is begun later says itself what is on disk.
+                aof.synced.store(0, Ordering::Release);
                 for order in aof.end_writing() {
                     self.decline(order);
                 }
@@ -282,7 +287,7 @@ impl<S: Owner> Writer<S> {
             tracing::info!("AOF write error looks solved. The server can write again.");
             aof.figures.lock().error = None;
         }
-        if aof.synced.swap(self.written, Ordering::AcqRel) != self.written
+        if aof.reached(self.history, self.written)
             && let Some(wake) = aof.wake.get()
         {
             wake();
@@ -345,7 +350,7 @@ impl<S: Owner> Writer<S> {
     }
 
     /// A cut was made: the old increment ends there, the next begins.
-    fn begin(&mut self, cursor: Cursor) {
+    fn begin(&mut self, cursor: Cursor, history: u64) {
         let cut = cursor.position();
         let was_chained = self.log.is_chained() && self.cursor.is_some();
         // What the old cursor has beyond the cut the new one has too.
@@ -367,6 +372,7 @@ impl<S: Owner> Writer<S> {
                 self.first = Some(first);
                 self.pending.clear();
                 self.written = cut;
+                self.history = history;
                 self.last_second = 0;
                 self.follow(Some(cursor));
                 if self.log.is_chained() {
@@ -398,11 +404,24 @@ impl<S: Owner> Writer<S> {
 
     /// The base of the last cut is there, or failed.
     fn base(&mut self, written: Option<(std::path::PathBuf, u64)>, rdb: bool) {
+        // What the base does not have has to be on disk before the old files go.
+        while self.first.is_some() && self.read() && self.write() {}
+        if self.first.is_some() && self.cursor.is_none() {
+            // The data set it is of was replaced while it was written: it would continue with nothing.
+            self.first = None;
+            if let Some((path, _)) = written {
+                let _ = std::fs::remove_file(&path);
+            }
+            tracing::info!("Background AOF rewrite is repeated: the data set was replaced meanwhile");
+            self.aof().schedule();
+            if self.server.saver().running() == Some(JobKind::Rewrite) {
+                self.server.saver().end_job();
+            }
+            return;
+        }
         let seconds = self.server.saver().running_seconds();
         let result = match (written, self.first.take()) {
             (Some((path, bytes)), Some(first)) => {
-                // What the base does not have has to be on disk before the old files go.
-                while self.read() && self.write() {}
                 let result = self.log.put_base(&path, rdb, first, bytes).map_err(|e| e.to_string());
                 if result.is_err() {
                     let _ = std::fs::remove_file(&path);

@@ -308,7 +308,14 @@ impl Link {
 
     fn ack(&self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
         let offset = self.host.keyspace().journal().end().to_string();
-        send(stream, session, &command(&[b"REPLCONF", b"ACK", offset.as_bytes()]))
+        match self.host.synced() {
+            None => send(stream, session, &command(&[b"REPLCONF", b"ACK", offset.as_bytes()])),
+            Some(synced) => {
+                let synced = synced.to_string();
+                let words: [&[u8]; 5] = [b"REPLCONF", b"ACK", offset.as_bytes(), b"FACK", synced.as_bytes()];
+                send(stream, session, &command(&words))
+            }
+        }
     }
 
     /// The history goes on here; it may have another name now.

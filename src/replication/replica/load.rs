@@ -60,6 +60,7 @@ pub fn replace(host: &dyn Host, epoch: u64, moment: &Moment, copy: impl Read) ->
     let journal = host.keyspace().journal();
     journal.keep_backlog(Some(config.replication.repl_backlog_size));
     journal.replaced(moment.offset, loaded.stream_db);
+    host.begin_history();
     host.replication().identity.lock().adopt(moment.id.clone());
     drop(space);
     let (_, flushed) = loaded_space.flush(None);
