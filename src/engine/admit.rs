@@ -146,6 +146,9 @@ impl Turn<'_> {
             self.permit(client, entry, args)?;
         }
         if self.gates.restricted {
+            if self.waits_for_handover(client, entry) {
+                return Ok(Pass::Wait);
+            }
             self.check_replication(client, entry)?;
             if let Some(cluster) = &self.node.cluster {
                 self.check_slots(cluster, client, entry, args)?;
@@ -187,6 +190,18 @@ impl Turn<'_> {
             return self.queue(client, entry, args);
         }
         Ok(Pass::Run)
+    }
+
+    /// It would be sent elsewhere, where nobody leads yet, and would be sent back: it waits until the role has been handed over.
+    #[cold]
+    fn waits_for_handover(&self, client: &Client, entry: &'static Entry) -> bool {
+        self.gates.look.is_following()
+            && self.gates.paused_writes
+            && client.shared.capa_redirect.load(Ordering::Relaxed)
+            && !client.in_multi()
+            && (entry.is(CommandFlags::WRITE)
+                || (entry.is(CommandFlags::READONLY) && !client.shared.readonly.load(Ordering::Relaxed)))
+            && self.node.replication.failover.lock().is_going_on()
     }
 
     /// What a replica, or a primary with too few replicas, refuses.

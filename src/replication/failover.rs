@@ -163,6 +163,7 @@ pub(super) fn succeeded(host: &dyn Host) {
     }
     failover.end();
     drop(failover);
+    super::unblock(host);
     host.pause_writes(false);
     tracing::info!("Failover succeeded: this server is a replica now");
 }

@@ -222,7 +222,7 @@ fn replicas_that_wait_share_one_walk_and_the_changes_made_meanwhile_reach_all() 
     p.line("CONFIG SET repl-diskless-sync-max-replicas 2");
     let one = replica_of(&primary, &DEBUG);
     let mut a = one.connect();
-    eventually("one waits", || field(&mut p, "slave0").contains("state=wait_bgsave"));
+    eventually("one waits", || p.line("INFO replication").to_string().contains("state=wait_bgsave"));
     let two = replica_of(&primary, &DEBUG);
     let mut b = two.connect();
     for i in 0..2000 {
