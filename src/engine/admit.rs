@@ -1,6 +1,7 @@
 //! The gates before a command, in order. The first that refuses is the reply.
 
 use super::Turn;
+use crate::base::clock;
 use crate::client::{Client, Queued, Source};
 use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, Entry, Node};
@@ -68,7 +69,13 @@ impl Gates {
         let too_few_replicas = r.min_replicas_to_write > 0
             && r.min_replicas_max_lag_secs > 0
             && !look.is_following()
-            && node.replication.replicas.good() < r.min_replicas_to_write;
+            && node.replication.replicas.good() < r.min_replicas_to_write
+            && {
+                // Nobody is refused for what was so in the last round.
+                let replicas = &node.replication.replicas;
+                replicas.count_good(u64::from(r.min_replicas_max_lag_secs) * 1000, clock::monotonic_ms());
+                replicas.good() < r.min_replicas_to_write
+            };
         Gates {
             epoch,
             restricted: look.is_following() || too_few_replicas || node.cluster.is_some(),

@@ -389,12 +389,24 @@ impl<'k> Space<'k> {
     }
 
     fn add_record(&mut self, key: Key<'_>, mut record: Record) -> RecordMut<'_> {
+        if !self.deletes_expired && !self.replays {
+            self.make_room(key);
+        }
         if record.object().is_some_and(|o| o.deadlines() > 0) {
             self.note_volatile(key);
         }
         record.set_access(self.access.fresh());
         record.set_mark(self.mark_of_new(key.hash.stripe));
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.insert_at(key.hash.path, record)
+    }
+
+    /// Where keys past their deadline stay one may be in the way of a new key, for which it is not there.
+    #[cold]
+    fn make_room(&mut self, key: Key<'_>) {
+        let table = &self.held.stripe_ref(key.hash.stripe).database(key.db).table;
+        if table.get_at(key.hash.path, key.name).is_some() {
+            self.delete_expired(key);
+        }
     }
 
     /// Puts a record that another key or database had under `key`, which must not be there. Name and place are made to fit.

@@ -731,13 +731,9 @@ impl Worker {
                 let mut facts = c.client.shared.facts.lock();
                 if facts.phase == ReplicaPhase::Copying {
                     // A copy of known length is over when its last byte is sent.
-                    let now = clock::monotonic_ms();
                     facts.phase = ReplicaPhase::Online;
-                    facts.acked_at_ms = now;
-                    drop(facts);
+                    facts.acked_at_ms = clock::monotonic_ms();
                     tracing::info!("Synchronization with replica {} succeeded", c.client.shared.addr);
-                    let lag_max = u64::from(self.config.replication.min_replicas_max_lag_secs) * 1000;
-                    self.node.replication.replicas.count_good(lag_max, now);
                 }
             }
             let mut ended = false;

@@ -343,5 +343,6 @@ fn what_clients_of_a_writable_replica_have_written_expires_there() {
     r.line("SET later 1 EX 1000");
     eventually("the replica's own key goes", || r.line("DBSIZE").to_string() == ":3");
     assert_eq!(r.line("EXISTS theirs").to_string(), ":0");
+    assert_eq!(r.line("INCR theirs").to_string(), ":1", "what is past its deadline is in nobody's way");
     assert_eq!(r.line("EXISTS stays later").to_string(), ":2");
 }

@@ -129,13 +129,6 @@ fn go_on(cx: &mut NodeContext<'_, '_>, cursor: Cursor, offset: u64) {
     );
     cx.recorder.counters.add(Counter::SyncPartialOk, 1);
     feed(cx, cursor);
-    count_good(cx);
-}
-
-/// A replica is there that was not: it lets writers write at once, not only from the next round of the periodic tasks on.
-fn count_good(cx: &NodeContext<'_, '_>) {
-    let lag_max = u64::from(cx.config.replication.min_replicas_max_lag_secs) * 1000;
-    cx.node.replication.replicas.count_good(lag_max, clock::monotonic_ms());
 }
 
 /// The client's worker reads the journal for it from here on.
@@ -222,22 +215,17 @@ fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8], synced: Option<&[u8]>) -> Ou
         return Ok(());
     }
     let Some(offset) = parse_i64(offset).and_then(|n| u64::try_from(n).ok()) else { return Ok(()) };
-    let is_new = {
+    {
         let mut facts = cx.client.shared.facts.lock();
         facts.acked = facts.acked.max(offset);
         facts.acked_at_ms = clock::monotonic_ms();
         // Not the highest it has ever told: a log that is switched off or begun anew takes back what was said of it.
         facts.synced = synced.and_then(parse_i64).and_then(|n| u64::try_from(n).ok());
         // Before the copy is sent nothing can be acknowledged.
-        let is_new = facts.phase == ReplicaPhase::Copying && cx.client.feed_held;
-        if is_new {
+        if facts.phase == ReplicaPhase::Copying && cx.client.feed_held {
             facts.phase = ReplicaPhase::Online;
             tracing::info!("Synchronization with replica {} succeeded", cx.client.shared.addr);
         }
-        is_new
-    };
-    if is_new {
-        count_good(cx);
     }
     if std::mem::take(&mut cx.client.feed_held) {
         cx.node.clients.send(&cx.client.shared, Message::Feed { client: cx.client.id });
