@@ -26,6 +26,8 @@ pub enum Message {
     Served { client: u64, token: u64, reply: Reply },
     /// Ends a wait, as if its time were up or with an error.
     Unblock { client: u64, error: Option<&'static str> },
+    /// This server is no primary any more: a wait for what only a primary does ends.
+    RoleLost { client: u64 },
     /// Bytes between replies: a push, a published message, a monitored command.
     Push { client: u64, reply: std::sync::Arc<Vec<u8>> },
     /// The journal has something for a replica.
@@ -49,6 +51,7 @@ impl Message {
             Message::Kill { client, .. }
             | Message::Served { client, .. }
             | Message::Unblock { client, .. }
+            | Message::RoleLost { client }
             | Message::Push { client, .. }
             | Message::Feed { client }
             | Message::Sync { client, .. }

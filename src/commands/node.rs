@@ -119,6 +119,10 @@ impl Owner for Node {
     fn functions(&self) -> &crate::script::Functions {
         &self.scripts.functions
     }
+
+    fn moment(&self) -> Vec<(&'static str, String)> {
+        self.replication.moment(&self.journal)
+    }
 }
 
 impl Node {

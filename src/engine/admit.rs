@@ -1,6 +1,7 @@
 //! The gates before a command, in order. The first that refuses is the reply.
 
 use super::Turn;
+use crate::base::clock;
 use crate::client::{Client, Queued, Source};
 use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, Entry, Node};
@@ -68,7 +69,13 @@ impl Gates {
         let too_few_replicas = r.min_replicas_to_write > 0
             && r.min_replicas_max_lag_secs > 0
             && !look.is_following()
-            && node.replication.replicas.good() < r.min_replicas_to_write;
+            && node.replication.replicas.good() < r.min_replicas_to_write
+            && {
+                // Nobody is refused for what was so in the last round.
+                let replicas = &node.replication.replicas;
+                replicas.count_good(u64::from(r.min_replicas_max_lag_secs) * 1000, clock::monotonic_ms());
+                replicas.good() < r.min_replicas_to_write
+            };
         Gates {
             epoch,
             restricted: look.is_following() || too_few_replicas || node.cluster.is_some(),
@@ -146,6 +153,9 @@ impl Turn<'_> {
             self.permit(client, entry, args)?;
         }
         if self.gates.restricted {
+            if self.waits_for_handover(client, entry) {
+                return Ok(Pass::Wait);
+            }
             self.check_replication(client, entry)?;
             if let Some(cluster) = &self.node.cluster {
                 self.check_slots(cluster, client, entry, args)?;
@@ -187,6 +197,18 @@ impl Turn<'_> {
             return self.queue(client, entry, args);
         }
         Ok(Pass::Run)
+    }
+
+    /// It would be sent elsewhere, where nobody leads yet, and would be sent back: it waits until the role has been handed over.
+    #[cold]
+    fn waits_for_handover(&self, client: &Client, entry: &'static Entry) -> bool {
+        self.gates.look.is_following()
+            && self.gates.paused_writes
+            && client.shared.capa_redirect.load(Ordering::Relaxed)
+            && !client.in_multi()
+            && (entry.is(CommandFlags::WRITE)
+                || (entry.is(CommandFlags::READONLY) && !client.shared.readonly.load(Ordering::Relaxed)))
+            && self.node.replication.failover.lock().is_going_on()
     }
 
     /// What a replica, or a primary with too few replicas, refuses.

@@ -39,7 +39,8 @@ impl Expiry {
             return true;
         }
         if node.journal.state() == State::Following {
-            // What is past its deadline goes when the primary says so.
+            // What is past its deadline goes when the primary says so, but for what it knows nothing of.
+            expire_own(node, config, now_ms);
             return true;
         }
         let begin = clock::monotonic_ns();
@@ -97,5 +98,31 @@ impl Expiry {
         recorder.counters.add(Counter::ExpiredKeys, space.changes.expired);
         node.saver.changes.fetch_add(space.changes.expired, Ordering::Relaxed);
         whole
+    }
+}
+
+/// Deletes what clients of a replica have written themselves and whose time has come.
+fn expire_own(node: &Arc<Node>, config: &Config, now_ms: i64) {
+    if config.replication.replica_read_only {
+        return;
+    }
+    let mut space = node.keyspace.space(super::access(config, now_ms));
+    space.events_wanted = super::events::wanted(node, config);
+    for stripe in 0..STRIPES {
+        if !space.lock_stripe_unless_busy(stripe as u16) {
+            return;
+        }
+        if node.journal.state() == State::Following {
+            space.expire_own(stripe as u16, EXPIRE_PER_VISIT);
+        }
+        space.unlock();
+        let unlinked = std::mem::take(&mut space.changes.unlinked);
+        if !unlinked.is_empty() {
+            node.freer.free(Garbage::Records(unlinked));
+        }
+        space.changes.ready.clear();
+        space.changes.effects.clear();
+        super::tracking::invalidate(node, &mut space.changes.invalidated);
+        super::events::publish(node, config, &mut space.changes.events);
     }
 }

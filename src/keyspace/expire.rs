@@ -24,6 +24,34 @@ impl Space<'_> {
         (due.len(), more.is_some() || due.len() >= max)
     }
 
+    /// On a replica: deletes up to `max` keys of a held stripe that its own clients have made and whose deadline has passed, and forgets
+    /// those that have none. Returns how many of either there were.
+    pub fn expire_own(&mut self, stripe: u16, max: usize) -> usize {
+        let now = self.now_ms();
+        let held = &*self.stripe(stripe);
+        if held.own.is_empty() {
+            return 0;
+        }
+        let deadline = |db: u32, name: &[u8]| {
+            let key = Key::new(db, name);
+            held.database(db).table.get_at(key.hash.path, key.name).and_then(|record| record.deadline())
+        };
+        let due = |at: Option<i64>| at.is_none_or(|at| at <= now);
+        let done: Vec<_> = held.own.iter().filter(|(db, name)| due(deadline(*db, name))).take(max).cloned().collect();
+        for (db, name) in &done {
+            let key = Key::new(*db, name);
+            let table = &self.stripe(stripe).database(*db).table;
+            if table.get_at(key.hash.path, key.name).is_some_and(|record| record.deadline().is_some()) {
+                self.delete_expired(key);
+            }
+        }
+        let own = &mut self.stripe(stripe).own;
+        done.iter().for_each(|at| {
+            own.remove(at);
+        });
+        done.len()
+    }
+
     /// Deletes up to about `max` hash fields of a held stripe whose deadline has passed, and the keys they leave empty: an HDEL for each
     /// key, events, a count. Returns how many went and whether more may be due.
     pub fn expire_fields_due(&mut self, stripe: u16, max: usize) -> (usize, bool) {

@@ -140,6 +140,8 @@ pub struct Space<'k> {
     /// Keys past their deadline are deleted by whoever meets them. When false (a replica) they are still treated as absent, but stay.
     /// Looked up whenever locks are taken.
     pub deletes_expired: bool,
+    /// This server is a replica. Looked up whenever locks are taken.
+    follows: bool,
     /// Keys past their deadline are absent, but stay: what is imported may be prolonged later in the import (import-mode).
     pub keeps_expired: bool,
     /// Keys past their deadline are there for this client: it imports, and changes what another server holds to be alive.
@@ -163,6 +165,7 @@ impl<'k> Space<'k> {
             journaled: false,
             no_touch: false,
             deletes_expired: true,
+            follows: false,
             keeps_expired: false,
             visits_expired: false,
             replays: false,
@@ -178,7 +181,8 @@ impl<'k> Space<'k> {
     fn ask_journal(&mut self) {
         let standing = self.keyspace.journal().standing();
         self.journaled = standing.state() == State::Read;
-        self.deletes_expired = standing.state() != State::Following && !self.keeps_expired;
+        self.follows = standing.state() == State::Following;
+        self.deletes_expired = !self.follows && !self.keeps_expired;
         self.epoch = standing.epoch();
     }
 
@@ -385,12 +389,24 @@ impl<'k> Space<'k> {
     }
 
     fn add_record(&mut self, key: Key<'_>, mut record: Record) -> RecordMut<'_> {
+        if !self.deletes_expired && !self.replays {
+            self.make_room(key);
+        }
         if record.object().is_some_and(|o| o.deadlines() > 0) {
             self.note_volatile(key);
         }
         record.set_access(self.access.fresh());
         record.set_mark(self.mark_of_new(key.hash.stripe));
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.insert_at(key.hash.path, record)
+    }
+
+    /// Where keys past their deadline stay one may be in the way of a new key, for which it is not there.
+    #[cold]
+    fn make_room(&mut self, key: Key<'_>) {
+        let table = &self.held.stripe_ref(key.hash.stripe).database(key.db).table;
+        if table.get_at(key.hash.path, key.name).is_some() {
+            self.delete_expired(key);
+        }
     }
 
     /// Puts a record that another key or database had under `key`, which must not be there. Name and place are made to fit.
@@ -511,8 +527,22 @@ impl<'k> Space<'k> {
         self.mark_for(key, true);
     }
 
+    /// On a replica: notes whose change it is that a key has.
+    #[cold]
+    fn note_own(&mut self, key: Key<'_>) {
+        let own = &mut self.held.stripe(key.hash.stripe).own;
+        if !self.replays {
+            own.insert((key.db, key.name.into()));
+        } else if !own.is_empty() {
+            own.remove(&(key.db, Box::from(key.name)));
+        }
+    }
+
     #[inline]
     fn mark_for(&mut self, key: Key<'_>, by_server: bool) {
+        if self.follows && !by_server {
+            self.note_own(key);
+        }
         let stripe = self.held.stripe(key.hash.stripe);
         if !stripe.watchers.is_empty() {
             let there = stripe.database(key.db).table.get_at(key.hash.path, key.name).is_some();
@@ -647,6 +677,8 @@ impl<'k> Space<'k> {
             }
             std::mem::swap(&mut mine.databases, &mut theirs.databases);
             std::mem::swap(&mut mine.volatile, &mut theirs.volatile);
+            // What takes its place is a primary's, or this server's before it followed one.
+            mine.own.clear();
         }
     }
 

@@ -96,6 +96,9 @@ pub struct Stripe {
     pub(super) volatile: HashSet<(u32, Box<[u8]>)>,
     /// A snapshot that is not done with this stripe.
     pub(super) pending: Option<Box<Pending>>,
+    /// Keys, by database, that clients of a replica have changed and that may have a deadline: no primary says when those go. One that
+    /// has no deadline, or that a primary has changed since, is dropped by who looks.
+    pub(super) own: HashSet<(u32, Box<[u8]>)>,
 }
 
 impl std::fmt::Debug for Stripe {
@@ -288,6 +291,7 @@ impl Keyspace {
                 watchers: Watchers::default(),
                 volatile: HashSet::new(),
                 pending: None,
+                own: HashSet::new(),
             }))
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();

@@ -27,6 +27,8 @@ pub trait Owner: Send + Sync + 'static {
     fn journal(&self) -> &Arc<Journal>;
     fn aof(&self) -> &Aof;
     fn functions(&self) -> &crate::script::Functions;
+    /// What a file says of the moment of the history that it is. Every stripe is held.
+    fn moment(&self) -> Vec<(&'static str, String)>;
 }
 
 /// Seconds before a save that failed is tried again by itself.
@@ -302,7 +304,8 @@ impl Saver {
     /// Something runs already.
     pub fn begin<S: Owner>(&self, server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Refused> {
         let config = server.configuration();
-        let format = format(&config, space.access, server.functions());
+        let mut format = format(&config, space.access, server.functions());
+        format.aux.extend(server.moment());
         let (snapshot, stop) = self.begin_job(JobKind::Save, || Snapshot::cut(space, format).ok())?;
         let changes = self.changes.load(Ordering::Relaxed);
         tracing::info!("Background saving started by thread of pid {}", std::process::id());

@@ -87,6 +87,9 @@ impl Failover {
         let is_target = |c: &&Candidate| wish.target.as_ref().is_none_or(|(a, p)| *a == c.address && *p == c.port);
         let late = until_ms.is_some_and(|u| now_ms >= u);
         let ready = candidates.iter().filter(is_target).find(|c| c.acked >= end);
+        if ready.is_none() && late && wish.force {
+            tracing::warn!("Failover target did not catch up: time out exceeded, failing over.");
+        }
         let (address, port) = match (ready, &wish.target) {
             (Some(c), _) => (c.address.clone(), c.port),
             (None, Some((address, port))) if late && wish.force => (address.clone(), *port),
@@ -132,7 +135,7 @@ pub(super) fn round(host: &Arc<dyn Host>, now_ms: u64) {
             // That it has succeeded is told by the link, which knows first.
             if this.follower.following().is_some_and(|f| f.refused) {
                 drop(failover);
-                abort(&**host, "the target refused to take over");
+                abort(&**host, "Failover target rejected psync request");
             }
             return;
         }
@@ -163,6 +166,7 @@ pub(super) fn succeeded(host: &dyn Host) {
     }
     failover.end();
     drop(failover);
+    super::unblock(host);
     host.pause_writes(false);
     tracing::info!("Failover succeeded: this server is a replica now");
 }

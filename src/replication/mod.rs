@@ -48,14 +48,11 @@ use failover::Failover;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// What a client that waits for something is told when this server begins to follow another.
-const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
-
 /// What the periodic tasks remember, in monotonic ms.
 #[derive(Debug, Default)]
 struct Rounds {
     next_ms: u64,
-    next_ping_ms: u64,
+    pinged_ms: u64,
     /// Since when there has been no replica.
     alone_since_ms: Option<u64>,
 }
@@ -144,10 +141,8 @@ impl Replication {
         this.follower.set(Some(Following { host: address.to_owned(), port, epoch, ..Following::default() }));
         // They have to ask anew: what they follow may not be what we will follow.
         this.replicas.drop_all(host.clients());
-        for c in host.clients().all() {
-            if c.blocked.load(std::sync::atomic::Ordering::Relaxed) {
-                host.clients().send(&c, Message::Unblock { client: c.id, error: Some(UNBLOCKED) });
-            }
+        if !failover {
+            unblock(&**host);
         }
         replica::link::start(Arc::clone(host), epoch, address.to_owned(), port, failover)
     }
@@ -205,8 +200,9 @@ impl Replication {
             }
         }
         let journal = host.keyspace().journal();
-        if now >= rounds.next_ping_ms {
-            rounds.next_ping_ms = now + u64::from(r.repl_ping_replica_period_secs) * 1000;
+        // The period of now counts, whichever it was at the last ping.
+        if now.saturating_sub(rounds.pinged_ms) >= u64::from(r.repl_ping_replica_period_secs) * 1000 {
+            rounds.pinged_ms = now;
             // While the role is handed over the offsets have to meet, and a ping would move them.
             if !this.replicas.is_empty() && !this.failover.lock().is_going_on() {
                 journal.append_talk(&[b"PING"]);
@@ -222,6 +218,16 @@ impl Replication {
             }
         }
         journal.ring();
+    }
+}
+
+/// Whoever waits for something that only a primary does is told that it will not come. A handover does so when it has succeeded:
+/// if it fails they have waited for the right server.
+fn unblock(host: &dyn Host) {
+    for c in host.clients().all() {
+        if c.blocked.load(std::sync::atomic::Ordering::Relaxed) {
+            host.clients().send(&c, Message::RoleLost { client: c.id });
+        }
     }
 }
 

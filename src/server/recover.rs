@@ -102,7 +102,10 @@ pub fn change_keys(config: &Config) -> Result<(), String> {
     let sealing = storage::keyring().sealing();
     if source.is_empty() {
         return match sealing {
-            Sealing::Off => Ok(storage::install(Keyring::default())),
+            Sealing::Off => {
+                storage::install(Keyring::default());
+                Ok(())
+            }
             _ => Err("encryption-at-rest needs a key: encryption-key-source cannot be empty".into()),
         };
     }

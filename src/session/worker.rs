@@ -16,6 +16,7 @@ use crate::metrics::recorder::Recorder;
 use crate::net::{Scratch, Stream};
 use crate::resp::parser::Limits;
 use crate::resp::reply::Reply;
+use crate::spec::CommandFlags;
 use mio::{Events, Interest, Poll, Token};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// What a client that waits for something is told when this server begins to follow another.
+const ROLE_LOST: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 /// The waker's token; connections follow.
 const WAKER: Token = Token(0);
 /// Bytes received before what is there is run: about what the second-level cache holds.
@@ -929,6 +932,7 @@ impl Worker {
                 }
                 Message::Served { client, token, reply } => self.answer(client, Some(token), reply, now_mono),
                 Message::Unblock { client, error } => self.unblock(client, error, now_mono),
+                Message::RoleLost { client } => self.role_lost(client, now_mono),
                 Message::Push { client, reply } => {
                     let Some(&i) = self.by_id.get(&client) else { continue };
                     let Some(c) = self.connections[i].as_mut() else { continue };
@@ -1036,7 +1040,7 @@ impl Worker {
         }
     }
 
-    fn unblock(&mut self, client: u64, error: Option<&'static str>, now_mono: u64) {
+    fn unblock(&mut self, client: u64, error: Option<&str>, now_mono: u64) {
         let Some(&i) = self.by_id.get(&client) else { return };
         let Some(c) = self.connections[i].as_ref() else { return };
         let Some(b) = &c.client.blocked else { return };
@@ -1058,6 +1062,27 @@ impl Worker {
         }
         let token = b.token;
         self.answer(client, Some(token), reply, now_mono);
+    }
+
+    /// A client that waits is told that this server follows another now, and where to go if it follows redirections. One of those that
+    /// reads, and may read from a replica, waits on.
+    fn role_lost(&mut self, client: u64, now_mono: u64) {
+        let Some(&i) = self.by_id.get(&client) else { return };
+        let Some(c) = self.connections[i].as_ref() else { return };
+        let Some(b) = &c.client.blocked else { return };
+        let entry = self.node.commands.by_id(b.command);
+        let is = |flag| entry.is_some_and(|e| e.is(flag));
+        let shared = &c.client.shared;
+        if shared.capa_redirect.load(Ordering::Relaxed) && (is(CommandFlags::WRITE) || is(CommandFlags::READONLY)) {
+            if !is(CommandFlags::WRITE) && shared.readonly.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Some(f) = self.node.replication.follower.following() {
+                self.unblock(client, Some(&format!("REDIRECT {}:{}", f.host, f.port)), now_mono);
+                return;
+            }
+        }
+        self.unblock(client, Some(ROLE_LOST), now_mono);
     }
 
     /// Tells those whose time is up.

@@ -298,7 +298,8 @@ fn haproxy_finds_the_primary_by_the_endpoint_and_by_resp() {
 #[test]
 fn haproxy_follows_a_failover() {
     let Some(haproxy) = find("haproxy") else { return };
-    let (mut primary, first) = server(&["--requirepass", "pw", "--primaryauth", "pw"]);
+    let (mut primary, first) =
+        server(&["--requirepass", "pw", "--primaryauth", "pw", "--repl-diskless-sync-delay", "0"]);
     let ca = primary.ca().display().to_string();
     let at = primary.port.to_string();
     let (replica, second) = server(&[
@@ -312,6 +313,10 @@ fn haproxy_follows_a_failover() {
         "127.0.0.1",
         &at,
     ]);
+    // Before that the primary would answer in its stead.
+    eventually("the replica is one", Duration::from_secs(30), || {
+        status(&get(&replica, second, "/replica", "")) == "200"
+    });
     let proxy = Proxy::start(&haproxy, "haproxy", &[(&primary, first), (&replica, second)]);
     proxy.answers(proxy.ports[0], "SET k v", "+OK");
     proxy.answers(proxy.ports[1], "GET k", "\"v\"");

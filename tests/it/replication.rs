@@ -222,7 +222,7 @@ fn replicas_that_wait_share_one_walk_and_the_changes_made_meanwhile_reach_all() 
     p.line("CONFIG SET repl-diskless-sync-max-replicas 2");
     let one = replica_of(&primary, &DEBUG);
     let mut a = one.connect();
-    eventually("one waits", || field(&mut p, "slave0").contains("state=wait_bgsave"));
+    eventually("one waits", || p.line("INFO replication").to_string().contains("state=wait_bgsave"));
     let two = replica_of(&primary, &DEBUG);
     let mut b = two.connect();
     for i in 0..2000 {
@@ -299,4 +299,50 @@ fn a_replica_that_was_shut_down_goes_on_where_it_was() {
     let mut r = connect(&replica);
     same_data(&mut p, &mut r);
     assert_eq!(stat(&mut p, "stats", "sync_full"), "1");
+}
+
+#[test]
+fn a_replica_that_crashed_goes_on_from_its_last_background_save() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let (ca, port) = (primary.ca(), primary.port.to_string());
+    let words = ["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port];
+    let words = [&words[..], &DEBUG[..]].concat();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut replica = kept(folder.path(), &words);
+    let connect = |s: &Server| Connection::tls(s.port, &folder.path().join("tls/ca.crt")).expect("a connection");
+    let mut r = connect(&replica);
+    p.line("SELECT 5");
+    p.line("SET a 1");
+    same_data(&mut p, &mut r);
+    r.line("BGSAVE");
+    eventually("it is saved", || stat(&mut r, "persistence", "rdb_bgsave_in_progress") == "0");
+    p.line("INCR a");
+    same_data(&mut p, &mut r);
+    replica.signal("KILL");
+    replica.wait(Duration::from_secs(20));
+    p.line("INCR a");
+    let replica = kept(folder.path(), &words);
+    let mut r = connect(&replica);
+    same_data(&mut p, &mut r);
+    assert_eq!(stat(&mut p, "stats", "sync_full"), "1");
+}
+
+#[test]
+fn what_clients_of_a_writable_replica_have_written_expires_there() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let replica = replica_of(&primary, &[&DEBUG[..], &["--replica-read-only", "no"]].concat());
+    let mut r = replica.connect();
+    same_data(&mut p, &mut r);
+    p.line("DEBUG SET-ACTIVE-EXPIRE 0");
+    p.line("SET theirs 1 PX 20");
+    same_data(&mut p, &mut r);
+    r.line("SET own 1 PX 20");
+    r.line("SET stays 1");
+    r.line("SET later 1 EX 1000");
+    eventually("the replica's own key goes", || r.line("DBSIZE").to_string() == ":3");
+    assert_eq!(r.line("EXISTS theirs").to_string(), ":0");
+    assert_eq!(r.line("INCR theirs").to_string(), ":1", "what is past its deadline is in nobody's way");
+    assert_eq!(r.line("EXISTS stays later").to_string(), ":2");
 }

@@ -379,7 +379,7 @@ mod tests {
             assert!(class < CLASSES && bytes_of(class) >= bytes, "{bytes}");
             let step = match bytes {
                 ..=FINE_MAX => 8,
-                ..=MIDDLE_MAX => 16,
+                513..=MIDDLE_MAX => 16,
                 _ => LINE,
             };
             assert!(bytes_of(class) - bytes < step, "{bytes}");

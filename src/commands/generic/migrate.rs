@@ -206,7 +206,7 @@ struct Transfer {
     asked: OwnedArgs,
     db: u32,
     round: u32,
-    watched: Vec<(Vec<u8>, Arc<WatchFlag>)>,
+    watched: Vec<Watched>,
     /// The keys are not watched any more.
     let_go: AtomicBool,
     /// An error of an earlier round.
@@ -269,13 +269,14 @@ fn migrate(cx: &mut NodeContext<'_, '_>) -> Outcome {
     send_off(cx, call.target, packed, watched, 1, None)
 }
 
+/// A key that was sent, and the flag that says whether it was changed since.
+type Watched = (Vec<u8>, Arc<WatchFlag>);
+
+/// The text of the reply, and whether time was up.
+type Failure = (Vec<u8>, bool);
+
 /// Packs those of the keys that are there; their locks are held.
-fn pack(
-    cx: &mut NodeContext<'_, '_>,
-    db: u32,
-    names: &[&[u8]],
-    watch: bool,
-) -> (Vec<Packed>, Vec<(Vec<u8>, Arc<WatchFlag>)>) {
+fn pack(cx: &mut NodeContext<'_, '_>, db: u32, names: &[&[u8]], watch: bool) -> (Vec<Packed>, Vec<Watched>) {
     let (mut packed, mut watched) = (Vec::new(), Vec::new());
     let now = cx.space.now_ms();
     for name in names {
@@ -283,7 +284,6 @@ fn pack(
         let Some(record) = cx.space.peek(key) else { continue };
         let ttl_ms = record.deadline().map_or(0, |d| (d - now).max(1));
         packed.push(Packed { name: name.to_vec(), ttl_ms, payload: rdb::dump_value(&record) });
-        drop(record);
         if watch {
             let flag = Arc::new(WatchFlag::default());
             cx.space.watch(key, &flag);
@@ -298,7 +298,7 @@ fn send_off(
     cx: &mut NodeContext<'_, '_>,
     target: Target,
     packed: Vec<Packed>,
-    watched: Vec<(Vec<u8>, Arc<WatchFlag>)>,
+    watched: Vec<Watched>,
     round: u32,
     earlier: Option<Vec<u8>>,
 ) -> Outcome {
@@ -450,7 +450,7 @@ fn exchange(
     packed: &[Packed],
     cached: Option<Cached>,
     taken: &mut [bool],
-) -> Result<(Dialled, Option<Vec<u8>>), (Vec<u8>, bool)> {
+) -> Result<(Dialled, Option<Vec<u8>>), Failure> {
     let host: &dyn Host = &**node;
     let timeout = Duration::from_millis(target.timeout_ms);
     let (mut stream, selected) = match cached {

@@ -233,13 +233,14 @@ impl Aof {
         let synced = self.synced();
         if synced != progress.synced || journal_end <= synced {
             *progress = Progress { synced, since_ms: now_ms };
-        } else if now_ms.saturating_sub(progress.since_ms) > STALLED_MS && self.syncs.load(Ordering::Relaxed) {
-            if !self.behind.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "Asynchronous AOF fsync is taking too long (disk is busy?): writers wait until what they wrote is on disk"
-                );
-                self.figures.lock().delayed_syncs += 1;
-            }
+        } else if now_ms.saturating_sub(progress.since_ms) > STALLED_MS
+            && self.syncs.load(Ordering::Relaxed)
+            && !self.behind.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "Asynchronous AOF fsync is taking too long (disk is busy?): writers wait until what they wrote is on disk"
+            );
+            self.figures.lock().delayed_syncs += 1;
         }
     }
 
