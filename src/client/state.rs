@@ -100,6 +100,8 @@ pub struct Client {
     pub feed: Option<Cursor>,
     /// It has to acknowledge the copy first: what follows would be taken for a part of it.
     pub feed_held: bool,
+    /// When the EXEC or script that runs began, in microseconds since the epoch.
+    pub step_us: i64,
     /// The journal's offset behind this client's last change: what WAIT waits for.
     pub written: u64,
 }
@@ -149,6 +151,7 @@ impl Client {
             copy: None,
             feed: None,
             feed_held: false,
+            step_us: 0,
             written: 0,
         }
     }

@@ -69,6 +69,8 @@ pub struct Node {
     pub replay: std::sync::OnceLock<Replay>,
     /// Set by SHUTDOWN and by signals; workers finish their turn and end.
     pub shutdown: AtomicBool,
+    /// The end has begun, and no listener is left.
+    pub deaf: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
     /// DEBUG PAUSE-CRON.

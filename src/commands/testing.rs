@@ -165,6 +165,8 @@ impl NodeBench {
             loading: Default::default(),
             replay: Default::default(),
             shutdown: Default::default(),
+            // Nothing listens: the end waits for nobody.
+            deaf: true.into(),
             active_expire: Default::default(),
             cron_paused: Default::default(),
             waiting: WaitList::default(),

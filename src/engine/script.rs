@@ -115,6 +115,9 @@ impl Turn<'_> {
         args: Args<'_>,
         nested: bool,
     ) -> Result<bool, Refusal> {
+        if !nested {
+            client.step_us = clock::wall_us();
+        }
         let code = self.find_code(which, args)?;
         let keys = key_count(which, args)?;
         let rules = code.rules();

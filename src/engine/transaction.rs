@@ -4,6 +4,7 @@
 //! runs the queue without letting go. So nobody sees half of it, and it sees nobody's half.
 
 use super::Turn;
+use crate::base::clock;
 use crate::client::Client;
 use crate::commands::error::Outcome;
 use crate::commands::table::{Handler, TransactionCommand};
@@ -105,6 +106,7 @@ impl Turn<'_> {
             self.close(client);
             return Err(CommandError::fixed("EXECABORT Transaction discarded because of previous errors."));
         }
+        client.step_us = clock::wall_us();
         let queue = std::mem::take(&mut client.transaction.queue);
         let entries: Vec<&'static Entry> = queue.iter().filter_map(|q| self.node.commands.by_id(q.command)).collect();
         let (mut plan, mut keys) = (Plan::None, Vec::new());

@@ -3,13 +3,15 @@
 //! The workers do not use this; a stream of theirs never blocks.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use socket2::{Domain, Protocol, Socket, Type};
+
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::crypto;
@@ -66,8 +68,9 @@ impl std::fmt::Display for DialError {
 impl std::error::Error for DialError {}
 
 /// Connects without TLS. `timeout` bounds each address of the host; `None` leaves it to the kernel.
-pub fn tcp(host: &str, port: u16, timeout: Option<Duration>) -> Result<Dialled, DialError> {
-    connect(host, port, timeout).map(Dialled::Tcp)
+/// It comes from the address `source`, if one is given.
+pub fn tcp(host: &str, port: u16, timeout: Option<Duration>, source: Option<&str>) -> Result<Dialled, DialError> {
+    connect(host, port, timeout, source).map(Dialled::Tcp)
 }
 
 pub fn unix(path: &Path) -> Result<Dialled, DialError> {
@@ -81,12 +84,13 @@ pub fn tls(
     timeout: Option<Duration>,
     config: Arc<ClientConfig>,
     sni: Option<&str>,
+    source: Option<&str>,
 ) -> Result<Dialled, DialError> {
     let name = sni.unwrap_or(host);
     let server = ServerName::try_from(name.to_owned()).map_err(|_| DialError::BadName { name: name.to_owned() })?;
     let failed = |error| DialError::Tls { host: host.to_owned(), port, error };
     let mut connection = ClientConnection::new(config, server).map_err(|e| failed(io::Error::other(e)))?;
-    let mut socket = connect(host, port, timeout)?;
+    let mut socket = connect(host, port, timeout, source)?;
     // The handshake is bounded like the connection: a server that does not speak TLS may wait for us.
     socket.set_read_timeout(timeout).map_err(failed)?;
     while connection.is_handshaking() {
@@ -96,12 +100,13 @@ pub fn tls(
     Ok(Dialled::Tls(Box::new(StreamOwned::new(connection, socket))))
 }
 
-fn connect(host: &str, port: u16, timeout: Option<Duration>) -> Result<TcpStream, DialError> {
+fn connect(host: &str, port: u16, timeout: Option<Duration>, source: Option<&str>) -> Result<TcpStream, DialError> {
     let addresses =
         (host, port).to_socket_addrs().map_err(|error| DialError::Resolve { host: host.to_owned(), error })?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         let attempt = match timeout {
+            _ if source.is_some() => connect_from(source.unwrap_or_default(), address, timeout),
             Some(timeout) => TcpStream::connect_timeout(&address, timeout),
             None => TcpStream::connect(address),
         };
@@ -111,6 +116,24 @@ fn connect(host: &str, port: u16, timeout: Option<Duration>) -> Result<TcpStream
         }
     }
     Err(DialError::Connect { host: host.to_owned(), port, error: last })
+}
+
+/// Connects from the local address `source`, one of the family of `address`.
+fn connect_from(source: &str, address: SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
+    let unfit =
+        |why: String| io::Error::new(io::ErrorKind::AddrNotAvailable, format!("bind-source-addr {source}: {why}"));
+    let own = (source, 0u16)
+        .to_socket_addrs()
+        .map_err(|e| unfit(e.to_string()))?
+        .find(|own| own.is_ipv4() == address.is_ipv4())
+        .ok_or_else(|| unfit(format!("no address of the family of {}", address.ip())))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+    socket.bind(&own.into()).map_err(|e| unfit(e.to_string()))?;
+    match timeout {
+        Some(timeout) => socket.connect_timeout(&address.into(), timeout)?,
+        None => socket.connect(&address.into())?,
+    }
+    Ok(socket.into())
 }
 
 impl Dialled {

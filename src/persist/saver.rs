@@ -114,6 +114,8 @@ pub struct Report {
     pub failed: bool,
     pub took_seconds: Option<i64>,
     pub saves: u64,
+    /// Snapshots and rewrites begun: what elsewhere a fork each is.
+    pub begun: u64,
     pub loaded: u64,
     pub expired: u64,
     pub changes: u64,
@@ -150,6 +152,7 @@ impl std::fmt::Debug for JobState {
 struct JobState {
     backup: Option<Backup>,
     job: Option<Job>,
+    begun: u64,
     state: State,
 }
 
@@ -238,6 +241,7 @@ impl Saver {
             failed: s.failed,
             took_seconds: s.took_seconds,
             saves: s.saves,
+            begun: inner.begun,
             loaded: s.loaded,
             expired: s.expired,
             backup: inner.backup,
@@ -338,6 +342,7 @@ impl Saver {
             inner.state.tried_ms = since_ms;
             self.scheduled.store(false, Ordering::Relaxed);
         }
+        inner.begun += 1;
         inner.job =
             Some(Job { kind, since_ms, progress: snapshot.progress(), keys: snapshot.keys(), stop: Arc::clone(&stop) });
         Ok((snapshot, stop))

@@ -188,6 +188,7 @@ impl Thread {
                 for (_, _, l) in self.listeners.drain(..) {
                     l.close();
                 }
+                self.node.deaf.store(true, Ordering::Release);
                 return;
             }
             while let Ok(r) = self.receiver.try_recv() {

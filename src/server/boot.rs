@@ -161,6 +161,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         loading: Default::default(),
         replay: Default::default(),
         shutdown: AtomicBool::new(false),
+        deaf: AtomicBool::new(false),
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
         waiting: WaitList::default(),
@@ -439,6 +440,8 @@ fn listen(node: &Node, config: &Config) -> Result<Vec<(Kind, Listener)>, BootErr
     let n = &config.network;
     let mut all = Vec::new();
     let port = |kind, addresses: &[_], port| {
+        // `bind ""` leaves the Unix socket alone to listen.
+        let port = if n.bind.is_empty() { 0 } else { port };
         accept::bind(permit, addresses, port, n.tcp_backlog)
             .map(|l| l.into_iter().map(move |l| (kind, l)))
             .map_err(|e| BootError(format!("Failed listening on port {port}: {e}")))
@@ -609,7 +612,9 @@ fn rebind(node: &Arc<Node>, acceptor: &Acceptor, old: &Config, new: &Config) -> 
         if before == after {
             acceptor.replace(kind, Vec::new());
         }
-        match accept::bind(permit, &addresses, after, backlog) {
+        // `bind ""` leaves the Unix socket alone to listen.
+        let port = if new.network.bind.is_empty() { 0 } else { after };
+        match accept::bind(permit, &addresses, port, backlog) {
             Ok(listeners) => {
                 if kind == Kind::Tls && after != 0 && acceptor.tls.read().is_none() {
                     let dir = std::env::current_dir().map_err(|e| e.to_string())?;

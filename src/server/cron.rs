@@ -2,12 +2,14 @@
 //!
 //! The main thread takes the signals too, so no task waits for the locks of a busy script: what needs them is done a round later.
 
+use super::tuning;
 use super::watch::Watch;
 use crate::base::{clock, memory};
 use crate::commands::Node;
 use crate::config::Config;
 use crate::engine::access;
 use crate::engine::upkeep::Expiry;
+use crate::journal::State;
 use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
@@ -28,6 +30,8 @@ pub struct Cron {
     next_rewrite_ms: u64,
     aof_progress: persist::aof::Progress,
     watch: Watch,
+    /// The out-of-memory score in force is a replica's.
+    scored_as_replica: bool,
 }
 
 impl Cron {
@@ -39,6 +43,7 @@ impl Cron {
             next_rewrite_ms: 0,
             aof_progress: Default::default(),
             watch: Watch::default(),
+            scored_as_replica: false,
         }
     }
 
@@ -73,6 +78,13 @@ impl Cron {
         }
         node.migrations.tidy(now);
         self.watch.look(node);
+        let replica = node.journal.state() == State::Following;
+        if replica != self.scored_as_replica {
+            self.scored_as_replica = replica;
+            if let Err(e) = tuning::apply_oom_score(&config, replica) {
+                tracing::warn!("{e}");
+            }
+        }
         self.save(node, &config);
         self.rewrite(node, &config);
         let waived = config.persistence.no_appendfsync_on_rewrite && node.saver.running().is_some();

@@ -7,6 +7,7 @@ use crate::commands::Node;
 use crate::config::Config;
 use crate::config::types::OomScoreAdj;
 use crate::crypto;
+use crate::journal::State;
 use parking_lot::Mutex;
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
@@ -82,7 +83,8 @@ pub fn report_panic(info: &PanicHookInfo<'_>) {
 /// Applies what the configuration says now, and what it will say.
 pub fn apply(node: &Arc<Node>, config: &Config) {
     CRASH_LOG.store(config.general.crash_log_enabled, Ordering::Relaxed);
-    for result in [apply_oom_score(config, false), apply_allocator_thread(config)] {
+    let replica = node.journal.state() == State::Following;
+    for result in [apply_oom_score(config, replica), apply_allocator_thread(config)] {
         if let Err(e) = result {
             tracing::warn!("{e}");
         }
@@ -95,5 +97,11 @@ pub fn apply(node: &Arc<Node>, config: &Config) {
             Ok(())
         }),
     );
-    node.config.on_change(&["oom-score-adj", "oom-score-adj-values"], Box::new(|_, new| apply_oom_score(new, false)));
+    let of_role = Arc::downgrade(node);
+    node.config.on_change(
+        &["oom-score-adj", "oom-score-adj-values"],
+        Box::new(move |_, new| {
+            apply_oom_score(new, of_role.upgrade().is_some_and(|node| node.journal.state() == State::Following))
+        }),
+    );
 }

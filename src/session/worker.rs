@@ -46,6 +46,8 @@ const FEED_BYTES: usize = 1 << 20;
 const PUBLISHED_COPY_MAX: usize = 1024;
 /// What may wait for a client nobody knows yet: a few error replies.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
+/// How long the end waits for the listeners to be gone before it closes connections.
+const DEAF_MS_MAX: u64 = 1_000;
 /// Receive and reply buffers are given back above this size.
 const KEEP_MAX: usize = 1 << 20;
 
@@ -154,6 +156,11 @@ impl Worker {
                 Err(e) => return Err(e),
             }
             self.turn(&events);
+        }
+        // Whose connection ends and who connects again finds no listener, not a server that is about to go.
+        let until = clock::monotonic_ms() + DEAF_MS_MAX;
+        while !self.node.deaf.load(Ordering::Acquire) && clock::monotonic_ms() < until {
+            std::thread::sleep(Duration::from_millis(1));
         }
         for i in 0..self.connections.len() {
             if let Some(c) = &mut self.connections[i] {

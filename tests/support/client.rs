@@ -84,11 +84,11 @@ impl Connection {
             ciphersuites: String::new(),
         };
         let config = config::client(&parameters, now as i64).expect("a client's TLS configuration");
-        dial::tls("127.0.0.1", port, Some(PATIENCE), config, Some("localhost")).map(Connection::over)
+        dial::tls("127.0.0.1", port, Some(PATIENCE), config, Some("localhost"), None).map(Connection::over)
     }
 
     pub fn plain(port: u16) -> Result<Connection, dial::DialError> {
-        dial::tcp("127.0.0.1", port, Some(PATIENCE)).map(Connection::over)
+        dial::tcp("127.0.0.1", port, Some(PATIENCE), None).map(Connection::over)
     }
 
     fn over(stream: Dialled) -> Connection {

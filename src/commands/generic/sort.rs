@@ -208,8 +208,8 @@ impl<'a> Request<'a> {
             Some(Object::Set(set)) => {
                 elements.reserve_exact(set.len());
                 set.for_each(|item| elements.push(item.to_vec()));
-                if unsorted && self.store.is_some() {
-                    // A set's own order differs from copy to copy, and what is stored must not.
+                if unsorted && (self.store.is_some() || !cx.may_block) {
+                    // A set's own order differs from copy to copy, and what is stored, or what a script does with the reply, must not.
                     (self.by, self.alpha) = (By::Itself, true);
                 }
             }

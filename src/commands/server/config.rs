@@ -95,7 +95,12 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn begin_log(cx: &mut NodeContext<'_, '_>) {
     let node = cx.node;
     let wanted = node.config.current().persistence.appendonly && !node.aof.is_active() && node.aof.is_scheduled();
-    if wanted && !cx.nested && save::begin_rewrite(cx).is_ok() {
+    if !wanted {
+        return;
+    }
+    if cx.nested {
+        tracing::info!("AOF background was scheduled: the log begins after the transaction");
+    } else if save::begin_rewrite(cx).is_ok() {
         node.aof.unschedule();
     }
 }

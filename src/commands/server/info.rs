@@ -69,6 +69,7 @@ pub fn with_facts<R>(
         migrate_sockets: node.migrations.cached(),
         subscribed: [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::Shard]
             .map(|kind| node.pubsub.len(kind)),
+        jobs_begun: saving.begun,
         freed: &node.freer.counts,
         now_us: clock::wall_us(),
         started_ms: node.started_ms,

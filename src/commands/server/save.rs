@@ -122,6 +122,12 @@ pub fn begin_rewrite(cx: &mut NodeContext<'_, '_>) -> Result<(), Refused> {
 }
 
 fn bgrewriteaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if cx.nested && cx.node.saver.running() != Some(JobKind::Rewrite) {
+        // A base must not hold the half of a transaction whose other half is in the log behind it.
+        cx.node.aof.schedule();
+        cx.reply.status("Background append only file rewriting scheduled");
+        return Ok(());
+    }
     match begin_rewrite(cx) {
         Ok(()) => cx.reply.status("Background append only file rewriting started"),
         Err(Refused::Busy(JobKind::Rewrite)) => {

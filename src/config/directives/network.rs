@@ -47,7 +47,7 @@ topic! {
     /// TLS connections a worker accepts in one turn; few, because a handshake costs more than a thousand commands.
     "max-new-tls-connections-per-cycle" => max_new_tls_connections_per_cycle: u32 = 1, int(1, 1000), Runtime, Open, Standing::Inert("a worker carries on two handshakes a turn, whatever is accepted");
     /// Local address of the connections this server opens itself.
-    "bind-source-addr" => bind_source_addr: Option<String> = None, TEXT, Runtime, Open, Standing::Later("outgoing links leave the choice to the system");
+    "bind-source-addr" => bind_source_addr: Option<String> = None, TEXT, Runtime, Open, Standing::Works;
     /// Mark (SO_MARK) on listening sockets, for packet filters; 0 sets none.
     "socket-mark-id" => socket_mark_id: u32 = 0, int(0, u32::MAX as i128), Start, Open, Standing::Missing("marked sockets");
     /// Multipath TCP on listening sockets.

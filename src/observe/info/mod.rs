@@ -35,6 +35,8 @@ pub struct Facts<'a> {
     pub subscribed: [usize; 3],
     /// Connections that MIGRATE keeps.
     pub migrate_sockets: usize,
+    /// Snapshots and rewrites.
+    pub jobs_begun: u64,
     pub freed: &'a FreeCounts,
     /// Microseconds since the epoch.
     pub now_us: i64,

@@ -46,7 +46,8 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
                     "total_active_defrag_time",
                     "current_active_defrag_time",
                 ] {
-                    out(name, Unsigned(0));
+                    // Nothing forks; who watches the field wants to see that a snapshot or a rewrite has begun.
+                    out(name, Unsigned(if name == "total_forks" { f.jobs_begun } else { 0 }));
                     if name == "total_forks" {
                         out("migrate_cached_sockets", Unsigned(f.migrate_sockets as u64));
                     }

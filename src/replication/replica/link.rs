@@ -394,11 +394,12 @@ fn send(stream: &mut Dialled, session: &Session, bytes: &[u8]) -> Result<(), Sto
 /// Why there is no connection: a sentence.
 pub fn dial(host: &dyn Host, address: &str, port: u16, timeout: Duration) -> Result<Dialled, String> {
     let config = host.config().current();
+    let source = config.network.bind_source_addr.as_deref().filter(|s| !s.is_empty());
     if config.tls.replication {
-        return dial::tls(address, port, Some(timeout), host.dial_tls()?, None).map_err(|e| e.to_string());
+        return dial::tls(address, port, Some(timeout), host.dial_tls()?, None, source).map_err(|e| e.to_string());
     }
     permit_plaintext(&config, address)?;
-    dial::tcp(address, port, Some(timeout)).map_err(|e| e.to_string())
+    dial::tcp(address, port, Some(timeout), source).map_err(|e| e.to_string())
 }
 
 fn permit_plaintext(config: &Config, address: &str) -> Result<(), String> {
