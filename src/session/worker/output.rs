@@ -1,0 +1,203 @@
+//! What a worker sends: what waits for a client, what a replica or a copy's receiver takes, and the bounds of both.
+
+use super::Worker;
+use crate::base::clock;
+use crate::client::{Client, CopyEnd, ReplicaPhase, Taken};
+use crate::config::Config;
+use crate::config::types::OutputLimit;
+use crate::metrics::counters::Counter;
+use crate::metrics::recorder::Recorder;
+use std::sync::atomic::Ordering;
+
+/// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
+const FEED_BYTES: usize = 1 << 20;
+
+/// What may wait for a client nobody knows yet: a few error replies.
+const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
+
+impl Worker {
+    /// Ends a connection that is over, or lists it again if its socket may have more.
+    pub(super) fn finish(&mut self, i: usize) {
+        let Some(c) = self.connections[i].as_mut() else { return };
+        if c.client.shared.killed.load(Ordering::Relaxed) && !c.client.closing {
+            c.client.dead = true;
+        }
+        if !c.client.dead && c.client.closing {
+            // Whether or not the socket takes more now: what counts is whether anything is left.
+            let failed = !c.client.output.is_empty() && c.drain(&mut self.scratch).is_err();
+            if failed || c.is_drained() {
+                c.client.dead = true;
+            }
+            if c.client.dead {
+                c.stream.shutdown(&mut self.scratch);
+            }
+        }
+        let c = self.connections[i].as_mut().expect("checked above");
+        // The peer has said all it will, and all of it was run: an unfinished request never will be.
+        if c.eof && !c.listed && c.client.blocked.is_none() && !c.client.paused {
+            c.client.dead = true;
+        }
+        if c.client.dead {
+            return self.close(i);
+        }
+        if over_output_limit(&self.config, &mut c.client, clock::monotonic_ms()) {
+            over_limit(&mut c.client, 0, &mut self.recorder);
+            return self.close(i);
+        }
+        c.client.tell_memory(&self.node.clients);
+        if c.more && !c.listed && c.client.blocked.is_none() && !c.client.paused && !c.client.closing {
+            self.list(i);
+        }
+    }
+
+    /// Gives a replica what the journal has for it, as much as its socket takes, and sends it.
+    pub(super) fn feed(&mut self, i: usize) {
+        loop {
+            let Some(c) = self.connections[i].as_mut() else { return };
+            let Some(cursor) = &mut c.client.feed else { return };
+            if c.client.dead || c.client.closing || c.client.feed_held {
+                return;
+            }
+            if c.client.output.is_empty() && c.client.copy.is_none() {
+                let mut facts = c.client.shared.facts.lock();
+                if facts.phase == ReplicaPhase::Copying {
+                    // A copy of known length is over when its last byte is sent.
+                    facts.phase = ReplicaPhase::Online;
+                    facts.acked_at_ms = clock::monotonic_ms();
+                    tracing::info!("Synchronization with replica {} succeeded", c.client.shared.addr);
+                }
+            }
+            let mut ended = false;
+            while let Some(copy) = &mut c.client.copy
+                && !ended
+                && c.client.output.len() < FEED_BYTES
+            {
+                match copy.take() {
+                    Taken::Piece(piece) => c.client.output.push_shared(piece),
+                    Taken::Nothing => ended = true,
+                    Taken::End(CopyEnd::Failed) => {
+                        c.client.dead = true;
+                        break;
+                    }
+                    Taken::End(end) => {
+                        c.client.copy = None;
+                        c.client.feed_held = end == CopyEnd::Marked;
+                    }
+                }
+            }
+            let whole = c.client.copy.is_none() && !c.client.feed_held;
+            while whole && c.client.output.len() < FEED_BYTES {
+                match cursor.read() {
+                    Ok(Some(chunk)) => c.client.output.push_journal(chunk.bytes),
+                    Ok(None) => {
+                        ended = true;
+                        break;
+                    }
+                    Err(lost) => {
+                        tracing::warn!(
+                            "Replica {} is disconnected, it has to resynchronise: {lost}",
+                            c.client.shared.addr
+                        );
+                        c.client.dead = true;
+                        break;
+                    }
+                }
+            }
+            let full = c.client.output.len();
+            self.drain_once(i);
+            let Some(c) = self.connections[i].as_ref() else { return };
+            // What the socket does not take now it will ask for by becoming writable.
+            if ended || c.client.output.len() == full || !c.client.output.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Sends the replies whose changes have come to the disk.
+    pub(super) fn release(&mut self) {
+        for i in std::mem::take(&mut self.held) {
+            let Some(c) = self.connections[i].as_mut().filter(|c| c.held) else { continue };
+            if self.node.aof.holds(c.client.written) {
+                self.held.push(i);
+                continue;
+            }
+            c.held = false;
+            self.drain(i);
+        }
+    }
+
+    pub(super) fn drain(&mut self, i: usize) {
+        self.drain_once(i);
+        if self.connections[i].as_ref().is_some_and(|c| c.client.feed.is_some() && c.client.output.is_empty()) {
+            self.feed(i);
+        }
+    }
+
+    pub(super) fn drain_once(&mut self, i: usize) {
+        let Some(c) = self.connections[i].as_mut() else { return };
+        match c.drain(&mut self.scratch) {
+            Ok(n) => {
+                if n > 0 {
+                    c.client.last_active_ms = clock::monotonic_ms();
+                    c.client.shared.net_out.fetch_add(n as u64, Ordering::Relaxed);
+                    self.recorder.counters.add(Counter::NetOutputBytes, n as u64);
+                }
+            }
+            Err(_) => c.client.dead = true,
+        }
+        self.finish(i);
+    }
+}
+
+/// Marks a client as gone that is sent more than it may leave unread; `more` bytes of it are not kept yet.
+#[cold]
+pub(super) fn over_limit(client: &mut Client, more: usize, recorder: &mut Recorder) {
+    tracing::warn!(
+        "Client addr={} closed for overcoming of output buffer limits: {} bytes waiting.",
+        client.shared.addr,
+        client.output.len() + more
+    );
+    recorder.counters.add(Counter::OutputBufferLimitDisconnections, 1);
+    client.dead = true;
+}
+
+/// Bytes a client's replies may take before it is closed: its hard limit counts what is written for it, whether or not the socket would
+/// take it at once.
+#[inline]
+pub(super) fn output_room(config: &Config, client: &Client) -> usize {
+    match output_limit(config, client).hard_bytes {
+        0 => usize::MAX,
+        hard => usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(client.output.len()),
+    }
+}
+
+/// The `client-output-buffer-limit` of the client's class.
+pub(super) fn output_limit<'a>(config: &'a Config, client: &Client) -> &'a OutputLimit {
+    let limits = &config.limits.client_output_buffer_limit;
+    let unbounded = limits.normal.hard_bytes == 0 && limits.normal.soft_bytes == 0;
+    if client.shared.replica.load(Ordering::Relaxed) {
+        &limits.replica
+    } else if !client.subscriptions.is_empty() || (client.monitor && unbounded) {
+        &limits.pubsub
+    } else {
+        &limits.normal
+    }
+}
+
+/// Applies the limit of the client's class to what is kept.
+pub(super) fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
+    let limit = output_limit(config, client);
+    let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
+    if !client.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX {
+        return true;
+    }
+    if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
+        return true;
+    }
+    if limit.soft_bytes > 0 && waiting > limit.soft_bytes {
+        let since = *client.soft_limit_since.get_or_insert(now_mono);
+        return now_mono.saturating_sub(since) > u64::from(limit.soft_seconds) * 1000;
+    }
+    client.soft_limit_since = None;
+    false
+}
