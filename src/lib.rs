@@ -11,12 +11,12 @@
 //!    `resp/parser.rs` cut what is there into requests: spans of the buffer, no copies.
 //! 3. `commands/table.rs` finds each request's row and handler; the key's hash is made once (`keyspace/key.rs`), and the
 //!    buckets and records of a window of requests are prefetched (`value/table.rs`).
-//! 4. `engine/mod.rs` runs them in order: `engine/admit.rs` (the first gate that refuses is the reply), then the stripes
+//! 4. `session/worker/execute.rs` hands them in order to `engine/mod.rs`: `engine/admit.rs` (the first gate that refuses is the reply), then the stripes
 //!    its keys are in are locked (`keyspace/space.rs`), then the handler, `commands/<family>/<topic>.rs`, edits through
 //!    the locked `Space` and writes its reply (`resp/reply.rs`).
 //! 5. `engine/commit.rs`, still under the locks, gives what has changed to the journal, watchers, waiters and events.
 //! 6. `session/connection.rs` sends all replies of the turn with one call per connection; what the socket does not take
-//!    waits in `client/output.rs`, within its limit.
+//!    waits, looked after by `session/worker/output.rs`, in `client/output.rs`, within its limit.
 //!
 //! # Where things are
 //! | to change | look at |
