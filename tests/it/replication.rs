@@ -277,17 +277,21 @@ fn kept(folder: &std::path::Path, words: &[&str]) -> Server {
     Server::with(&[&["--dir", folder, "--save", "3600 1"], words].concat())
 }
 
+/// A replica whose data are kept there, and a connection to it.
+fn kept_replica_of(primary: &Server, folder: &std::path::Path) -> (Server, Connection) {
+    let (ca, port) = (primary.ca(), primary.port.to_string());
+    let words = ["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port];
+    let replica = kept(folder, &[&words[..], &DEBUG[..]].concat());
+    let r = Connection::tls(replica.port, &folder.join("tls/ca.crt")).expect("a connection");
+    (replica, r)
+}
+
 #[test]
 fn a_replica_that_was_shut_down_goes_on_where_it_was() {
     let primary = Server::with(&DEBUG);
     let mut p = primary.connect();
-    let (ca, port) = (primary.ca(), primary.port.to_string());
-    let words = ["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port];
-    let words = [&words[..], &DEBUG[..]].concat();
     let folder = tempfile::tempdir().expect("a folder");
-    let mut replica = kept(folder.path(), &words);
-    let connect = |s: &Server| Connection::tls(s.port, &folder.path().join("tls/ca.crt")).expect("a connection");
-    let mut r = connect(&replica);
+    let (mut replica, mut r) = kept_replica_of(&primary, folder.path());
     p.line("SELECT 5");
     p.line("SET a 1");
     same_data(&mut p, &mut r);
@@ -295,8 +299,7 @@ fn a_replica_that_was_shut_down_goes_on_where_it_was() {
     replica.wait(Duration::from_secs(20));
     p.line("SET b 2");
     p.line("INCR a");
-    let replica = kept(folder.path(), &words);
-    let mut r = connect(&replica);
+    let (_replica, mut r) = kept_replica_of(&primary, folder.path());
     same_data(&mut p, &mut r);
     assert_eq!(stat(&mut p, "stats", "sync_full"), "1");
 }
@@ -305,13 +308,8 @@ fn a_replica_that_was_shut_down_goes_on_where_it_was() {
 fn a_replica_that_crashed_goes_on_from_its_last_background_save() {
     let primary = Server::with(&DEBUG);
     let mut p = primary.connect();
-    let (ca, port) = (primary.ca(), primary.port.to_string());
-    let words = ["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port];
-    let words = [&words[..], &DEBUG[..]].concat();
     let folder = tempfile::tempdir().expect("a folder");
-    let mut replica = kept(folder.path(), &words);
-    let connect = |s: &Server| Connection::tls(s.port, &folder.path().join("tls/ca.crt")).expect("a connection");
-    let mut r = connect(&replica);
+    let (mut replica, mut r) = kept_replica_of(&primary, folder.path());
     p.line("SELECT 5");
     p.line("SET a 1");
     same_data(&mut p, &mut r);
@@ -322,8 +320,7 @@ fn a_replica_that_crashed_goes_on_from_its_last_background_save() {
     replica.signal("KILL");
     replica.wait(Duration::from_secs(20));
     p.line("INCR a");
-    let replica = kept(folder.path(), &words);
-    let mut r = connect(&replica);
+    let (_replica, mut r) = kept_replica_of(&primary, folder.path());
     same_data(&mut p, &mut r);
     assert_eq!(stat(&mut p, "stats", "sync_full"), "1");
 }
