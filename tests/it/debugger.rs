@@ -50,7 +50,7 @@ fn a_script_is_stepped_through_and_others_hear_that_the_server_is_busy() {
         assert!(says(&mut c, &[b"c"]).contains("<endsession>"));
         assert_eq!(c.read().unwrap().to_string(), ":4");
         assert!(c.read().is_err(), "the connection ends with the session");
-        assert_eq!(others[0].line("GET k").to_string(), "4");
+        assert_eq!(others[0].line("GET k").to_string(), "\"4\"");
     }
 }
 
