@@ -271,9 +271,13 @@ impl Run {
                 }
             }
             Err(WalkError::Stopped) => {
-                tracing::warn!("Background RDB transfer error: no replica is left that waits for it, or it was stopped");
+                tracing::warn!(
+                    "Background RDB transfer error: no replica is left that waits for it, or it was stopped"
+                );
             }
-            Err(WalkError::Sink(e)) => tracing::warn!("Background RDB transfer error: the copy could not be written: {e}"),
+            Err(WalkError::Sink(e)) => {
+                tracing::warn!("Background RDB transfer error: the copy could not be written: {e}")
+            }
         }
     }
 

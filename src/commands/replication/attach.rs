@@ -45,7 +45,9 @@ fn sync(cx: &mut NodeContext<'_, '_>) -> Outcome {
     drop(facts);
     if two && !(only && eof && cx.config.replication.repl_diskless_sync) {
         // Its main channel asks again, and is given all on one.
-        return Err(CommandError::err("a copy on a channel of its own needs repl-diskless-sync, rdb-only and the eof capability"));
+        return Err(CommandError::err(
+            "a copy on a channel of its own needs repl-diskless-sync, rdb-only and the eof capability",
+        ));
     }
     full(cx, false)
 }

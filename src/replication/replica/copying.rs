@@ -192,7 +192,9 @@ impl Fetch {
         let reader = Wanted { file: copy.reopen()?, fetch: self };
         let selected = load::replace(&*self.host, self.epoch, moment, reader);
         selected.map_err(|why| {
-            tracing::warn!("Failed trying to load the PRIMARY synchronization DB from socket, check server logs: {why}");
+            tracing::warn!(
+                "Failed trying to load the PRIMARY synchronization DB from socket, check server logs: {why}"
+            );
             if self.is_wanted() { Stop::Broken(why) } else { Stop::Over }
         })
     }

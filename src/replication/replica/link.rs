@@ -5,8 +5,8 @@
 
 use super::super::{Host, failover};
 use super::apply::Applier;
-use super::load::{self, Moment};
 use super::copying::{Copying, News};
+use super::load::{self, Moment};
 use super::machine::{Ended, Input, Introduction, Machine, Output, command};
 use super::{LinkState, Progress};
 use crate::base::clock;
@@ -280,9 +280,7 @@ impl Link {
 
     /// While a copy comes on its own connection its thread is heard soon.
     fn be_quick(&self, quick: bool, stream: &Dialled, session: &mut Session) {
-        if quick != session.quick
-            && stream.set_read_timeout(Some(if quick { QUICK_TICK } else { TICK })).is_ok()
-        {
+        if quick != session.quick && stream.set_read_timeout(Some(if quick { QUICK_TICK } else { TICK })).is_ok() {
             session.quick = quick;
         }
     }

@@ -652,6 +652,85 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_on_its_own_connection_goes_before_the_stream_that_was_held() {
+        let (id, mark) = ("b".repeat(40), "0123456789".repeat(4));
+        let two = || Introduction { two: true, held_bytes_max: 6, ..introduction() };
+        for (step, loaded_first) in [(1, false), (3, true), (1000, false), (1000, true)] {
+            let mut m = Machine::new(two(), 0, &mut Vec::new());
+            let found = run(&mut m, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+DUALCHANNELSYNC\r\n", step).unwrap();
+            assert!(found.contains(&"OpenCopy".to_owned()) && m.is_apart(), "{found:?}");
+            let mut copy = Machine::for_copy(two(), 0, &mut Vec::new());
+            let text = format!("+OK\r\n+OK\r\n\n$ENDOFF:100 {id} -1 7\r\n$EOF:{mark}\r\nhello{mark}");
+            let found = run(&mut copy, text.as_bytes(), step).unwrap();
+            let offer = Offer { id: id.clone(), offset: 100, client: 7 };
+            assert!(found.iter().any(|f| f.contains("SYNC")) && found.contains(&format!("Offered({offer:?})")));
+            assert!(found.contains(&"PayloadEnd".to_owned()) && !copy.is_streaming(), "{found:?}");
+            assert_eq!(found.last().unwrap(), "copy hello stream ");
+            assert!(run(&mut copy, b"x", 1).is_err());
+
+            let mut out = Vec::new();
+            m.on(1, Input::Offered(offer), &mut out).unwrap();
+            let [Output::Send(bytes)] = &out[..] else { panic!("{out:?}") };
+            assert!(bytes.ends_with(b"set-rdb-client-id\r\n$1\r\n7\r\n"), "the PSYNC waits for the answer");
+            let found = run(&mut m, b"+OK\r\n", 9).unwrap();
+            assert!(found[0].contains("PSYNC") && found[0].contains("101"), "{found:?}");
+            let mut out = Vec::new();
+            if loaded_first {
+                m.on(1, Input::Loaded, &mut out).unwrap();
+                assert!(out.is_empty() && !m.is_streaming());
+                let found = run(&mut m, format!("+CONTINUE {id}\r\nabc").as_bytes(), step).unwrap();
+                assert!(found.contains(&"Joined { late: true }".to_owned()));
+                assert_eq!(found.last().unwrap(), "copy  stream abc");
+            } else {
+                run(&mut m, format!("+CONTINUE {id}\r\nabc").as_bytes(), step).unwrap();
+                assert!(!m.is_full());
+                run(&mut m, b"def", step).unwrap();
+                assert!(m.is_full() && m.on(10_000, Input::Tick, &mut Vec::new()).is_ok());
+                m.on(10_000, Input::Loaded, &mut out).unwrap();
+                let held: Vec<u8> = out
+                    .iter()
+                    .filter_map(|o| if let Output::HeldStream(b) = o { Some(&b[..]) } else { None })
+                    .flatten()
+                    .copied()
+                    .collect();
+                assert_eq!(
+                    (&out[0], &held[..], out.last()),
+                    (&Output::Joined { late: false }, &b"abcdef"[..], Some(&Output::Ack))
+                );
+            }
+            assert!(m.is_streaming());
+        }
+    }
+
+    #[test]
+    fn a_primary_that_refuses_the_second_connection_or_the_stream_behind_it_ends_the_link() {
+        let two = || Introduction { two: true, password: None, ..introduction() };
+        let id = "c".repeat(40);
+        for text in [
+            "-ERR no\r\n".into(),
+            "+OK\r\n-ERR no\r\n".into(),
+            "+OK\r\n$ENDOFF:1 x -1 7\r\n".into(),
+            format!("+OK\r\n$ENDOFF:-1 {id} 0 7\r\n"),
+            format!("+OK\r\n$ENDOFF:1 {id} 0\r\n"),
+        ] {
+            let mut copy = Machine::for_copy(two(), 0, &mut Vec::new());
+            assert!(run(&mut copy, text.as_bytes(), 3).is_err(), "{text}");
+        }
+        for text in [
+            "x\r\n",
+            "-ERR Unrecognized RDB client id 7\r\n",
+            "+OK\r\n+DUALCHANNELSYNC\r\n",
+            "+OK\r\n+FULLRESYNC\r\n",
+            "+OK\r\n+CONTINUE x\r\n",
+        ] {
+            let mut m = Machine::new(two(), 0, &mut Vec::new());
+            run(&mut m, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+DUALCHANNELSYNC\r\n", 5).unwrap();
+            m.on(1, Input::Offered(Offer { id: id.clone(), offset: 1, client: 7 }), &mut Vec::new()).unwrap();
+            assert!(run(&mut m, text.as_bytes(), 3).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_primary_that_refuses_or_talks_nonsense_ends_the_link() {
         let hello = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n";
         let id = "c".repeat(40);

@@ -156,7 +156,10 @@ impl Worker {
 
     pub(super) fn drain(&mut self, i: usize) {
         self.drain_once(i);
-        if self.connections[i].as_ref().is_some_and(|c| (c.client.feed.is_some() || c.client.copy.is_some()) && c.client.output.is_empty()) {
+        if self.connections[i]
+            .as_ref()
+            .is_some_and(|c| (c.client.feed.is_some() || c.client.copy.is_some()) && c.client.output.is_empty())
+        {
             self.feed(i);
         }
     }
