@@ -73,6 +73,15 @@ pub struct Replication {
     pub pause_after_cut: AtomicBool,
 }
 
+/// Bytes a replica may be behind: `client-output-buffer-limit replica`, but never less than the backlog, which is kept in any case. 0 is
+/// without a bound.
+pub fn bytes_behind_max(config: &crate::config::Config) -> u64 {
+    match config.limits.client_output_buffer_limit.replica.hard_bytes {
+        0 => 0,
+        hard => hard.max(config.replication.repl_backlog_size),
+    }
+}
+
 /// A new name for a history.
 ///
 /// # Errors
@@ -250,7 +259,8 @@ fn unblock(host: &dyn Host) {
 
 /// Ends copies whose main channel did not come, or cannot come any more.
 fn end_pairs(host: &dyn Host, now: u64) {
-    for (copy, over) in host.replication().replicas.pairs.round(now) {
+    let bytes_max = bytes_behind_max(&host.config().current());
+    for (copy, over) in host.replication().replicas.pairs.round(now, bytes_max) {
         match over {
             pairs::Over::Late => {
                 tracing::warn!(

@@ -111,12 +111,13 @@ impl Pairs {
         gone.iter().for_each(|c| clients.kill(c, false));
     }
 
-    /// Ends what must not wait any longer. Returns whose copies those were; their connections are to be ended.
-    pub fn round(&self, now_ms: u64) -> Vec<(Arc<Shared>, Over)> {
+    /// Ends what must not wait any longer. `bytes_max` may have been changed. Returns whose copies those were; their connections are to be ended.
+    pub fn round(&self, now_ms: u64, bytes_max: u64) -> Vec<(Arc<Shared>, Over)> {
         let grace = self.grace_ms.load(Ordering::Relaxed);
         let mut over = Vec::new();
         self.list.lock().retain(|p| {
             let Some(cursor) = &p.cursor else { return true };
+            cursor.set_bound(bytes_max);
             let why = match p.sent_ms {
                 _ if cursor.is_lost() => Over::Behind,
                 Some(sent) if now_ms.saturating_sub(sent) > grace => Over::Late,
@@ -181,14 +182,14 @@ mod tests {
     #[test]
     fn nothing_is_kept_beyond_the_time_of_grace_or_the_bound() {
         let (pairs, ..) = begun(0);
-        assert!(pairs.round(1 << 40).is_empty(), "while the copy is sent the walk looks after it");
+        assert!(pairs.round(1 << 40, 0).is_empty(), "while the copy is sent the walk looks after it");
         pairs.sent(1, 1000);
-        assert!(pairs.round(1000 + GRACE_MS).is_empty());
-        assert!(matches!(pairs.round(1001 + GRACE_MS)[..], [(_, Over::Late)]));
+        assert!(pairs.round(1000 + GRACE_MS, 0).is_empty());
+        assert!(matches!(pairs.round(1001 + GRACE_MS, 0)[..], [(_, Over::Late)]));
         let (pairs, _, journal, _) = begun(10);
         journal.append_talk(&[b"PUBLISH", b"more than ten", b"bytes"]);
         journal.keep_backlog(Some(1));
-        assert!(matches!(pairs.round(0)[..], [(_, Over::Behind)]));
+        assert!(matches!(pairs.round(0, 10)[..], [(_, Over::Behind)]));
         assert_eq!(pairs.waiting(), 0);
     }
 }

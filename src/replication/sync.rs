@@ -122,7 +122,7 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
     }
     journal.keep_backlog(Some(r.repl_backlog_size));
     let (offset, id) = (journal.end(), this.identity.lock().id.clone());
-    let limit = config.limits.client_output_buffer_limit.replica.hard_bytes;
+    let limit = super::bytes_behind_max(&config);
     let now = clock::monotonic_ms();
     let (mut direct, mut filed) = (Vec::new(), Vec::new());
     for (client, _) in all {

@@ -75,7 +75,7 @@ fn psync(cx: &mut NodeContext<'_, '_>) -> Outcome {
             go_on(cx, cursor, next - 1, ReplicaPhase::Beside);
             return Ok(());
         }
-        let bytes_max = cx.config.limits.client_output_buffer_limit.replica.hard_bytes;
+        let bytes_max = crate::replication::bytes_behind_max(cx.config);
         match cx.node.journal.cursor_at(next - 1, bytes_max) {
             Ok(cursor) if shares => {
                 go_on(cx, cursor, next - 1, ReplicaPhase::Online);

@@ -11,6 +11,7 @@ use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::config::Config;
 use crate::config::codec::memory;
 use crate::config::types::Permission;
+use crate::journal::Effects;
 use crate::keyspace::{Key, Plan};
 use crate::persist::rdb;
 use crate::spec::{CommandSpec, Group};
@@ -63,7 +64,7 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("CRASH-AND-RECOVER", 2..=3, disk),
     ("DIGEST", 2..=2, digest::of_all),
     ("DIGEST-VALUE", 2..=usize::MAX, digest::of_values),
-    ("REPLICATE", 3..=usize::MAX, |cx| missing(cx, "replication")),
+    ("REPLICATE", 3..=usize::MAX, replicate),
     ("PAUSE-AFTER-FORK", 3..=3, pause_after_fork),
     ("DELAY-RDB-CLIENT-FREE-SECONDS", 3..=3, grace),
     ("HELP", 2..=2, help),
@@ -163,6 +164,26 @@ fn pause_after_fork(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn grace(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let seconds = integer_in(cx.args.at(2), 0, 1 << 30, CommandError::MustBePositive)?;
     cx.node.replication.replicas.pairs.set_grace_ms(seconds as u64 * 1000);
+    cx.reply.ok();
+    Ok(())
+}
+
+/// A request goes into the stream as it is, without being run.
+fn replicate(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let words: Vec<&[u8]> = cx.args.iter().skip(2).collect();
+    let whole = cx.space.is_whole();
+    if !whole {
+        cx.space.lock(&Plan::All);
+    }
+    if cx.node.journal.is_read() {
+        let mut effects = Effects::default();
+        effects.push(cx.client.db, &words);
+        cx.node.journal.append(&mut effects);
+    }
+    if !whole {
+        cx.space.unlock();
+    }
+    cx.node.journal.ring();
     cx.reply.ok();
     Ok(())
 }
@@ -372,6 +393,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Write the nodes of a list into the log, with 1 also how many elements they have.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Give elements of lists from so many bytes on a node of their own; 0 as configured.",
+        "REPLICATE <command> [<argument> ...]",
+        "    Put a request into the stream of changes, which is one for the log and the replicas, without running it.",
         "SDSLEN <key>",
         "    Show lengths and allocations of a key and its string.",
         "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",

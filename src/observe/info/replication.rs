@@ -51,6 +51,18 @@ pub struct Replication {
     pub async_loading: bool,
 }
 
+impl Replication {
+    /// Bytes of a primary's stream that wait for its copy.
+    pub fn held_bytes(&self) -> u64 {
+        self.link.as_ref().map_or(0, |l| l.held)
+    }
+
+    /// Bytes of the stream that are kept: for replicas that come back, for those that read, and those that wait for a copy.
+    pub fn stream_bytes(&self) -> u64 {
+        self.backlog_len + self.held_bytes()
+    }
+}
+
 pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     let (r, c) = (f.replication, &f.config.replication);
     out("role", Text(if r.link.is_some() { "slave" } else { "master" }));

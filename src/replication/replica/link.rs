@@ -111,7 +111,7 @@ impl Link {
                     self.whole = true;
                     self.failures += 1;
                     tracing::error!(
-                        "This replica cannot follow PRIMARY {}:{} and asks for a full copy: {why}",
+                        "== CRITICAL == This replica cannot follow PRIMARY {}:{} and asks for a full copy: {why}",
                         self.address,
                         self.port
                     );
@@ -164,7 +164,7 @@ impl Link {
             two: r.dual_channel_replication_enabled,
             held_bytes_max: usize::try_from(config.limits.client_output_buffer_limit.replica.hard_bytes)
                 .unwrap_or(usize::MAX),
-            timeout_ms: u64::from(r.repl_timeout_secs) * 1000,
+            timeout_ms: timeout_ms(config),
         }
     }
 
@@ -226,6 +226,7 @@ impl Link {
             if session.client.shared.killed.load(Ordering::Relaxed) {
                 return Stop::Failed("closed by CLIENT KILL".into());
             }
+            machine.set_timeout_ms(timeout_ms(&self.host.config().current()));
             let mut outputs = Vec::new();
             if let Err(stop) = self.hear_of_copy(session, machine, &mut outputs) {
                 return stop;
@@ -509,7 +510,11 @@ fn send(stream: &mut Dialled, session: &Session, bytes: &[u8]) -> Result<(), Sto
     Ok(())
 }
 
-/// A link without TLS only where plaintext is allowed: what goes over it is the data.
+/// How long a silent primary is believed in. Whole seconds count, as elsewhere: a ping every ten keeps a link whose patience is ten.
+fn timeout_ms(config: &Config) -> u64 {
+    u64::from(config.replication.repl_timeout_secs) * 1000 + 999
+}
+
 /// Connects to another server of this kind: with TLS if `tls-replication` says so, else if plaintext is allowed there.
 ///
 /// # Errors
@@ -524,6 +529,7 @@ pub fn dial(host: &dyn Host, address: &str, port: u16, timeout: Duration) -> Res
     dial::tcp(address, port, Some(timeout), source).map_err(|e| e.to_string())
 }
 
+/// A link without TLS only where plaintext is allowed: what goes over it is the data.
 fn permit_plaintext(config: &Config, address: &str) -> Result<(), String> {
     use std::net::ToSocketAddrs;
     let local = || (address, 0u16).to_socket_addrs().is_ok_and(|mut all| all.all(|a| a.ip().is_loopback()));

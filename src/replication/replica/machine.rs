@@ -248,6 +248,11 @@ impl Machine {
         }
     }
 
+    /// `repl-timeout` may change while the link stands.
+    pub fn set_timeout_ms(&mut self, ms: u64) {
+        self.introduction.timeout_ms = ms;
+    }
+
     /// As much is held as may be: the rest stays with the primary until the copy is loaded.
     pub fn is_full(&self) -> bool {
         let max = self.introduction.held_bytes_max;

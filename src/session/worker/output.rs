@@ -70,6 +70,11 @@ impl Worker {
                 }
             }
             let (mut ended, mut alone) = (false, false);
+            let bytes_max = crate::replication::bytes_behind_max(&self.config);
+            if let Some(cursor) = c.client.feed.as_ref().filter(|_| c.client.feed_bytes_max != bytes_max) {
+                cursor.set_bound(bytes_max);
+                c.client.feed_bytes_max = bytes_max;
+            }
             while let Some(copy) = &mut c.client.copy
                 && !ended
                 && c.client.output.len() < FEED_BYTES
@@ -221,14 +226,17 @@ pub(super) fn output_limit<'a>(config: &'a Config, client: &Client) -> &'a Outpu
 /// Applies the limit of the client's class to what is kept.
 pub(super) fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
     let limit = output_limit(config, client);
+    // What the backlog keeps in any case costs nothing more.
+    let least = if client.attached { config.replication.repl_backlog_size } else { 0 };
+    let (hard_bytes, soft_bytes) = (limit.hard_bytes.max(least), limit.soft_bytes.max(least));
     let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
     if !client.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX {
         return true;
     }
-    if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
+    if limit.hard_bytes > 0 && waiting > hard_bytes {
         return true;
     }
-    if limit.soft_bytes > 0 && waiting > limit.soft_bytes {
+    if limit.soft_bytes > 0 && waiting > soft_bytes {
         let since = *client.soft_limit_since.get_or_insert(now_mono);
         return now_mono.saturating_sub(since) > u64::from(limit.soft_seconds) * 1000;
     }
