@@ -527,6 +527,14 @@ fn compile(
     if source.len() > SOURCE_MAX {
         return Err(format!("{}: the code is longer than {SOURCE_MAX} bytes", name.trim_start_matches('@')));
     }
+    let mut escaped = Vec::new();
+    let source = if source.contains(&0) && !source.windows(2).any(|w| matches!(w, b"[[" | b"[=")) {
+        // The lexer takes it for the end. In a quoted string the escape is the same byte, and elsewhere neither is allowed.
+        source.iter().for_each(|b| if *b == 0 { escaped.extend_from_slice(b"\\000") } else { escaped.push(*b) });
+        &escaped
+    } else {
+        source
+    };
     let mut chunk = lua.load(source).set_name(name).set_mode(ChunkMode::Text).set_compiler(compiler.clone());
     if let Some(environment) = environment {
         chunk = chunk.set_environment(environment.clone());

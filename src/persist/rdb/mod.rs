@@ -21,7 +21,9 @@
 pub mod check;
 mod file;
 mod legacy;
+mod load;
 mod lzf;
+mod parallel;
 mod payload;
 mod read;
 mod source;
@@ -30,7 +32,8 @@ mod stream;
 mod tests;
 mod write;
 
-pub use file::{Format, LoadOptions, Loaded, Loading, Summed, Written, begins, load, load_prefix, write};
+pub use file::{Format, Summed, Written, write};
+pub use load::{LoadOptions, Loaded, Loading, begins, load, load_prefix};
 pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value, skip_checksum};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};

@@ -3,7 +3,7 @@
 use super::lzf;
 use crate::base::crc64::crc64;
 use crate::base::number::IntText;
-use std::io::Read;
+use std::io::{Empty, Read};
 
 /// Bytes that are read ahead.
 const BUFFER: usize = 64 << 10;
@@ -94,6 +94,8 @@ pub(super) struct Source<R> {
     crc: u64,
     /// Bytes before the buffer.
     before: u64,
+    /// From here on the buffer is kept: see [`Source::mark`].
+    marked: Option<usize>,
 }
 
 /// A length, or what stands in its place.
@@ -103,18 +105,35 @@ enum Len {
     Special(u8),
 }
 
+impl Source<Empty> {
+    /// Bytes that are all there.
+    pub fn whole(bytes: Vec<u8>) -> Source<Empty> {
+        Source { buffer: bytes, ..Source::new(std::io::empty(), false) }
+    }
+
+    /// Goes to a place among them, which is after `offset` bytes of what they were taken from.
+    pub fn go_to(&mut self, at: usize, offset: u64) {
+        self.at = at;
+        self.before = offset.wrapping_sub(at as u64);
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
 impl<R: Read> Source<R> {
     pub fn new(reader: R, summing: bool) -> Source<R> {
-        Source { reader, buffer: Vec::new(), at: 0, summed: 0, summing, crc: 0, before: 0 }
+        Source { reader, buffer: Vec::new(), at: 0, summed: 0, summing, crc: 0, before: 0, marked: None }
     }
 
     pub fn error(&self, fault: Fault) -> RdbError {
-        RdbError { offset: self.before + self.at as u64, fault }
+        RdbError { offset: self.before.wrapping_add(self.at as u64), fault }
     }
 
     /// Bytes taken so far.
     pub fn offset(&self) -> u64 {
-        self.before + self.at as u64
+        self.before.wrapping_add(self.at as u64)
     }
 
     pub fn damaged<T>(&self, what: &'static str) -> Got<T> {
@@ -125,20 +144,78 @@ impl<R: Read> Source<R> {
     pub fn crc(&mut self) -> u64 {
         if self.summing {
             self.crc = crc64(self.crc, self.buffer.get(self.summed..self.at).unwrap_or_default());
-            self.summed = self.at;
+            // Less was taken than is summed already where it was gone back to a mark.
+            self.summed = self.summed.max(self.at);
         }
         self.crc
     }
 
-    /// Brings new bytes into a buffer that has been used up.
+    /// Brings new bytes behind a buffer that has been used up; what of it was taken since a mark stays.
     fn fill(&mut self) -> Got<()> {
         self.crc();
-        self.before += self.buffer.len() as u64;
-        (self.at, self.summed) = (0, 0);
-        self.buffer.clear();
+        let gone = self.marked.map_or(self.buffer.len(), |at| at.min(self.buffer.len()));
+        self.before = self.before.wrapping_add(gone as u64);
+        self.buffer.drain(..gone);
+        self.marked = self.marked.map(|_| 0);
+        let kept = self.buffer.len();
+        (self.at, self.summed) = (kept, kept);
         let taken = self.reader.by_ref().take(BUFFER as u64).read_to_end(&mut self.buffer);
         taken.map_err(|e| self.error(Fault::Io(e)))?;
-        if self.buffer.is_empty() { Err(self.error(Fault::Truncated)) } else { Ok(()) }
+        if self.buffer.len() == kept { Err(self.error(Fault::Truncated)) } else { Ok(()) }
+    }
+
+    /// Keeps what is taken from here on, so that it can be had as bytes or taken again.
+    pub fn mark(&mut self) {
+        self.marked = Some(self.at);
+    }
+
+    /// What was taken since the mark, which is gone then.
+    pub fn since_mark(&mut self) -> &[u8] {
+        let from = self.marked.take().unwrap_or(self.at);
+        self.buffer.get(from..self.at).unwrap_or_default()
+    }
+
+    /// Goes back to the mark, which is gone then.
+    pub fn rewind(&mut self) {
+        self.at = self.marked.take().unwrap_or(self.at);
+    }
+
+    /// Goes over the next `len` bytes. False where more than `room` would have been taken since the mark; it may stand anywhere then.
+    fn skip(&mut self, len: u64, room: usize) -> Got<bool> {
+        let mut left = len;
+        loop {
+            let since = self.at - self.marked.unwrap_or(self.at);
+            if left > (room as u64).saturating_sub(since as u64) {
+                return Ok(false);
+            }
+            let there = (self.buffer.len() - self.at) as u64;
+            self.at += left.min(there) as usize;
+            left -= left.min(there);
+            if left == 0 {
+                return Ok(true);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Goes over `count` strings, each followed by `then` more bytes; as [`Source::skip`].
+    pub fn skip_strings(&mut self, count: u64, then: u64, room: usize) -> Got<bool> {
+        for _ in 0..count {
+            let len = match self.len_or_special()? {
+                Len::Plain(n) => n,
+                Len::Special(n @ 0..=2) => 1 << n,
+                Len::Special(3) => {
+                    let packed = self.len()?;
+                    self.len()?;
+                    packed
+                }
+                Len::Special(_) => return Err(self.error(Fault::Length)),
+            };
+            if !self.skip(len.saturating_add(then), room)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub fn u8(&mut self) -> Got<u8> {

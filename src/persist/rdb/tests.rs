@@ -89,6 +89,7 @@ const AT: Access = Access { policy: AccessPolicy::Lru, now_ms: 1_000_000 };
 
 fn options() -> LoadOptions {
     LoadOptions {
+        threads: 0,
         loading: None,
         limits: limits(),
         relaxed: false,
@@ -156,6 +157,74 @@ fn a_file_that_ends_early_is_refused() {
         let fresh = Keyspace::new(16);
         let result = load(&file[..len], &mut fresh.lock(&Plan::All, AT), &options());
         assert!(matches!(result, Err(RdbError { fault: Fault::Truncated, .. })), "{len} bytes: {result:?}");
+    }
+}
+
+/// A file that several threads share: small keys of the examples, tables, and big ones between them.
+fn long_file() -> Vec<u8> {
+    let keyspace = Keyspace::new(16);
+    let mut space = keyspace.lock(&Plan::All, AT);
+    for n in 0..12_000_u32 {
+        let payload = PAYLOADS[n as usize % PAYLOADS.len()];
+        space.add_moved(Key::new(n % 3, format!("k{n}").as_bytes()), restore(payload));
+    }
+    for n in 0..4 {
+        let text = vec![b'a' + n; 300_000 * usize::from(n)];
+        space.add(Key::new(1, &[b'b', n]), Content::Big(std::sync::Arc::new(text)), Some(3_000_000));
+        let members = (0..200).map(|i| [b"\x09member".as_slice(), &[n], format!("{i:02x}").as_bytes()].concat());
+        let bodies = [
+            vec![kind::SET, 0x40, 200],
+            members.map(|m| [&[m.len() as u8 - 1], &m[1..]].concat()).collect::<Vec<_>>().concat(),
+        ];
+        space.add_moved(Key::new(2, &[b's', n]), restore(&sealed(&bodies.concat())));
+    }
+    drop(space);
+    saved(&keyspace)
+}
+
+/// Loads a file with `threads`; the keys as they are dumped, or what is wrong.
+fn loaded_by(
+    threads: usize,
+    file: &[u8],
+) -> Result<(Loaded, std::collections::BTreeMap<(u32, Vec<u8>), Vec<u8>>), String> {
+    let copy = Keyspace::new(16);
+    let options = LoadOptions { threads, checksum: false, ..options() };
+    let loaded = load(file, &mut copy.space(AT), &options).map_err(|e| e.to_string())?;
+    let mut all = std::collections::BTreeMap::new();
+    let mut space = copy.lock(&Plan::All, AT);
+    for (db, stripe) in (0..16).flat_map(|db| (0..crate::keyspace::STRIPES as u16).map(move |s| (db, s))) {
+        space.stripe(stripe).database(db).table.for_each(|r| {
+            all.insert((db, r.name().to_vec()), [dump_value(r), format!("{:?}", r.deadline()).into_bytes()].concat());
+        });
+    }
+    Ok((loaded, all))
+}
+
+#[test]
+fn several_threads_load_what_one_does() {
+    let file = long_file();
+    let (one, several) = (loaded_by(1, &file).unwrap(), loaded_by(3, &file).unwrap());
+    assert_eq!(one.0.keys, 12_008);
+    assert!(one == several);
+}
+
+#[test]
+fn several_threads_tell_the_first_fault_of_a_file_as_one_does() {
+    let file = long_file();
+    let mut wrong = 0;
+    for at in (9..file.len()).step_by(file.len() / 20) {
+        let mut bad = file.clone();
+        bad[at] ^= 0x41;
+        // A second fault behind it must not hide the first.
+        let later = (at + 200_000).min(bad.len() - 1);
+        bad[later] ^= 0x41;
+        let (one, several) = (loaded_by(1, &bad), loaded_by(3, &bad));
+        wrong += usize::from(one.is_err());
+        assert!(one == several, "byte {at}: {:?} and {:?}", one.err(), several.err());
+    }
+    assert!(wrong > 2, "{wrong}");
+    for len in [0, 5, file.len() / 3, file.len() / 2, file.len() - 9] {
+        assert_eq!(loaded_by(1, &file[..len]).unwrap_err(), loaded_by(3, &file[..len]).unwrap_err());
     }
 }
 

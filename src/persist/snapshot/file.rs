@@ -30,7 +30,10 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// How this server, a primary, loads them.
+/// More threads than these wait for the one that reads the file.
+const LOAD_THREADS_MAX: usize = 8;
+
+/// How this server, a primary, loads them. Nobody is served meanwhile, so every core may take part.
 pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
     LoadOptions {
         loading: None,
@@ -40,6 +43,7 @@ pub fn load_options(config: &Config, merge: bool) -> LoadOptions {
         merge,
         tell_keys: !config.logging.hide_user_data_from_log,
         keep_expired: false,
+        threads: std::thread::available_parallelism().map_or(1, usize::from).min(LOAD_THREADS_MAX),
     }
 }
 

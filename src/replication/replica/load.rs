@@ -39,7 +39,7 @@ pub fn replace(host: &dyn Host, epoch: u64, moment: &Moment, copy: impl Read) ->
     let config = host.config().current();
     let access = host.access(clock::wall_ms());
     let beside = Keyspace::new(host.keyspace().databases());
-    let mut loaded_space = beside.lock(&Plan::All, access);
+    let mut loaded_space = beside.space(access);
     // Keys past their deadline stay until the primary says otherwise.
     let options = LoadOptions { keep_expired: true, ..snapshot::load_options(&config, false) };
     let begin = clock::monotonic_ms();
@@ -51,6 +51,7 @@ pub fn replace(host: &dyn Host, epoch: u64, moment: &Moment, copy: impl Read) ->
     script::forget();
     let libraries = libraries?;
 
+    loaded_space.lock(&Plan::All);
     let mut space = host.keyspace().lock(&Plan::All, access);
     if space.epoch != epoch {
         return Err("another primary was chosen meanwhile".into());
@@ -66,7 +67,7 @@ pub fn replace(host: &dyn Host, epoch: u64, moment: &Moment, copy: impl Read) ->
     let (_, flushed) = loaded_space.flush(None);
     host.freer().free(Garbage::Flushed(flushed));
     tracing::info!(
-        "PRIMARY <-> REPLICA sync: Finished with success, {} keys in {} ms",
+        "Done loading RDB, keys loaded: {}, keys expired: 0, in {} ms",
         loaded.keys,
         clock::monotonic_ms() - begin
     );
