@@ -20,6 +20,8 @@ pub enum CopyEnd {
     Sized,
     /// A mark ends it: what follows waits until it is acknowledged.
     Marked,
+    /// Nothing follows it.
+    Alone,
     /// It is not whole.
     Failed,
 }

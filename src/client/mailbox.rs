@@ -8,12 +8,12 @@ use crate::resp::reply::Reply;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a replica is sent: first `head`, then the copy, then what the journal has from the cut on.
+/// What a replica is sent: first `head`, then the copy, then what the journal has from the cut on; without a cursor nothing more.
 #[derive(Debug)]
 pub struct SyncStart {
     pub head: Vec<u8>,
     pub copy: CopyReader,
-    pub cursor: Cursor,
+    pub cursor: Option<Cursor>,
 }
 
 /// What one thread asks of the worker that owns a client.
@@ -22,6 +22,8 @@ pub enum Message {
     Attach(Box<crate::net::Stream>),
     /// End the client's connection; what is already written is sent first if `flush`.
     Kill { client: u64, flush: bool },
+    /// More is kept for the client than may be.
+    OverLimit { client: u64 },
     /// The answer to a blocked command that another worker served.
     Served { client: u64, token: u64, reply: Reply },
     /// Ends a wait, as if its time were up or with an error.
@@ -49,6 +51,7 @@ impl Message {
             Message::Attach(_) | Message::Look => None,
             Message::Published { to, .. } => Some(to.client.id),
             Message::Kill { client, .. }
+            | Message::OverLimit { client }
             | Message::Served { client, .. }
             | Message::Unblock { client, .. }
             | Message::RoleLost { client }

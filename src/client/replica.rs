@@ -8,8 +8,12 @@ pub enum ReplicaPhase {
     Attaching,
     /// It waits for a copy of the data set to begin.
     Waiting,
-    /// The copy is on its way.
+    /// The copy is being written, and on its way where it needs no file.
     Copying,
+    /// The copy's file is on its way.
+    Sending,
+    /// It is sent the stream while its copy is on its way on another connection.
+    Beside,
     /// It follows the stream.
     Online,
 }
@@ -19,9 +23,21 @@ impl ReplicaPhase {
     pub fn name(self) -> &'static str {
         match self {
             ReplicaPhase::Attaching => "handshake",
-            ReplicaPhase::Waiting => "wait_bgsave",
-            ReplicaPhase::Copying => "send_bulk",
+            ReplicaPhase::Waiting | ReplicaPhase::Copying => "wait_bgsave",
+            ReplicaPhase::Sending => "send_bulk",
+            ReplicaPhase::Beside => "bg_transfer",
             ReplicaPhase::Online => "online",
+        }
+    }
+}
+
+impl ReplicaFacts {
+    /// Which of a replica's connections it is, as INFO prints it.
+    pub fn channel(&self) -> &'static str {
+        match self.phase {
+            _ if self.copy_channel => "rdb-channel",
+            ReplicaPhase::Beside => "main-channel",
+            _ => "replica",
         }
     }
 }
@@ -37,6 +53,14 @@ pub struct ReplicaFacts {
     pub takes_eof: bool,
     /// It understands that a history may go on under another name.
     pub takes_new_id: bool,
+    /// It can take the copy and the stream on two connections.
+    pub takes_two: bool,
+    /// It wants a copy, and no stream after it.
+    pub copy_only: bool,
+    /// It is the connection for the copy of a replica that has another one for the stream.
+    pub copy_channel: bool,
+    /// The client that is sent the copy that this one's stream goes on from.
+    pub copy_client: Option<u64>,
     pub version: String,
     /// It asked with PSYNC: it is told which history the copy is of.
     pub names_history: bool,

@@ -88,6 +88,8 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
+    /// SCRIPT DEBUG SYNC: its next script is debugged.
+    pub debugs: bool,
     /// MONITOR has been said: it is sent what others run, and runs nothing on keys.
     pub monitor: bool,
     /// CLIENT TRACKING.
@@ -98,6 +100,8 @@ pub struct Client {
     pub copy: Option<CopyReader>,
     /// A replica's place in the journal: its worker sends what follows as fast as the socket takes it.
     pub feed: Option<Cursor>,
+    /// What that may be behind, as was last told to the journal.
+    pub feed_bytes_max: u64,
     /// It has to acknowledge the copy first: what follows would be taken for a part of it.
     pub feed_held: bool,
     /// When the EXEC or script that runs began, in microseconds since the epoch.
@@ -145,11 +149,13 @@ impl Client {
             reply_peak: 0,
             paused: false,
             import_source: false,
+            debugs: false,
             monitor: false,
             tracking: None,
             attached: false,
             copy: None,
             feed: None,
+            feed_bytes_max: 0,
             feed_held: false,
             step_us: 0,
             written: 0,

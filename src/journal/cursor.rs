@@ -54,6 +54,11 @@ impl Cursor {
         self.journal.stream.lock().position(self.id)
     }
 
+    /// What it has not read is gone.
+    pub fn is_lost(&self) -> bool {
+        self.journal.stream.lock().is_lost(self.id)
+    }
+
     /// Bytes that are there to be read.
     pub fn lag(&self) -> u64 {
         let mut stream = self.journal.stream.lock();

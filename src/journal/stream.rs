@@ -228,6 +228,12 @@ impl Stream {
         self.of(id).next
     }
 
+    /// Its bound counts also between two seals.
+    pub fn is_lost(&mut self, id: u64) -> bool {
+        self.trim();
+        self.of(id).lost.is_some()
+    }
+
     pub fn set_wake(&mut self, id: u64, wake: Wake) {
         self.of(id).wake = Some(wake);
     }

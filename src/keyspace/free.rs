@@ -11,6 +11,8 @@ use std::sync::mpsc;
 pub enum Garbage {
     Records(Vec<Record>),
     Flushed(Flushed),
+    /// Bytes that nobody will read.
+    Bytes(Vec<Vec<u8>>),
 }
 
 /// Objects freed, and still to be freed, by the thread.
@@ -38,6 +40,7 @@ impl Freer {
                 let n = garbage.len();
                 match garbage {
                     Garbage::Records(records) => drop(records),
+                    Garbage::Bytes(bytes) => drop(bytes),
                     Garbage::Flushed(mut f) => while f.drop_slice() {},
                 }
                 theirs.pending.fetch_sub(n, Ordering::Relaxed);
@@ -59,6 +62,7 @@ impl Garbage {
         match self {
             Garbage::Records(r) => r.len() as u64,
             Garbage::Flushed(f) => f.keys() as u64,
+            Garbage::Bytes(b) => b.len() as u64,
         }
     }
 }

@@ -19,16 +19,19 @@
 //! |---|---|
 //! | `identity.rs` | the names of histories |
 //! | `primary.rs` | the replicas, their acknowledgements, and who waits for those |
+//! | `pairs.rs` | replicas with two channels: the copy's, and the stream's that goes on behind it |
 //! | `sync.rs` | full copies: who waits for one, and the walk that serves them |
 //! | `replica/machine.rs` | the protocol of the link, pure |
 //! | `replica/apply.rs` | the stream, cut into steps |
 //! | `replica/load.rs` | a full copy takes the place of the data |
+//! | `replica/copying.rs` | a full copy on a connection of its own |
 //! | `replica/link.rs` | the thread |
 //! | `failover.rs` | handing the role over, pure |
 
 pub mod failover;
 mod host;
 mod identity;
+mod pairs;
 mod primary;
 mod replica;
 mod sync;
@@ -47,6 +50,7 @@ use crate::keyspace::{Plan, Space};
 use failover::Failover;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the periodic tasks remember, in monotonic ms.
 #[derive(Debug, Default)]
@@ -65,6 +69,17 @@ pub struct Replication {
     pub follower: Follower,
     pub failover: Mutex<Failover>,
     rounds: Mutex<Rounds>,
+    /// DEBUG PAUSE-AFTER-FORK.
+    pub pause_after_cut: AtomicBool,
+}
+
+/// Bytes a replica may be behind: `client-output-buffer-limit replica`, but never less than the backlog, which is kept in any case. 0 is
+/// without a bound.
+pub fn bytes_behind_max(config: &crate::config::Config) -> u64 {
+    match config.limits.client_output_buffer_limit.replica.hard_bytes {
+        0 => 0,
+        hard => hard.max(config.replication.repl_backlog_size),
+    }
 }
 
 /// A new name for a history.
@@ -169,12 +184,23 @@ impl Replication {
         Ok(())
     }
 
+    /// Stops the whole process until it is told to go on, if DEBUG PAUSE-AFTER-FORK asked for it.
+    pub fn pause_if_told(&self) {
+        if self.pause_after_cut.load(Ordering::Relaxed) {
+            tracing::warn!("This server stops here, as DEBUG PAUSE-AFTER-FORK asked for; SIGCONT lets it go on");
+            if let Err(e) = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP) {
+                tracing::warn!("It cannot be stopped: {e}");
+            }
+        }
+    }
+
     /// What has to be done regularly. Called several times a second, without locks.
     pub fn round(host: &Arc<dyn Host>) {
         let this = host.replication();
         let now = clock::monotonic_ms();
         failover::round(host, now);
         sync::round(host, now);
+        end_pairs(&**host, now);
         let mut rounds = this.rounds.lock();
         if now < rounds.next_ms {
             return;
@@ -227,6 +253,24 @@ fn unblock(host: &dyn Host) {
     for c in host.clients().all() {
         if c.blocked.load(std::sync::atomic::Ordering::Relaxed) {
             host.clients().send(&c, Message::RoleLost { client: c.id });
+        }
+    }
+}
+
+/// Ends copies whose main channel did not come, or cannot come any more.
+fn end_pairs(host: &dyn Host, now: u64) {
+    let bytes_max = bytes_behind_max(&host.config().current());
+    for (copy, over) in host.replication().replicas.pairs.round(now, bytes_max) {
+        match over {
+            pairs::Over::Late => {
+                tracing::warn!(
+                    "Replica main channel failed to establish PSYNC within the grace period (replica {})",
+                    copy.addr
+                );
+                host.clients().kill(&copy, false);
+            }
+            // Its worker closes it, and counts that.
+            pairs::Over::Behind => host.clients().send(&copy, Message::OverLimit { client: copy.id }),
         }
     }
 }

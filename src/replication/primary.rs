@@ -1,10 +1,11 @@
 //! The replicas of this server: who they are, how far they are, and who waits for them.
 //!
 //! # Invariants
-//! * A replica is on the list from its synchronisation on until its connection ends.
+//! * A replica is on the list from its synchronisation on until its connection ends; one that wants a copy alone until that is sent.
 //! * A WAIT or WAITAOF that is satisfied is answered once: whoever takes it off the [`WaitList`] answers it.
 //! * An acknowledgement is noted before the waits are looked at, and a wait is on the list before the acknowledgements are: none is missed.
 
+use super::pairs::Pairs;
 use crate::client::{Message, Registry, ReplicaPhase, Shared, TimeoutReply, WaitList};
 use crate::keyspace::Keyspace;
 use crate::resp::reply::{Reply, Version};
@@ -29,6 +30,8 @@ pub const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but ap
 pub struct Replicas {
     list: Mutex<Vec<Arc<Shared>>>,
     waits: Mutex<Vec<Wait>>,
+    /// Those that take copy and stream on two connections.
+    pub pairs: Pairs,
     /// Online replicas whose last acknowledgement is young enough, as of the last round of the periodic tasks.
     good: AtomicU32,
 }
@@ -40,8 +43,15 @@ impl Replicas {
     }
 
     /// A client left.
-    pub fn remove(&self, id: u64) {
+    pub fn remove(&self, id: u64, clients: &Registry) {
         self.list.lock().retain(|r| r.id != id);
+        self.pairs.left(id, clients);
+    }
+
+    /// The copy of a client that wants nothing else was sent: its connection is a replica's no more.
+    pub fn copied(&self, id: u64, now_ms: u64) {
+        self.list.lock().retain(|r| r.id != id);
+        self.pairs.sent(id, now_ms);
     }
 
     pub fn all(&self) -> Vec<Arc<Shared>> {

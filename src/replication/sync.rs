@@ -115,32 +115,62 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
         // Another job has begun since: in a later round.
         return;
     };
-    if journal.backlog().0.is_none() {
+    let had_backlog = journal.backlog().0.is_some();
+    if !had_backlog {
         // Changes before now are in no backlog, so nobody may take the name he knew for this history.
         this.identity.lock().adopt(new_id);
     }
     journal.keep_backlog(Some(r.repl_backlog_size));
     let (offset, id) = (journal.end(), this.identity.lock().id.clone());
-    let limit = config.limits.client_output_buffer_limit.replica.hard_bytes;
+    let limit = super::bytes_behind_max(&config);
     let now = clock::monotonic_ms();
     let (mut direct, mut filed) = (Vec::new(), Vec::new());
     for (client, _) in all {
-        let (eof, named) = {
+        let (eof, named, two, alone) = {
             let mut facts = client.facts.lock();
             if is_older(&facts.version) != older {
                 continue;
             }
             facts.phase = ReplicaPhase::Copying;
             (facts.acked, facts.acked_at_ms) = (0, now);
-            (facts.takes_eof && r.repl_diskless_sync, facts.names_history)
+            (
+                facts.takes_eof && (r.repl_diskless_sync || facts.copy_channel),
+                facts.names_history,
+                facts.copy_channel,
+                facts.copy_only,
+            )
         };
         let wake = |clients: Arc<crate::client::Registry>, shared: Arc<Shared>| {
             move || clients.send(&shared, Message::Feed { client: shared.id })
         };
         let (pipe, reader) = copy_pipe(Box::new(wake(Arc::clone(host.clients()), Arc::clone(&client))));
-        let cursor = journal.cursor_here(limit);
-        cursor.on_append(Arc::new(wake(Arc::clone(host.clients()), Arc::clone(&client))));
         let mut head = Vec::new();
+        let cursor = (two || !alone).then(|| journal.cursor_here(limit));
+        let cursor = if two {
+            // The stream is another connection's, which says which copy it goes on from.
+            let db = journal.selected().map_or(-1, i64::from);
+            head.extend_from_slice(format!("$ENDOFF:{offset} {id} {db} {}\r\n", client.id).as_bytes());
+            tracing::info!(
+                "Dual channel replication: Sending to replica {} RDB end offset {offset} and client-id {}",
+                client.addr,
+                client.id
+            );
+            if let Some(cursor) = cursor {
+                tracing::debug!(
+                    "Dual channel replication: Add rdb replica {} to waiting psync, with cid {}, {}",
+                    client.addr,
+                    client.id,
+                    if had_backlog { "tracking repl-backlog tail" } else { "no repl-backlog to track" }
+                );
+                this.replicas.pairs.begin(Arc::clone(&client), cursor);
+            }
+            None
+        } else {
+            cursor
+        };
+        if let Some(cursor) = &cursor {
+            cursor.on_append(Arc::new(wake(Arc::clone(host.clients()), Arc::clone(&client))));
+        }
         if named {
             head.extend_from_slice(format!("+FULLRESYNC {id} {offset}\r\n").as_bytes());
         }
@@ -230,7 +260,8 @@ impl Run {
                 let tail = Arc::new(self.mark.clone().into_bytes());
                 for t in direct {
                     t.pipe.put(&tail);
-                    t.pipe.end(CopyEnd::Marked);
+                    let alone = t.client.facts.lock().copy_only;
+                    t.pipe.end(if alone { CopyEnd::Alone } else { CopyEnd::Marked });
                 }
                 if let Some(file) = file
                     && !filed.is_empty()
@@ -240,9 +271,13 @@ impl Run {
                 }
             }
             Err(WalkError::Stopped) => {
-                tracing::warn!("Synchronization given up: no replica is left that waits for it, or it was stopped");
+                tracing::warn!(
+                    "Background RDB transfer error: no replica is left that waits for it, or it was stopped"
+                );
             }
-            Err(WalkError::Sink(e)) => tracing::warn!("Synchronization failed: the copy could not be written: {e}"),
+            Err(WalkError::Sink(e)) => {
+                tracing::warn!("Background RDB transfer error: the copy could not be written: {e}")
+            }
         }
     }
 
@@ -313,7 +348,10 @@ impl Run {
         let head = Arc::new(format!("${bytes}\r\n").into_bytes());
         targets.iter().for_each(|t| t.pipe.put(&head));
         let now = clock::monotonic_ms();
-        targets.iter_mut().for_each(|t| t.looked_ms = now);
+        for t in &mut targets {
+            t.looked_ms = now;
+            t.client.facts.lock().phase = ReplicaPhase::Sending;
+        }
         let mut left = bytes;
         while left > 0 && !targets.is_empty() {
             if stop.load(Ordering::Acquire) || self.host.is_ending() {
@@ -331,7 +369,8 @@ impl Run {
             targets.iter().for_each(|t| t.pipe.put(&piece));
         }
         for t in targets {
-            t.pipe.end(CopyEnd::Sized);
+            let alone = t.client.facts.lock().copy_only;
+            t.pipe.end(if alone { CopyEnd::Alone } else { CopyEnd::Sized });
         }
         Ok(())
     }

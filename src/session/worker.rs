@@ -397,7 +397,7 @@ impl Worker {
         c.client.copy = None;
         c.client.feed = None;
         if c.client.attached {
-            self.node.replication.replicas.remove(c.client.id);
+            self.node.replication.replicas.remove(c.client.id, &self.node.clients);
             tracing::info!("Connection with replica {} lost.", c.client.shared.addr);
         }
         self.node.pubsub.forget(&mut c.client);

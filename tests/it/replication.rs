@@ -270,6 +270,112 @@ fn a_copy_waits_for_a_save_that_runs_and_goes_by_way_of_a_file_if_it_is_to() {
     assert!(primary.log().contains("target: disk"), "{}", primary.log());
 }
 
+const TWO: [&str; 4] = ["--enable-debug-command", "yes", "--dual-channel-replication-enabled", "yes"];
+
+/// A primary with so much to copy that a walk of it lasts until the delay of each key is taken back, and a replica that is being sent it
+/// on a connection of its own.
+fn on_two_channels() -> (Server, Connection, Server, Connection) {
+    let primary = Server::with(&[&TWO[..], &["--repl-diskless-sync-delay", "0"]].concat());
+    let mut p = primary.connect();
+    p.line("DEBUG POPULATE 20000 key 100");
+    p.line("CONFIG SET rdb-key-save-delay 1000");
+    let replica = replica_of(&primary, &TWO);
+    let r = replica.connect();
+    both_channels_stand(&mut p);
+    (primary, p, replica, r)
+}
+
+fn both_channels_stand(p: &mut Connection) {
+    eventually("copy and stream are on their way", || {
+        let info = p.line("INFO replication").to_string();
+        info.contains("state=wait_bgsave,offset=0,lag=0,type=rdb-channel")
+            && info.contains("state=bg_transfer")
+            && info.contains("type=main-channel")
+    });
+}
+
+/// The id of the client whose last command was this.
+fn client_by_command(p: &mut Connection, command: &str) -> String {
+    let list = p.line("CLIENT LIST").to_string();
+    let line = list.split("id=").find(|l| l.contains(&format!(" cmd={command} "))).expect("a client").to_owned();
+    line.split(' ').next().expect("a number").to_owned()
+}
+
+#[test]
+fn a_copy_on_its_own_connection_holds_the_stream_at_the_replica() {
+    let (primary, mut p, _replica, mut r) = on_two_channels();
+    for i in 0..2000 {
+        p.line(&format!("SET key:{i} changed"));
+    }
+    eventually("the replica holds them", || {
+        field(&mut r, "replicas_repl_buffer_size").parse::<u64>().is_ok_and(|n| n > 50_000)
+    });
+    p.line("CONFIG SET rdb-key-save-delay 0");
+    same_data(&mut p, &mut r);
+    assert_eq!((field(&mut p, "connected_slaves"), field(&mut p, "replicas_waiting_psync")), ("1".into(), "0".into()));
+    assert!(p.line("INFO replication").to_string().contains("state=online"));
+    assert_eq!(
+        (stat(&mut p, "stats", "sync_full"), stat(&mut p, "stats", "sync_partial_ok")),
+        ("1".into(), "1".into())
+    );
+    assert_eq!(field(&mut r, "replicas_repl_buffer_size"), "0");
+    // The link goes on from the backlog as any other.
+    let main = client_by_command(&mut p, "replconf");
+    p.line(&format!("CLIENT KILL ID {main}"));
+    p.line("SET after kill");
+    same_data(&mut p, &mut r);
+    assert_eq!(stat(&mut p, "stats", "sync_full"), "1", "{}", primary.log());
+}
+
+#[test]
+fn either_channel_that_breaks_ends_the_copy_and_the_next_attempt_is_whole() {
+    for command in ["psync", "sync"] {
+        let (primary, mut p, _replica, mut r) = on_two_channels();
+        p.line("CONFIG SET repl-diskless-sync-delay 2");
+        let id = client_by_command(&mut p, command);
+        p.line(&format!("CLIENT KILL ID {id}"));
+        eventually("the walk is given up", || primary.log().contains("Background RDB transfer error"));
+        assert_eq!(field(&mut p, "replicas_waiting_psync"), "0");
+        p.line("CONFIG SET repl-diskless-sync-delay 0");
+        both_channels_stand(&mut p);
+        p.line("CONFIG SET rdb-key-save-delay 0");
+        p.line("INCR counter");
+        same_data(&mut p, &mut r);
+    }
+}
+
+#[test]
+fn a_replica_that_may_hold_little_leaves_the_stream_with_its_primary() {
+    let (primary, mut p, replica, mut r) = on_two_channels();
+    r.line("REPLICAOF NO ONE");
+    let set = [&b"CONFIG"[..], b"SET", b"client-output-buffer-limit", b"replica 20000 20000 0"];
+    assert_eq!(r.command(&set).expect("an answer").to_string(), p.line("CONFIG SET hz 10").to_string());
+    let port = primary.port;
+    r.line(&format!("REPLICAOF 127.0.0.1 {port}"));
+    both_channels_stand(&mut p);
+    let value = "x".repeat(1000);
+    for i in 0..3000 {
+        p.line(&format!("SET key:{i} {value}"));
+    }
+    eventually("it stops", || replica.log().contains("Replication buffer limit reached"));
+    let held = field(&mut r, "replicas_repl_buffer_size").parse::<u64>().expect("a number");
+    assert!(held < 20_000 + 300_000, "{held}");
+    p.line("CONFIG SET rdb-key-save-delay 0");
+    same_data(&mut p, &mut r);
+}
+
+#[test]
+fn a_primary_without_diskless_synchronisation_sends_all_on_one_connection() {
+    let primary = Server::with(&[&TWO[..], &["--repl-diskless-sync", "no"]].concat());
+    let mut p = primary.connect();
+    p.line("SET a b");
+    let replica = replica_of(&primary, &TWO);
+    same_data(&mut p, &mut replica.connect());
+    assert_eq!(stat(&mut p, "stats", "sync_partial_ok"), "0");
+    assert!(p.line("REPLCONF set-rdb-client-id 77").to_string().contains("Unrecognized RDB client id 77"));
+    assert!(p.line("REPLCONF rdb-channel 2").to_string().contains("must between 0 and 1"));
+}
+
 /// A server whose data are in a folder that outlives it.
 fn kept(folder: &std::path::Path, words: &[&str]) -> Server {
     let folder = folder.to_str().expect("text");

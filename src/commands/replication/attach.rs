@@ -3,7 +3,7 @@
 use crate::base::clock;
 use crate::base::number::parse_i64;
 use crate::client::{Message, ReplicaPhase};
-use crate::commands::arguments::is;
+use crate::commands::arguments::{integer_in, is};
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::journal::Cursor;
 use crate::keyspace::Plan;
@@ -40,6 +40,15 @@ fn sync(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if !may_attach(cx)? {
         return Ok(());
     }
+    let facts = cx.client.shared.facts.lock();
+    let (two, only, eof) = (facts.copy_channel, facts.copy_only, facts.takes_eof);
+    drop(facts);
+    if two && !(only && eof && cx.config.replication.repl_diskless_sync) {
+        // Its main channel asks again, and is given all on one.
+        return Err(CommandError::err(
+            "a copy on a channel of its own needs repl-diskless-sync, rdb-only and the eof capability",
+        ));
+    }
     full(cx, false)
 }
 
@@ -52,14 +61,24 @@ fn psync(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     let id = String::from_utf8_lossy(cx.args.at(1)).into_owned();
     let next = parse_i64(cx.args.at(2)).ok_or(CommandError::NotInteger)?;
+    let facts = cx.client.shared.facts.lock();
+    let (copy, two) = (facts.copy_client, facts.takes_two && !facts.copy_channel);
+    drop(facts);
     if let Ok(next) = u64::try_from(next)
         && next > 0
     {
         let shares = cx.node.replication.identity.lock().shares(&id, next);
-        let bytes_max = cx.config.limits.client_output_buffer_limit.replica.hard_bytes;
+        if shares
+            && let Some(copy) = copy
+            && let Some(cursor) = cx.node.replication.replicas.pairs.claim(copy, next - 1, &cx.client.shared)
+        {
+            go_on(cx, cursor, next - 1, ReplicaPhase::Beside);
+            return Ok(());
+        }
+        let bytes_max = crate::replication::bytes_behind_max(cx.config);
         match cx.node.journal.cursor_at(next - 1, bytes_max) {
             Ok(cursor) if shares => {
-                go_on(cx, cursor, next - 1);
+                go_on(cx, cursor, next - 1, ReplicaPhase::Online);
                 return Ok(());
             }
             outcome => {
@@ -71,6 +90,15 @@ fn psync(cx: &mut NodeContext<'_, '_>) -> Outcome {
                 );
             }
         }
+    }
+    if two && cx.config.replication.dual_channel_replication_enabled && cx.config.replication.repl_diskless_sync {
+        tracing::info!(
+            "Dual channel replication: Replica {} is capable of dual channel synchronization, and partial sync isn't possible. \
+             Full sync will continue with dedicated RDB channel.",
+            cx.client.shared.addr
+        );
+        cx.reply.status("DUALCHANNELSYNC");
+        return Ok(());
     }
     full(cx, true)
 }
@@ -110,10 +138,10 @@ fn take_over(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 /// The stream goes on where the replica is.
-fn go_on(cx: &mut NodeContext<'_, '_>, cursor: Cursor, offset: u64) {
+fn go_on(cx: &mut NodeContext<'_, '_>, cursor: Cursor, offset: u64, phase: ReplicaPhase) {
     {
         let mut facts = cx.client.shared.facts.lock();
-        facts.phase = ReplicaPhase::Online;
+        facts.phase = phase;
         (facts.acked, facts.acked_at_ms) = (offset, clock::monotonic_ms());
         if facts.takes_new_id {
             cx.reply.status(&format!("CONTINUE {}", cx.node.replication.identity.lock().id));
@@ -151,6 +179,9 @@ fn full(cx: &mut NodeContext<'_, '_>, names_history: bool) -> Outcome {
         facts.waits_since_ms = clock::monotonic_ms();
     }
     tracing::info!("Replica {} asks for synchronization", cx.client.shared.addr);
+    if cx.node.saver.running() == Some(crate::persist::JobKind::Sync) {
+        tracing::info!("Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC");
+    }
     cx.recorder.counters.add(Counter::SyncFull, 1);
     cx.client.attached = true;
     cx.node.replication.replicas.add(Arc::clone(&cx.client.shared));
@@ -183,17 +214,25 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
         } else if is(word, "capa") {
             facts.takes_eof |= is(value, "eof");
             facts.takes_new_id |= is(value, "psync2");
+            facts.takes_two |= is(value, "dual-channel");
         } else if is(word, "version") {
             facts.version = String::from_utf8_lossy(&value[..value.len().min(32)]).into_owned();
         } else if is(word, "backup-result") {
             // `holdfast backup` tells how it went.
             let wrong = CommandError::err("REPLCONF backup-result is ok|err:made:bytes:seconds");
             cx.node.saver.backed_up(crate::persist::Backup::parse(value).ok_or(wrong)?);
-        } else if is(word, "rdb-only")
-            || is(word, "rdb-filter-only")
-            || is(word, "rdb-channel")
-            || is(word, "set-rdb-client-id")
-        {
+        } else if is(word, "rdb-only") {
+            facts.copy_only = yes_or_no(value)?;
+        } else if is(word, "rdb-channel") {
+            facts.copy_channel = yes_or_no(value)?;
+        } else if is(word, "set-rdb-client-id") {
+            let id = parse_i64(value).ok_or(CommandError::NotInteger)?;
+            let known = |id: &u64| cx.node.replication.replicas.pairs.is_known(*id);
+            let Some(known) = u64::try_from(id).ok().filter(known) else {
+                return Err(CommandError::err(format_args!("Unrecognized RDB client id {id}")));
+            };
+            facts.copy_client = Some(known);
+        } else if is(word, "rdb-filter-only") {
             return Err(CommandError::err(format_args!(
                 "REPLCONF {} is not there yet",
                 String::from_utf8_lossy(word).to_ascii_lowercase()
@@ -209,6 +248,12 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
+fn yes_or_no(value: &[u8]) -> Result<bool, CommandError> {
+    let range = CommandError::fixed("ERR value is out of range, value must between 0 and 1");
+    parse_i64(value).ok_or(CommandError::NotInteger)?;
+    Ok(integer_in(value, 0, 1, range)? == 1)
+}
+
 /// An acknowledgement, which is not answered.
 fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8], synced: Option<&[u8]>) -> Outcome {
     if !cx.client.attached {
@@ -222,7 +267,7 @@ fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8], synced: Option<&[u8]>) -> Ou
         // Not the highest it has ever told: a log that is switched off or begun anew takes back what was said of it.
         facts.synced = synced.and_then(parse_i64).and_then(|n| u64::try_from(n).ok());
         // Before the copy is sent nothing can be acknowledged.
-        if facts.phase == ReplicaPhase::Copying && cx.client.feed_held {
+        if (facts.phase == ReplicaPhase::Copying && cx.client.feed_held) || facts.phase == ReplicaPhase::Beside {
             facts.phase = ReplicaPhase::Online;
             tracing::info!("Synchronization with replica {} succeeded", cx.client.shared.addr);
         }

@@ -11,6 +11,7 @@ use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::config::Config;
 use crate::config::codec::memory;
 use crate::config::types::Permission;
+use crate::journal::Effects;
 use crate::keyspace::{Key, Plan};
 use crate::persist::rdb;
 use crate::spec::{CommandSpec, Group};
@@ -63,7 +64,9 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("CRASH-AND-RECOVER", 2..=3, disk),
     ("DIGEST", 2..=2, digest::of_all),
     ("DIGEST-VALUE", 2..=usize::MAX, digest::of_values),
-    ("REPLICATE", 3..=usize::MAX, |cx| missing(cx, "replication")),
+    ("REPLICATE", 3..=usize::MAX, replicate),
+    ("PAUSE-AFTER-FORK", 3..=3, pause_after_fork),
+    ("DELAY-RDB-CLIENT-FREE-SECONDS", 3..=3, grace),
     ("HELP", 2..=2, help),
 ];
 
@@ -146,6 +149,41 @@ fn skip_checksum(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn aof_flush_sleep(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let us = parse_i64(cx.args.at(2)).and_then(|us| u64::try_from(us).ok()).ok_or(CommandError::NotInteger)?;
     cx.node.aof.sleep_before_writes(us);
+    cx.reply.ok();
+    Ok(())
+}
+
+/// The server stops, as SIGSTOP does, when the next copy is where the other side no longer needs it.
+fn pause_after_fork(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cx.node.replication.pause_after_cut.store(flag(cx.args.at(2)), Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+/// How long a copy's main channel may take to come.
+fn grace(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let seconds = integer_in(cx.args.at(2), 0, 1 << 30, CommandError::MustBePositive)?;
+    cx.node.replication.replicas.pairs.set_grace_ms(seconds as u64 * 1000);
+    cx.reply.ok();
+    Ok(())
+}
+
+/// A request goes into the stream as it is, without being run.
+fn replicate(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let words: Vec<&[u8]> = cx.args.iter().skip(2).collect();
+    let whole = cx.space.is_whole();
+    if !whole {
+        cx.space.lock(&Plan::All);
+    }
+    if cx.node.journal.is_read() {
+        let mut effects = Effects::default();
+        effects.push(cx.client.db, &words);
+        cx.node.journal.append(&mut effects);
+    }
+    if !whole {
+        cx.space.unlock();
+    }
+    cx.node.journal.ring();
     cx.reply.ok();
     Ok(())
 }
@@ -316,6 +354,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Take a new replication id.",
         "CONFIG-REWRITE-FORCE-ALL",
         "    Write all directives into the configuration file, defaults too.",
+        "DELAY-RDB-CLIENT-FREE-SECONDS <seconds>",
+        "    How long a copy that was sent waits for the main channel of its replica.",
         "DIGEST",
         "    A fingerprint of all data, the same wherever the data is the same.",
         "DIGEST-VALUE [<key> ...]",
@@ -340,6 +380,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Wait before each write to the append-only file.",
         "PAUSE-CRON <0|1>",
         "    Stop periodic tasks.",
+        "PAUSE-AFTER-FORK <0|1>",
+        "    Stop (SIGSTOP) when the next copy has been sent, or as a replica when it is about to come.",
         "POPULATE <count> [<prefix>] [<size>]",
         "    Make so many strings, named <prefix>:<number>.",
         "PROTOCOL <type>",
@@ -351,6 +393,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Write the nodes of a list into the log, with 1 also how many elements they have.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Give elements of lists from so many bytes on a node of their own; 0 as configured.",
+        "REPLICATE <command> [<argument> ...]",
+        "    Put a request into the stream of changes, which is one for the log and the replicas, without running it.",
         "SDSLEN <key>",
         "    Show lengths and allocations of a key and its string.",
         "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",

@@ -105,19 +105,22 @@ fn replication(node: &Node) -> info::Replication {
             last_io_s: if up { seconds(f.heard_ms) } else { -1 },
             down_s: f.down_since_ms.map_or(-1, seconds),
             sync: f.sync.map(|s| (s.total.unwrap_or(0), s.read, seconds(s.last_ms))),
+            held: f.held,
+            held_peak: f.held_peak,
         }
     });
     let replicas = this.replicas.all().into_iter().map(|r| {
         let (address, port) = address_of(&r);
         let facts = r.facts.lock();
         let lag_s = seconds(facts.acked_at_ms).max(0) as u64;
-        info::Replica { address, port, state: facts.phase.name(), offset: facts.acked, lag_s }
+        info::Replica { address, port, state: facts.phase.name(), channel: facts.channel(), offset: facts.acked, lag_s }
     });
     let (before, before_offset) = identity.before_or_none();
     let (backlog, backlog_first, backlog_len) = node.journal.backlog();
     info::Replication {
         link,
         replicas: replicas.collect(),
+        waiting_psync: this.replicas.pairs.waiting() as u64,
         good_replicas: this.replicas.good(),
         failover: this.failover.lock().name(),
         before: (before.to_owned(), before_offset),

@@ -112,12 +112,19 @@ fn usage(cx: &mut DataContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// Bytes of the stream that are kept, and of a primary's that wait for its copy.
+fn stream_bytes(cx: &NodeContext<'_, '_>) -> (u64, u64) {
+    (cx.node.journal.backlog().2, cx.node.replication.follower.following().map_or(0, |f| f.held))
+}
+
 fn figures(cx: &NodeContext<'_, '_>) -> Memory {
     let n = cx.node;
+    let (kept, held) = stream_bytes(cx);
     Memory::of(
         crate::base::memory::used(),
         n.baseline_memory.load(Relaxed),
         n.clients.memory_bytes(),
+        kept + held,
         n.peak_memory.load(Relaxed),
     )
 }
@@ -159,9 +166,10 @@ fn stats(cx: &mut NodeContext<'_, '_>) -> Outcome {
     row("peak.allocated", Bytes(m.peak));
     row("total.allocated", Bytes(m.used));
     row("startup.allocated", Bytes(m.startup));
-    for name in ["replication.backlog", "replicas.repl.buffer", "clients.slaves"] {
-        row(name, Bytes(0));
-    }
+    let (kept, held) = stream_bytes(cx);
+    row("replication.backlog", Bytes(kept));
+    row("replicas.repl.buffer", Bytes(held));
+    row("clients.slaves", Bytes(0));
     row("clients.normal", Bytes(m.clients));
     for name in ["cluster.links", "cluster.slot_import", "cluster.slot_export", "aof.buffer"] {
         row(name, Bytes(0));

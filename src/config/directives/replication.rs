@@ -55,8 +55,8 @@ topic! {
     "repl-ping-replica-period" | "repl-ping-slave-period" => repl_ping_replica_period_secs: u32 = 10, int(1, i32::MAX as i128), Runtime, Open, Standing::Works;
     /// Seconds after which a silent link is dropped.
     "repl-timeout" => repl_timeout_secs: u32 = 60, int(1, i32::MAX as i128), Runtime, Open, Standing::Works;
-    /// Full synchronisation and changes on two connections.
-    "dual-channel-replication-enabled" => dual_channel_replication_enabled: bool = false, YesNo, Runtime, Open, Standing::Missing("changes and copy come on one connection");
+    /// Full synchronisation and changes on two connections, where both sides have it and `repl-diskless-sync` is on.
+    "dual-channel-replication-enabled" => dual_channel_replication_enabled: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// What happens when a replicated command fails: with `ignore` the replica asks for a full copy, otherwise it ends.
     "propagation-error-behavior" => propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore, OneOf, Runtime, Open, Standing::Works;
 }

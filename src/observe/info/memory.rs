@@ -21,9 +21,10 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// `stream` is what replication keeps: see [`crate::observe::info::Replication::stream_bytes`].
     /// `used` was read before anything was built for the answer, so that asking does not change what is told.
-    pub fn of(used: u64, baseline: u64, clients: u64, peak: u64) -> Memory {
-        let overhead = baseline.saturating_add(clients).min(used);
+    pub fn of(used: u64, baseline: u64, clients: u64, stream: u64, peak: u64) -> Memory {
+        let overhead = baseline.saturating_add(clients).saturating_add(stream).min(used);
         let dataset = used - overhead;
         let net = used.saturating_sub(baseline).max(1);
         Memory {
@@ -57,7 +58,13 @@ pub fn system_memory() -> u64 {
 }
 
 pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
-    let m = Memory::of(f.used_memory, f.baseline_memory, f.clients.memory_bytes(), f.peak_memory);
+    let m = Memory::of(
+        f.used_memory,
+        f.baseline_memory,
+        f.clients.memory_bytes(),
+        f.replication.stream_bytes(),
+        f.peak_memory,
+    );
     let a = m.allocator;
     let size = |out: Out<'_>, name: &str, bytes: u64| {
         out(name, Unsigned(bytes));
@@ -95,8 +102,8 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     // One stream serves the backlog, the replicas and the log.
     let r = f.replication;
     out("mem_replication_backlog", Unsigned(r.backlog.map_or(0, |_| r.backlog_len)));
-    out("mem_total_replication_buffers", Unsigned(r.backlog_len));
-    out("mem_replicas_repl_buffer", Unsigned(0));
+    out("mem_total_replication_buffers", Unsigned(r.stream_bytes()));
+    out("mem_replicas_repl_buffer", Unsigned(r.held_bytes()));
     out("mem_clients_slaves", Unsigned(0));
     out("mem_clients_normal", Unsigned(m.clients));
     out("mem_cluster_links", Unsigned(0));

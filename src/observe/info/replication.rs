@@ -15,6 +15,9 @@ pub struct Link {
     pub down_s: i64,
     /// A copy on its way: bytes in all (0: not known), bytes so far, seconds since the last.
     pub sync: Option<(u64, u64, i64)>,
+    /// Bytes of the stream that wait for the copy, and the most that ever did.
+    pub held: u64,
+    pub held_peak: u64,
 }
 
 /// A replica.
@@ -23,6 +26,8 @@ pub struct Replica {
     pub address: String,
     pub port: u16,
     pub state: &'static str,
+    /// Which of its connections it is.
+    pub channel: &'static str,
     pub offset: u64,
     pub lag_s: u64,
 }
@@ -33,6 +38,8 @@ pub struct Replication {
     pub link: Option<Link>,
     pub replicas: Vec<Replica>,
     pub good_replicas: u32,
+    /// Copies that are sent, or were, whose stream nobody has asked for yet.
+    pub waiting_psync: u64,
     pub failover: &'static str,
     pub id: String,
     pub before: (String, i64),
@@ -42,6 +49,18 @@ pub struct Replication {
     pub backlog_len: u64,
     pub loading: bool,
     pub async_loading: bool,
+}
+
+impl Replication {
+    /// Bytes of a primary's stream that wait for its copy.
+    pub fn held_bytes(&self) -> u64 {
+        self.link.as_ref().map_or(0, |l| l.held)
+    }
+
+    /// Bytes of the stream that are kept: for replicas that come back, for those that read, and those that wait for a copy.
+    pub fn stream_bytes(&self) -> u64 {
+        self.backlog_len + self.held_bytes()
+    }
 }
 
 pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
@@ -55,8 +74,8 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
         out("master_sync_in_progress", Flag(l.sync.is_some()));
         out("slave_read_repl_offset", Unsigned(r.offset));
         out("slave_repl_offset", Unsigned(r.offset));
-        out("replicas_repl_buffer_size", Unsigned(0));
-        out("replicas_repl_buffer_peak", Unsigned(0));
+        out("replicas_repl_buffer_size", Unsigned(l.held));
+        out("replicas_repl_buffer_peak", Unsigned(l.held_peak));
         if let Some((total, read, last_s)) = l.sync {
             out("master_sync_total_bytes", Unsigned(total));
             out("master_sync_read_bytes", Unsigned(read));
@@ -78,12 +97,12 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     }
     for (n, replica) in r.replicas.iter().enumerate() {
         let line = format!(
-            "ip={},port={},state={},offset={},lag={},type=replica",
-            replica.address, replica.port, replica.state, replica.offset, replica.lag_s
+            "ip={},port={},state={},offset={},lag={},type={}",
+            replica.address, replica.port, replica.state, replica.offset, replica.lag_s, replica.channel
         );
         out(&format!("slave{n}"), Text(&line));
     }
-    out("replicas_waiting_psync", Unsigned(0));
+    out("replicas_waiting_psync", Unsigned(r.waiting_psync));
     out("master_failover_state", Text(r.failover));
     out("master_replid", Text(&r.id));
     out("master_replid2", Text(&r.before.0));

@@ -5,14 +5,16 @@
 
 use super::super::{Host, failover};
 use super::apply::Applier;
+use super::copying::{Copying, News};
 use super::load::{self, Moment};
-use super::machine::{Input, Introduction, Machine, Output, command};
+use super::machine::{Ended, Input, Introduction, Machine, Output, command};
 use super::{LinkState, Progress};
 use crate::base::clock;
 use crate::base::names;
 use crate::client::{Client, Shared, Source};
 use crate::config::Config;
 use crate::config::types::{AllowPlaintext, PropagationErrorBehavior, ReplDisklessLoad};
+use crate::keyspace::Garbage;
 use crate::net::dial::{self, Dialled};
 use crate::storage::{self, DataFile};
 use std::io::{self, Read, Write};
@@ -23,6 +25,8 @@ use std::time::Duration;
 
 /// Between two looks at the clock and the epoch.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while a copy comes on another connection, whose thread is heard between two reads.
+const QUICK_TICK: Duration = Duration::from_millis(10);
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
 /// Between attempts: at first, and at the most. A copy that fails again and again must not keep a primary busy.
@@ -56,7 +60,7 @@ struct Link {
 }
 
 /// Why an attempt ended.
-enum Stop {
+pub(super) enum Stop {
     /// Another primary was chosen, or the server ends.
     Over,
     Failed(String),
@@ -107,7 +111,7 @@ impl Link {
                     self.whole = true;
                     self.failures += 1;
                     tracing::error!(
-                        "This replica cannot follow PRIMARY {}:{} and asks for a full copy: {why}",
+                        "== CRITICAL == This replica cannot follow PRIMARY {}:{} and asks for a full copy: {why}",
                         self.address,
                         self.port
                     );
@@ -157,7 +161,10 @@ impl Link {
             version: names::VALKEY_VERSION.into(),
             have,
             failover: self.failover,
-            timeout_ms: u64::from(r.repl_timeout_secs) * 1000,
+            two: r.dual_channel_replication_enabled,
+            held_bytes_max: usize::try_from(config.limits.client_output_buffer_limit.replica.hard_bytes)
+                .unwrap_or(usize::MAX),
+            timeout_ms: timeout_ms(config),
         }
     }
 
@@ -175,12 +182,23 @@ impl Link {
             copy: None,
             moment: None,
             listed: false,
+            copying: None,
+            quick: false,
         };
         session.client.db = self.host.keyspace().journal().selected().unwrap_or(0);
         let mut outputs = Vec::new();
         let mut machine = Machine::new(self.introduction(&config), clock::monotonic_ms(), &mut outputs);
         self.state(LinkState::Handshake);
         let stop = self.turns(&mut stream, &mut session, &mut machine, outputs, applied);
+        if let Some(copying) = session.copying.take() {
+            // One copy at a time: the next attempt may bring another.
+            copying.stop();
+        }
+        let held = machine.take_held();
+        if !held.is_empty() {
+            self.host.freer().free(Garbage::Bytes(held));
+        }
+        self.host.replication().follower.update(self.epoch, |f| f.held = 0);
         if session.listed {
             clients.remove(shared.id);
         }
@@ -208,6 +226,22 @@ impl Link {
             if session.client.shared.killed.load(Ordering::Relaxed) {
                 return Stop::Failed("closed by CLIENT KILL".into());
             }
+            machine.set_timeout_ms(timeout_ms(&self.host.config().current()));
+            let mut outputs = Vec::new();
+            if let Err(stop) = self.hear_of_copy(session, machine, &mut outputs) {
+                return stop;
+            }
+            for o in std::mem::take(&mut outputs) {
+                if let Err(stop) = self.act(o, stream, session, applied) {
+                    return stop;
+                }
+            }
+            self.be_quick(machine.is_apart(), stream, session);
+            if machine.is_full() {
+                // What comes now stays with the primary.
+                std::thread::sleep(QUICK_TICK);
+                continue;
+            }
             let n = match stream.read(&mut buffer) {
                 Ok(0) => return Stop::Failed("the PRIMARY closed the connection".into()),
                 Ok(n) => n,
@@ -217,16 +251,8 @@ impl Link {
             };
             let now = clock::monotonic_ms();
             let input = if n > 0 { Input::Bytes(&buffer[..n]) } else { Input::Tick };
-            let mut outputs = Vec::new();
             if let Err(ended) = machine.on(now, input, &mut outputs) {
-                return match ended {
-                    super::machine::Ended::Protocol(why) => Stop::Broken(why),
-                    super::machine::Ended::Refused(why) => {
-                        self.host.replication().follower.update(self.epoch, |f| f.refused = true);
-                        Stop::Failed(why)
-                    }
-                    timeout => Stop::Failed(timeout.to_string()),
-                };
+                return self.ended(ended);
             }
             if n > 0 {
                 session.client.shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
@@ -240,6 +266,55 @@ impl Link {
             }
             self.host.keyspace().journal().ring();
         }
+    }
+
+    fn ended(&self, ended: Ended) -> Stop {
+        match ended {
+            Ended::Protocol(why) => Stop::Broken(why),
+            Ended::Refused(why) => {
+                self.host.replication().follower.update(self.epoch, |f| f.refused = true);
+                Stop::Failed(why)
+            }
+            timeout => Stop::Failed(timeout.to_string()),
+        }
+    }
+
+    /// While a copy comes on its own connection its thread is heard soon.
+    fn be_quick(&self, quick: bool, stream: &Dialled, session: &mut Session) {
+        if quick != session.quick && stream.set_read_timeout(Some(if quick { QUICK_TICK } else { TICK })).is_ok() {
+            session.quick = quick;
+        }
+    }
+
+    /// Takes what the copy's thread has to tell.
+    fn hear_of_copy<'a>(
+        &mut self,
+        session: &mut Session,
+        machine: &mut Machine,
+        outputs: &mut Vec<Output<'a>>,
+    ) -> Result<(), Stop> {
+        let Some(copying) = &session.copying else { return Ok(()) };
+        let now = clock::monotonic_ms();
+        let told = match copying.news() {
+            None => return Ok(()),
+            Some(News::Offered(offer)) => machine.on(now, Input::Offered(offer), outputs),
+            Some(News::Loaded { selected }) => {
+                session.copying = None;
+                self.take_up(session, selected);
+                self.host.replication().follower.loading(self.epoch, None);
+                machine.on(now, Input::Loaded, outputs)
+            }
+            Some(News::Failed(stop)) => return Err(stop),
+        };
+        told.map_err(|ended| self.ended(ended))
+    }
+
+    /// The stream goes on with this database selected.
+    fn take_up(&mut self, session: &mut Session, selected: u32) {
+        session.applier = Applier::new(selected);
+        session.client.db = selected;
+        session.client.shared.db.store(selected, Ordering::Relaxed);
+        self.whole = false;
     }
 
     fn act(
@@ -267,6 +342,49 @@ impl Link {
                 self.progress(|p| *p = Progress { last_ms: clock::monotonic_ms(), ..Progress::default() });
                 Ok(())
             }
+            Output::OpenCopy => {
+                tracing::info!("Dual channel replication: PSYNC is not possible, initialize RDB channel.");
+                self.accepted();
+                self.state(LinkState::Sync);
+                self.progress(|p| *p = Progress { last_ms: clock::monotonic_ms(), ..Progress::default() });
+                self.host.replication().follower.update(self.epoch, |f| (f.held, f.held_peak) = (0, 0));
+                let introduction = self.introduction(&self.host.config().current());
+                let to = (self.address.clone(), self.port);
+                session.copying = Some(Copying::start(Arc::clone(&self.host), self.epoch, to, introduction)?);
+                Ok(())
+            }
+            Output::Held { bytes, full } => {
+                if bytes == 0 {
+                    tracing::info!(
+                        "Dual channel replication: PRIMARY <-> REPLICA sync: Primary accepted a Partial Resynchronization, \
+                         RDB load in background."
+                    );
+                }
+                if full {
+                    tracing::info!("Replication buffer limit reached ({bytes} bytes), stopping buffering");
+                }
+                self.host.replication().follower.update(self.epoch, |f| {
+                    f.held = bytes as u64;
+                    f.held_peak = f.held_peak.max(f.held);
+                });
+                Ok(())
+            }
+            Output::Joined { late } => {
+                if late {
+                    tracing::info!("Dual channel replication: Psync established after rdb load");
+                }
+                self.host.replication().follower.update(self.epoch, |f| f.held = 0);
+                self.online(session);
+                *applied = true;
+                tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
+                Ok(())
+            }
+            Output::HeldStream(bytes) => {
+                self.apply(&bytes, stream, session)?;
+                if self.is_current() { Ok(()) } else { Err(Stop::Over) }
+            }
+            // Of the copy's own connection.
+            Output::Offered(_) => Ok(()),
             Output::Payload { bytes } => {
                 let size = bytes.map_or("streamed".to_owned(), |n| format!("{n} bytes"));
                 tracing::info!("PRIMARY <-> REPLICA sync: receiving {size} from primary to disk");
@@ -286,20 +404,23 @@ impl Link {
             }
             Output::PayloadEnd => {
                 self.load(stream, session)?;
+                tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
                 self.online(session);
                 *applied = true;
                 self.whole = false;
                 Ok(())
             }
-            Output::Stream(bytes) => {
-                let mut executor = self.host.executor().lock();
-                let Some(executor) = executor.as_mut() else { return Err(Stop::Over) };
-                let asked = session.applier.take(bytes, &mut session.client, self.epoch, executor.as_mut());
-                let asked = asked.map_err(|why| if self.is_current() { Stop::Broken(why) } else { Stop::Over })?;
-                self.failures = 0;
-                if asked.ack { self.ack(stream, session) } else { Ok(()) }
-            }
+            Output::Stream(bytes) => self.apply(bytes, stream, session),
         }
+    }
+
+    fn apply(&mut self, bytes: &[u8], stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
+        let mut executor = self.host.executor().lock();
+        let Some(executor) = executor.as_mut() else { return Err(Stop::Over) };
+        let asked = session.applier.take(bytes, &mut session.client, self.epoch, executor.as_mut());
+        let asked = asked.map_err(|why| if self.is_current() { Stop::Broken(why) } else { Stop::Over })?;
+        self.failures = 0;
+        if asked.ack { self.ack(stream, session) } else { Ok(()) }
     }
 
     fn progress(&self, change: impl FnOnce(&mut Progress)) {
@@ -348,7 +469,7 @@ impl Link {
         self.state(LinkState::Connected);
     }
 
-    fn load(&self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
+    fn load(&mut self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
         let (Some(mut copy), Some(moment)) = (session.copy.take(), session.moment.take()) else {
             return Err(Stop::Broken("a copy ended that had not begun".into()));
         };
@@ -364,9 +485,7 @@ impl Link {
         let selected = load::replace(&*self.host, self.epoch, &moment, reader);
         follower.loading(self.epoch, None);
         let selected = selected.map_err(|why| if self.is_current() { Stop::Broken(why) } else { Stop::Over })?;
-        session.applier = Applier::new(selected);
-        session.client.db = selected;
-        session.client.shared.db.store(selected, Ordering::Relaxed);
+        self.take_up(session, selected);
         Ok(())
     }
 }
@@ -375,6 +494,10 @@ struct Session {
     client: Client,
     applier: Applier,
     copy: Option<Received>,
+    /// The thread that fetches the copy on a connection of its own.
+    copying: Option<Copying>,
+    /// The socket is read with the shorter patience.
+    quick: bool,
     moment: Option<Moment>,
     /// It stands in CLIENT LIST.
     listed: bool,
@@ -387,7 +510,11 @@ fn send(stream: &mut Dialled, session: &Session, bytes: &[u8]) -> Result<(), Sto
     Ok(())
 }
 
-/// A link without TLS only where plaintext is allowed: what goes over it is the data.
+/// How long a silent primary is believed in. Whole seconds count, as elsewhere: a ping every ten keeps a link whose patience is ten.
+fn timeout_ms(config: &Config) -> u64 {
+    u64::from(config.replication.repl_timeout_secs) * 1000 + 999
+}
+
 /// Connects to another server of this kind: with TLS if `tls-replication` says so, else if plaintext is allowed there.
 ///
 /// # Errors
@@ -402,6 +529,7 @@ pub fn dial(host: &dyn Host, address: &str, port: u16, timeout: Duration) -> Res
     dial::tcp(address, port, Some(timeout), source).map_err(|e| e.to_string())
 }
 
+/// A link without TLS only where plaintext is allowed: what goes over it is the data.
 fn permit_plaintext(config: &Config, address: &str) -> Result<(), String> {
     use std::net::ToSocketAddrs;
     let local = || (address, 0u16).to_socket_addrs().is_ok_and(|mut all| all.all(|a| a.ip().is_loopback()));
@@ -418,19 +546,19 @@ fn permit_plaintext(config: &Config, address: &str) -> Result<(), String> {
 }
 
 /// The file a copy is received into. It goes when this does.
-struct Received {
+pub(super) struct Received {
     path: PathBuf,
-    file: storage::Writer,
+    pub(super) file: storage::Writer,
 }
 
 impl Received {
-    fn create() -> io::Result<Received> {
+    pub(super) fn create() -> io::Result<Received> {
         let path = PathBuf::from(format!("temp-{}.{}.rdb", clock::wall_ms() / 1000, std::process::id()));
         let file = storage::create_temporary(&path)?;
         Ok(Received { path, file })
     }
 
-    fn reopen(&mut self) -> io::Result<io::BufReader<DataFile>> {
+    pub(super) fn reopen(&mut self) -> io::Result<io::BufReader<DataFile>> {
         self.file.end()?;
         let file = storage::open_data(&self.path)?.ok_or(io::ErrorKind::NotFound)?;
         Ok(io::BufReader::with_capacity(1 << 20, file))

@@ -67,7 +67,7 @@ pub fn replace(host: &dyn Host, epoch: u64, moment: &Moment, copy: impl Read) ->
     let (_, flushed) = loaded_space.flush(None);
     host.freer().free(Garbage::Flushed(flushed));
     tracing::info!(
-        "PRIMARY <-> REPLICA sync: Finished with success, {} keys in {} ms",
+        "Done loading RDB, keys loaded: {}, keys expired: 0, in {} ms",
         loaded.keys,
         clock::monotonic_ms() - begin
     );

@@ -3,11 +3,19 @@
 //! ```text
 //! PING -> [AUTH] REPLCONF listening-port, ip-address, capa, version -> PSYNC -> CONTINUE -------------------> stream
 //!                                                                            -> FULLRESYNC -> header, copy -> stream
+//!                                                                            -> DUALCHANNELSYNC -> apart
+//! apart    (a second connection is to be opened for the copy)
+//!          -> offered: set-rdb-client-id, PSYNC -> CONTINUE -> held (the stream waits here) -> loaded -> stream
+//! ```
+//! The second connection has a machine of its own ([`Machine::for_copy`]):
+//! ```text
+//! [AUTH] REPLCONF rdb-only, rdb-channel, ... -> SYNC -> ENDOFF -> header, copy -> done
 //! ```
 //!
 //! # Invariants
 //! * Every byte of the peer is checked before it is acted on; a line has a bound.
 //! * What it answers is in the order in which it has to be done, the bytes of the copy before its end, and that before the stream.
+//! * What is held while the copy comes is bounded: from the bound on [`Machine::is_full`] says to leave the rest with the primary.
 //! * It knows no socket, no clock and no data set.
 
 use std::collections::VecDeque;
@@ -16,8 +24,22 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub enum Input<'a> {
     Bytes(&'a [u8]),
+    /// The other connection has been told which copy it will be sent.
+    Offered(Offer),
+    /// The copy of the other connection is in place.
+    Loaded,
     /// Time has passed.
     Tick,
+}
+
+/// A copy on a connection of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    pub id: String,
+    /// Where the stream goes on behind it.
+    pub offset: u64,
+    /// The client that connection is at the primary.
+    pub client: u64,
 }
 
 /// What has to be done.
@@ -39,6 +61,21 @@ pub enum Output<'a> {
     },
     PayloadBytes(Vec<u8>),
     PayloadEnd,
+    /// The primary sends the copy on a second connection, which is to be opened.
+    OpenCopy,
+    /// What the copy will be.
+    Offered(Offer),
+    /// The stream behind the copy comes in, and is held until that is loaded.
+    Held {
+        bytes: usize,
+        full: bool,
+    },
+    /// The copy is loaded and the stream goes on behind it. `late`: it was loaded first.
+    Joined {
+        late: bool,
+    },
+    /// Bytes of the stream that were held.
+    HeldStream(Vec<u8>),
     /// Bytes of the stream.
     Stream(&'a [u8]),
     /// Tell the primary how far we are.
@@ -78,7 +115,21 @@ pub struct Introduction {
     pub have: Option<(String, u64)>,
     /// This primary is to hand its role to us, or rather we to it: it must take over.
     pub failover: bool,
+    /// Copy and stream may come on two connections.
+    pub two: bool,
+    /// Bytes of the stream that may wait for the copy; 0: as far as memory goes.
+    pub held_bytes_max: usize,
     pub timeout_ms: u64,
+}
+
+impl Introduction {
+    fn login(&self) -> Option<Vec<u8>> {
+        let password = self.password.as_ref()?;
+        Some(match &self.user {
+            Some(user) => command(&[b"AUTH", user, password]),
+            None => command(&[b"AUTH", password]),
+        })
+    }
 }
 
 /// What an answer is to.
@@ -89,6 +140,12 @@ enum Asked {
     /// An answer that changes nothing: older primaries do not know every word.
     Optional,
     Psync,
+    /// The words that make this the copy's connection, all of them needed.
+    CopyChannel,
+    /// Which copy the stream is to go on from.
+    CopyClient,
+    /// PSYNC behind that copy.
+    PsyncBehind,
 }
 
 #[derive(Debug)]
@@ -104,6 +161,17 @@ enum Stage {
         mark: Vec<u8>,
         held: Vec<u8>,
     },
+    /// The copy comes on another connection, which is on its way.
+    Apart,
+    /// The stream behind a copy that is not loaded yet.
+    Held {
+        chunks: Vec<Vec<u8>>,
+        bytes: usize,
+    },
+    /// The copy's connection: it has been asked for.
+    Offer,
+    /// The copy's connection: all of it was received.
+    Done,
     Stream,
 }
 
@@ -120,6 +188,10 @@ pub struct Machine {
     line: Vec<u8>,
     heard_ms: u64,
     acked_ms: u64,
+    /// This connection is for the copy alone.
+    for_copy: bool,
+    /// The copy of the other connection is loaded.
+    loaded: bool,
 }
 
 pub fn command(args: &[&[u8]]) -> Vec<u8> {
@@ -142,6 +214,65 @@ impl Machine {
             line: Vec::new(),
             heard_ms: now_ms,
             acked_ms: now_ms,
+            for_copy: false,
+            loaded: false,
+        }
+    }
+
+    /// The second connection, which brings the copy and nothing else.
+    pub fn for_copy<'a>(introduction: Introduction, now_ms: u64, out: &mut Vec<Output<'a>>) -> Machine {
+        let i = &introduction;
+        let (mut bytes, mut asked) = (Vec::new(), VecDeque::new());
+        if let Some(login) = i.login() {
+            bytes.extend(login);
+            asked.push_back(Asked::Auth);
+        }
+        let port = i.listening_port.to_string();
+        let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"capa", b"eof", b"rdb-only", b"1", b"rdb-channel", b"1"];
+        words.extend([b"listening-port", port.as_bytes()]);
+        if let Some(address) = &i.announced_address {
+            words.extend([&b"ip-address"[..], address.as_bytes()]);
+        }
+        words.extend([&b"version"[..], i.version.as_bytes()]);
+        bytes.extend(command(&words));
+        asked.push_back(Asked::CopyChannel);
+        out.push(Output::Send(bytes));
+        Machine {
+            introduction,
+            stage: Stage::Handshake(asked),
+            line: Vec::new(),
+            heard_ms: now_ms,
+            acked_ms: now_ms,
+            for_copy: true,
+            loaded: false,
+        }
+    }
+
+    /// `repl-timeout` may change while the link stands.
+    pub fn set_timeout_ms(&mut self, ms: u64) {
+        self.introduction.timeout_ms = ms;
+    }
+
+    /// As much is held as may be: the rest stays with the primary until the copy is loaded.
+    pub fn is_full(&self) -> bool {
+        let max = self.introduction.held_bytes_max;
+        matches!(self.stage, Stage::Held { bytes, .. } if max > 0 && bytes >= max)
+    }
+
+    /// The stream waits for a copy that comes on another connection, or is about to.
+    pub fn is_apart(&self) -> bool {
+        match &self.stage {
+            Stage::Apart | Stage::Held { .. } => true,
+            Stage::Handshake(asked) => matches!(asked.front(), Some(Asked::CopyClient | Asked::PsyncBehind)),
+            _ => false,
+        }
+    }
+
+    /// Takes out what is held, for whoever frees it elsewhere.
+    pub fn take_held(&mut self) -> Vec<Vec<u8>> {
+        match &mut self.stage {
+            Stage::Held { chunks, .. } => std::mem::take(chunks),
+            _ => Vec::new(),
         }
     }
 
@@ -159,11 +290,27 @@ impl Machine {
                 self.heard_ms = now_ms;
                 self.bytes(now_ms, bytes, out)?;
             }
+            Input::Offered(offer) => {
+                self.heard_ms = now_ms;
+                self.offered(offer, out);
+            }
+            Input::Loaded => {
+                self.loaded = true;
+                self.join(now_ms, false, out);
+            }
+            // While nothing is asked of it the primary may be silent: the copy's connection has a time of its own.
+            Input::Tick if matches!(self.stage, Stage::Apart | Stage::Done) || self.is_full() => {}
             Input::Tick => {
                 if now_ms.saturating_sub(self.heard_ms) > self.introduction.timeout_ms {
                     return Err(Ended::Timeout(match self.stage {
                         Stage::Handshake(_) => "connecting to the PRIMARY...",
-                        Stage::Header | Stage::Sized(_) | Stage::Marked { .. } => {
+                        Stage::Apart
+                        | Stage::Held { .. }
+                        | Stage::Offer
+                        | Stage::Done
+                        | Stage::Header
+                        | Stage::Sized(_)
+                        | Stage::Marked { .. } => {
                             "receiving bulk data from PRIMARY... If the problem persists try to set the 'repl-timeout' \
                              parameter in the configuration to a larger value."
                         }
@@ -211,7 +358,15 @@ impl Machine {
                         self.copied(now_ms, out);
                     }
                 }
-                Stage::Handshake(_) | Stage::Header => {
+                Stage::Held { chunks, bytes: held } => {
+                    chunks.push(bytes.to_vec());
+                    *held += bytes.len();
+                    let held = *held;
+                    out.push(Output::Held { bytes: held, full: self.is_full() });
+                    return Ok(());
+                }
+                Stage::Done => return Err(Ended::Protocol("the PRIMARY goes on behind a copy".into())),
+                Stage::Handshake(_) | Stage::Header | Stage::Apart | Stage::Offer => {
                     let end = memchr::memchr(b'\n', bytes);
                     let (now, rest) = bytes.split_at(end.map_or(bytes.len(), |at| at + 1));
                     self.line.extend_from_slice(now);
@@ -238,15 +393,21 @@ impl Machine {
     }
 
     fn copied(&mut self, now_ms: u64, out: &mut Vec<Output<'_>>) {
+        out.push(Output::PayloadEnd);
+        if self.for_copy {
+            self.stage = Stage::Done;
+            return;
+        }
         self.stage = Stage::Stream;
         self.acked_ms = now_ms;
-        out.push(Output::PayloadEnd);
         out.push(Output::Ack);
     }
 
     fn line(&mut self, now_ms: u64, line: &str, out: &mut Vec<Output<'_>>) -> Result<(), Ended> {
         let asked = match &mut self.stage {
             Stage::Handshake(asked) => asked.pop_front(),
+            Stage::Offer => return self.offer(line, out),
+            Stage::Apart => None,
             _ => return self.header(line, out),
         };
         let refused = |why: String| Err(Ended::Refused(why));
@@ -270,6 +431,31 @@ impl Machine {
                 }
             }
             Some(Asked::Psync) => return self.psync(now_ms, line, out),
+            Some(Asked::CopyChannel) if line.starts_with('+') => {
+                self.stage = Stage::Offer;
+                out.push(Output::Send(command(&[b"SYNC"])));
+                return Ok(());
+            }
+            // Valkey refuses a PSYNC while an answer of its own is not sent yet: one after the other.
+            Some(Asked::CopyClient) if line.starts_with('+') => {
+                let (id, next) = self.introduction.have.clone().unwrap_or_default();
+                out.push(Output::Send(command(&[b"PSYNC", id.as_bytes(), next.to_string().as_bytes()])));
+                self.stage = Stage::Handshake(VecDeque::from([Asked::PsyncBehind]));
+                return Ok(());
+            }
+            Some(Asked::CopyChannel | Asked::CopyClient) => {
+                return refused(format!("a copy on a connection of its own was refused: '{line}'"));
+            }
+            Some(Asked::PsyncBehind) => {
+                let id = line.strip_prefix("+CONTINUE").map(str::trim);
+                if id.is_none_or(|id| !id.is_empty() && !super::super::is_id(id)) {
+                    return refused(format!("PSYNC behind the copy was refused: '{line}'"));
+                }
+                self.stage = Stage::Held { chunks: Vec::new(), bytes: 0 };
+                out.push(Output::Held { bytes: 0, full: false });
+                self.join(now_ms, true, out);
+                return Ok(());
+            }
             None => return Err(Ended::Protocol(format!("the PRIMARY said what nobody asked for: '{line}'"))),
         }
         if let Stage::Handshake(asked) = &mut self.stage
@@ -293,11 +479,8 @@ impl Machine {
         let i = &self.introduction;
         let mut asked = VecDeque::new();
         let mut bytes = Vec::new();
-        if let Some(password) = &i.password {
-            match &i.user {
-                Some(user) => bytes.extend(command(&[b"AUTH", user, password])),
-                None => bytes.extend(command(&[b"AUTH", password])),
-            }
+        if let Some(login) = i.login() {
+            bytes.extend(login);
             asked.push_back(Asked::Auth);
         }
         let mut replconf = |words: &[&[u8]]| {
@@ -308,7 +491,11 @@ impl Machine {
         if let Some(address) = &i.announced_address {
             replconf(&[b"ip-address", address.as_bytes()]);
         }
-        replconf(&[b"capa", b"eof", b"capa", b"psync2"]);
+        if i.two {
+            replconf(&[b"capa", b"eof", b"capa", b"psync2", b"capa", b"dual-channel"]);
+        } else {
+            replconf(&[b"capa", b"eof", b"capa", b"psync2"]);
+        }
         replconf(&[b"version", i.version.as_bytes()]);
         out.push(Output::Send(bytes));
         self.stage = Stage::Handshake(asked);
@@ -326,6 +513,10 @@ impl Machine {
                 self.stage = Stage::Header;
                 out.push(Output::Full { id: id.to_owned(), offset });
             }
+            Some("+DUALCHANNELSYNC") if self.introduction.two => {
+                self.stage = Stage::Apart;
+                out.push(Output::OpenCopy);
+            }
             Some("+CONTINUE") => {
                 let id = words.next();
                 if id.is_some_and(|id| !super::super::is_id(id)) || self.introduction.have.is_none() {
@@ -338,6 +529,48 @@ impl Machine {
             }
             _ => return Err(Ended::Refused(format!("PSYNC was refused: '{line}'"))),
         }
+        Ok(())
+    }
+
+    /// The copy's connection knows which copy it will be: this one asks for what follows it.
+    fn offered(&mut self, offer: Offer, out: &mut Vec<Output<'_>>) {
+        if !matches!(self.stage, Stage::Apart) {
+            return;
+        }
+        let client = offer.client.to_string();
+        out.push(Output::Send(command(&[b"REPLCONF", b"set-rdb-client-id", client.as_bytes()])));
+        self.introduction.have = Some((offer.id, offer.offset + 1));
+        self.stage = Stage::Handshake(VecDeque::from([Asked::CopyClient]));
+    }
+
+    /// Goes on with the stream if both are there: the copy, and the stream behind it.
+    fn join(&mut self, now_ms: u64, late: bool, out: &mut Vec<Output<'_>>) {
+        let Stage::Held { chunks, .. } = &mut self.stage else { return };
+        if !self.loaded {
+            return;
+        }
+        let chunks = std::mem::take(chunks);
+        (self.stage, self.acked_ms, self.heard_ms) = (Stage::Stream, now_ms, now_ms);
+        out.push(Output::Joined { late });
+        out.extend(chunks.into_iter().map(Output::HeldStream));
+        out.push(Output::Ack);
+    }
+
+    /// `$ENDOFF:offset id database client`
+    fn offer(&mut self, line: &str, out: &mut Vec<Output<'_>>) -> Result<(), Ended> {
+        if let Some(error) = line.strip_prefix('-') {
+            return Err(Ended::Refused(format!("SYNC on a connection of its own was refused: {error}")));
+        }
+        let mut words = line.strip_prefix("$ENDOFF:").unwrap_or_default().split_ascii_whitespace();
+        let number = |w: Option<&str>| w.and_then(|n| n.parse::<u64>().ok()).filter(|n| *n < 1 << 62);
+        let offset = number(words.next());
+        let id = words.next().filter(|id| super::super::is_id(id));
+        let db = words.next().and_then(|n| n.parse::<i64>().ok());
+        let (Some(offset), Some(id), Some(_), Some(client)) = (offset, id, db, number(words.next())) else {
+            return Err(Ended::Protocol(format!("the PRIMARY's ENDOFF makes no sense: '{line}'")));
+        };
+        self.stage = Stage::Header;
+        out.push(Output::Offered(Offer { id: id.to_owned(), offset, client }));
         Ok(())
     }
 
@@ -420,6 +653,85 @@ mod tests {
             let (found, streaming) = begin(&format!("+CONTINUE {id}\r\nxyz"));
             assert!(streaming && found.contains(&format!("Continue {{ id: Some({id:?}) }}")));
             assert_eq!(found.last().unwrap(), "copy  stream xyz");
+        }
+    }
+
+    #[test]
+    fn a_copy_on_its_own_connection_goes_before_the_stream_that_was_held() {
+        let (id, mark) = ("b".repeat(40), "0123456789".repeat(4));
+        let two = || Introduction { two: true, held_bytes_max: 6, ..introduction() };
+        for (step, loaded_first) in [(1, false), (3, true), (1000, false), (1000, true)] {
+            let mut m = Machine::new(two(), 0, &mut Vec::new());
+            let found = run(&mut m, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+DUALCHANNELSYNC\r\n", step).unwrap();
+            assert!(found.contains(&"OpenCopy".to_owned()) && m.is_apart(), "{found:?}");
+            let mut copy = Machine::for_copy(two(), 0, &mut Vec::new());
+            let text = format!("+OK\r\n+OK\r\n\n$ENDOFF:100 {id} -1 7\r\n$EOF:{mark}\r\nhello{mark}");
+            let found = run(&mut copy, text.as_bytes(), step).unwrap();
+            let offer = Offer { id: id.clone(), offset: 100, client: 7 };
+            assert!(found.iter().any(|f| f.contains("SYNC")) && found.contains(&format!("Offered({offer:?})")));
+            assert!(found.contains(&"PayloadEnd".to_owned()) && !copy.is_streaming(), "{found:?}");
+            assert_eq!(found.last().unwrap(), "copy hello stream ");
+            assert!(run(&mut copy, b"x", 1).is_err());
+
+            let mut out = Vec::new();
+            m.on(1, Input::Offered(offer), &mut out).unwrap();
+            let [Output::Send(bytes)] = &out[..] else { panic!("{out:?}") };
+            assert!(bytes.ends_with(b"set-rdb-client-id\r\n$1\r\n7\r\n"), "the PSYNC waits for the answer");
+            let found = run(&mut m, b"+OK\r\n", 9).unwrap();
+            assert!(found[0].contains("PSYNC") && found[0].contains("101"), "{found:?}");
+            let mut out = Vec::new();
+            if loaded_first {
+                m.on(1, Input::Loaded, &mut out).unwrap();
+                assert!(out.is_empty() && !m.is_streaming());
+                let found = run(&mut m, format!("+CONTINUE {id}\r\nabc").as_bytes(), step).unwrap();
+                assert!(found.contains(&"Joined { late: true }".to_owned()));
+                assert_eq!(found.last().unwrap(), "copy  stream abc");
+            } else {
+                run(&mut m, format!("+CONTINUE {id}\r\nabc").as_bytes(), step).unwrap();
+                assert!(!m.is_full());
+                run(&mut m, b"def", step).unwrap();
+                assert!(m.is_full() && m.on(10_000, Input::Tick, &mut Vec::new()).is_ok());
+                m.on(10_000, Input::Loaded, &mut out).unwrap();
+                let held: Vec<u8> = out
+                    .iter()
+                    .filter_map(|o| if let Output::HeldStream(b) = o { Some(&b[..]) } else { None })
+                    .flatten()
+                    .copied()
+                    .collect();
+                assert_eq!(
+                    (&out[0], &held[..], out.last()),
+                    (&Output::Joined { late: false }, &b"abcdef"[..], Some(&Output::Ack))
+                );
+            }
+            assert!(m.is_streaming());
+        }
+    }
+
+    #[test]
+    fn a_primary_that_refuses_the_second_connection_or_the_stream_behind_it_ends_the_link() {
+        let two = || Introduction { two: true, password: None, ..introduction() };
+        let id = "c".repeat(40);
+        for text in [
+            "-ERR no\r\n".into(),
+            "+OK\r\n-ERR no\r\n".into(),
+            "+OK\r\n$ENDOFF:1 x -1 7\r\n".into(),
+            format!("+OK\r\n$ENDOFF:-1 {id} 0 7\r\n"),
+            format!("+OK\r\n$ENDOFF:1 {id} 0\r\n"),
+        ] {
+            let mut copy = Machine::for_copy(two(), 0, &mut Vec::new());
+            assert!(run(&mut copy, text.as_bytes(), 3).is_err(), "{text}");
+        }
+        for text in [
+            "x\r\n",
+            "-ERR Unrecognized RDB client id 7\r\n",
+            "+OK\r\n+DUALCHANNELSYNC\r\n",
+            "+OK\r\n+FULLRESYNC\r\n",
+            "+OK\r\n+CONTINUE x\r\n",
+        ] {
+            let mut m = Machine::new(two(), 0, &mut Vec::new());
+            run(&mut m, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+DUALCHANNELSYNC\r\n", 5).unwrap();
+            m.on(1, Input::Offered(Offer { id: id.clone(), offset: 1, client: 7 }), &mut Vec::new()).unwrap();
+            assert!(run(&mut m, text.as_bytes(), 3).is_err(), "{text}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! nothing any more: every step is applied, and every copy put in place, under locks under which the epoch is looked at.
 
 mod apply;
+mod copying;
 pub mod link;
 mod load;
 pub mod machine;
@@ -59,6 +60,9 @@ pub struct Following {
     pub down_since_ms: Option<u64>,
     pub heard_ms: u64,
     pub sync: Option<Progress>,
+    /// Bytes of the stream that wait for the copy, and the most that ever did.
+    pub held: u64,
+    pub held_peak: u64,
     /// The primary has refused us, the last time it was asked.
     pub refused: bool,
 }

@@ -75,6 +75,24 @@ struct Link {
     db: u32,
     moment: Option<(String, u64)>,
     copy: Vec<u8>,
+    copying: Option<CopyLink>,
+}
+
+/// The second connection of a link, for the copy.
+struct CopyLink {
+    connection: u64,
+    machine: Machine,
+}
+
+fn introduction(have: Option<(String, u64)>) -> Introduction {
+    Introduction {
+        version: "9.1.0".into(),
+        have,
+        two: true,
+        held_bytes_max: 200,
+        timeout_ms: 60_000,
+        ..Introduction::default()
+    }
 }
 
 struct Node {
@@ -99,6 +117,8 @@ struct Connection {
     cursor: Option<Cursor>,
     /// The stream waits for the acknowledgement of a copy that ends with a mark.
     held: bool,
+    /// The connection that is sent the copy which this one's stream goes on from.
+    copy_of: Option<u64>,
 }
 
 impl Connection {
@@ -119,8 +139,11 @@ struct World {
     acl: Acl,
     /// What the data was at each point of each history.
     seen: BTreeMap<(String, u64), Data>,
+    /// Copies on connections of their own, whose stream has not been asked for yet: connection, node and place.
+    pairs: Vec<(u64, usize, Cursor)>,
     partial: usize,
     full: usize,
+    two: usize,
 }
 
 fn new_node(name: String) -> Node {
@@ -145,8 +168,10 @@ impl World {
             next_connection: 0,
             acl: Acl::new(Catalog::new(Vec::new())),
             seen: BTreeMap::new(),
+            pairs: Vec::new(),
             partial: 0,
             full: 0,
+            two: 0,
         };
         for _ in 0..NODES {
             let name = w.name();
@@ -173,14 +198,15 @@ impl World {
 
     fn drop_replicas(&mut self, n: usize) {
         self.connections.iter_mut().filter(|c| c.primary == n).for_each(Connection::close);
+        // As the time of grace would.
+        if self.chance.below(2) == 0 {
+            self.pairs.retain(|(_, node, _)| *node != n);
+        }
     }
 
     fn hang_up(&mut self, n: usize) {
-        if let Some(link) = self.nodes[n].link.take()
-            && let Some(c) = self.connections.iter_mut().find(|c| c.id == link.connection)
-        {
-            c.left = true;
-            c.down.clear();
+        if let Some(link) = self.nodes[n].link.take() {
+            self.leave(&link);
         }
     }
 
@@ -209,6 +235,7 @@ impl World {
     fn crash(&mut self, n: usize) {
         self.hang_up(n);
         self.drop_replicas(n);
+        self.pairs.retain(|(_, node, _)| *node != n);
         let name = self.name();
         self.nodes[n] = new_node(name);
     }
@@ -248,81 +275,126 @@ impl World {
     fn pull(&mut self, n: usize) {
         let Some((whom, epoch)) = self.nodes[n].following else { return };
         let Some(mut link) = self.nodes[n].link.take() else { return self.dial(n, whom) };
-        let Some(at) = self.connections.iter().position(|c| c.id == link.connection) else { return };
-        let c = &mut self.connections[at];
-        if c.down.is_empty() && c.closed {
-            c.left = true;
-            return;
-        }
-        let some = match c.down.len() {
+        let by_copy = link.copying.is_some() && self.chance.below(2) == 0;
+        let connection = link.copying.as_ref().filter(|_| by_copy).map_or(link.connection, |c| c.connection);
+        let at = self.connections.iter().position(|c| c.id == connection);
+        let open = at.filter(|at| !(self.connections[*at].down.is_empty() && self.connections[*at].closed));
+        let Some(at) = open else { return self.leave(&link) };
+        let some = match self.connections[at].down.len() {
             0 => 0,
             all if self.chance.below(2) == 0 => all,
             all => 1 + self.chance.below(all),
         };
+        if !by_copy && link.machine.is_full() {
+            self.nodes[n].link = Some(link);
+            return;
+        }
         let bytes: Vec<u8> = self.connections[at].down.drain(..some).collect();
         let input = if bytes.is_empty() { Input::Tick } else { Input::Bytes(&bytes) };
         let mut outputs = Vec::new();
-        if link.machine.on(self.now_ms, input, &mut outputs).is_err() {
-            self.connections[at].left = true;
-            self.connections[at].down.clear();
-            return;
+        let machine = match &mut link.copying {
+            Some(copying) if by_copy => &mut copying.machine,
+            _ => &mut link.machine,
+        };
+        if machine.on(self.now_ms, input, &mut outputs).is_err() {
+            return self.leave(&link);
         }
         for o in outputs {
-            match o {
-                Output::Send(bytes) => self.connections[at].up.extend(bytes),
-                Output::Ack => {
-                    let end = self.nodes[n].journal.end().to_string();
-                    self.connections[at].up.extend(command(&[b"REPLCONF", b"ACK", end.as_bytes()]));
-                }
-                Output::Continue { id } => {
-                    let node = &mut self.nodes[n];
-                    if let Some(id) = id.filter(|id| *id != node.identity.id) {
-                        node.identity.shift(id, node.journal.end());
-                        self.drop_replicas(n);
-                    }
-                    self.partial += 1;
-                    self.check(n);
-                }
-                Output::Full { id, offset } => link.moment = Some((id, offset)),
-                Output::Payload { .. } => link.copy.clear(),
-                Output::PayloadBytes(bytes) => link.copy.extend(bytes),
-                Output::PayloadEnd => {
-                    let (id, offset) = link.moment.take().unwrap();
-                    let (data, selected) = read_copy(&link.copy);
-                    let node = &mut self.nodes[n];
-                    node.data = data;
-                    node.journal.keep_backlog(Some(BACKLOG_BYTES));
-                    node.journal.replaced(offset, selected);
-                    node.identity.adopt(id);
-                    link.db = selected.unwrap_or(0);
-                    link.applier = Applier::new(link.db);
-                    self.drop_replicas(n);
-                    self.full += 1;
-                    self.check(n);
-                }
-                Output::Stream(bytes) => {
-                    let node = &mut self.nodes[n];
-                    let mut apply = Apply { data: &mut node.data, db: &mut link.db, journal: &node.journal };
-                    let taken = link.applier.take(bytes, &mut link.client, epoch, &mut apply);
-                    taken.unwrap_or_else(|e| panic!("seed {}: the stream cannot be followed: {e}", self.seed));
-                    self.check(n);
-                }
-            }
+            self.act(n, connection, &mut link, epoch, o);
         }
         self.nodes[n].link = Some(link);
     }
 
-    fn dial(&mut self, n: usize, whom: usize) {
-        let node = &self.nodes[n];
-        let introduction = Introduction {
-            version: "9.1.0".into(),
-            have: Some((node.identity.id.clone(), node.journal.end() + 1)),
-            timeout_ms: 60_000,
-            ..Introduction::default()
-        };
+    /// The replica ends what it has of a link.
+    fn leave(&mut self, link: &Link) {
+        let copy = link.copying.as_ref().map(|c| c.connection);
+        for c in self.connections.iter_mut().filter(|c| c.id == link.connection || Some(c.id) == copy) {
+            c.left = true;
+            c.down.clear();
+        }
+    }
+
+    fn send(&mut self, connection: u64, bytes: Vec<u8>) {
+        if let Some(c) = self.connections.iter_mut().find(|c| c.id == connection) {
+            c.up.extend(bytes);
+        }
+    }
+
+    fn act(&mut self, n: usize, connection: u64, link: &mut Link, epoch: u64, o: Output<'_>) {
+        match o {
+            Output::Send(bytes) => self.send(connection, bytes),
+            Output::Ack => {
+                let end = self.nodes[n].journal.end().to_string();
+                self.send(connection, command(&[b"REPLCONF", b"ACK", end.as_bytes()]));
+            }
+            Output::Continue { id } => {
+                let node = &mut self.nodes[n];
+                if let Some(id) = id.filter(|id| *id != node.identity.id) {
+                    node.identity.shift(id, node.journal.end());
+                    self.drop_replicas(n);
+                }
+                self.partial += 1;
+                self.check(n);
+            }
+            Output::Full { id, offset } => link.moment = Some((id, offset)),
+            Output::OpenCopy => {
+                let whom = self.nodes[n].following.expect("it follows").0;
+                let mut outputs = Vec::new();
+                let machine = Machine::for_copy(introduction(None), self.now_ms, &mut outputs);
+                let connection = self.connect(n, whom, outputs);
+                link.copying = Some(CopyLink { connection, machine });
+            }
+            Output::Offered(offer) => {
+                link.moment = Some((offer.id.clone(), offer.offset));
+                self.tell(n, link, epoch, Input::Offered(offer));
+            }
+            Output::Payload { .. } => link.copy.clear(),
+            Output::PayloadBytes(bytes) => link.copy.extend(bytes),
+            Output::PayloadEnd => {
+                let (id, offset) = link.moment.take().unwrap();
+                let (data, selected) = read_copy(&link.copy);
+                let node = &mut self.nodes[n];
+                node.data = data;
+                node.journal.keep_backlog(Some(BACKLOG_BYTES));
+                node.journal.replaced(offset, selected);
+                node.identity.adopt(id);
+                link.db = selected.unwrap_or(0);
+                link.applier = Applier::new(link.db);
+                self.drop_replicas(n);
+                self.check(n);
+                if let Some(copying) = link.copying.take() {
+                    self.two += 1;
+                    self.connections.iter_mut().filter(|c| c.id == copying.connection).for_each(|c| c.left = true);
+                    self.tell(n, link, epoch, Input::Loaded);
+                } else {
+                    self.full += 1;
+                }
+            }
+            Output::Held { .. } | Output::Joined { .. } => {}
+            Output::HeldStream(bytes) => self.stream(n, link, epoch, &bytes),
+            Output::Stream(bytes) => self.stream(n, link, epoch, bytes),
+        }
+    }
+
+    /// What the copy's connection has come to, told to the machine of the other one.
+    fn tell(&mut self, n: usize, link: &mut Link, epoch: u64, input: Input<'static>) {
         let mut outputs = Vec::new();
-        let machine = Machine::new(introduction, self.now_ms, &mut outputs);
-        let up = outputs.into_iter().flat_map(|o| if let Output::Send(b) = o { b } else { Vec::new() }).collect();
+        link.machine.on(self.now_ms, input, &mut outputs).expect("it waits for this");
+        for o in outputs {
+            self.act(n, link.connection, link, epoch, o);
+        }
+    }
+
+    fn stream(&mut self, n: usize, link: &mut Link, epoch: u64, bytes: &[u8]) {
+        let node = &mut self.nodes[n];
+        let mut apply = Apply { data: &mut node.data, db: &mut link.db, journal: &node.journal };
+        let taken = link.applier.take(bytes, &mut link.client, epoch, &mut apply);
+        taken.unwrap_or_else(|e| panic!("seed {}: the stream cannot be followed: {e}", self.seed));
+        self.check(n);
+    }
+
+    fn connect(&mut self, n: usize, whom: usize, first: Vec<Output<'_>>) -> u64 {
+        let up = first.into_iter().flat_map(|o| if let Output::Send(b) = o { b } else { Vec::new() }).collect();
         self.next_connection += 1;
         let id = self.next_connection;
         self.connections.push(Connection {
@@ -336,10 +408,20 @@ impl World {
             heard: Vec::new(),
             cursor: None,
             held: false,
+            copy_of: None,
         });
+        id
+    }
+
+    fn dial(&mut self, n: usize, whom: usize) {
+        let node = &self.nodes[n];
+        let have = Some((node.identity.id.clone(), node.journal.end() + 1));
+        let db = node.journal.selected().unwrap_or(0);
+        let mut outputs = Vec::new();
+        let machine = Machine::new(introduction(have), self.now_ms, &mut outputs);
+        let id = self.connect(n, whom, outputs);
         let shared = Arc::new(Shared::new(id, 0, String::new(), String::new(), -1, 0));
         let client = Client::internal(shared, &self.acl, Source::Primary);
-        let db = node.journal.selected().unwrap_or(0);
         self.nodes[n].link = Some(Link {
             connection: id,
             machine,
@@ -348,6 +430,7 @@ impl World {
             db,
             moment: None,
             copy: Vec::new(),
+            copying: None,
         });
     }
 
@@ -388,7 +471,13 @@ impl World {
         match (words[0].as_slice(), words.get(1).map(Vec::as_slice)) {
             (b"PING", _) => c.down.extend(b"+PONG\r\n"),
             (b"REPLCONF", Some(b"ACK")) => c.held = false,
+            (b"REPLCONF", Some(b"set-rdb-client-id")) => {
+                c.copy_of = String::from_utf8_lossy(&words[2]).parse().ok();
+                let known = self.pairs.iter().any(|(id, ..)| Some(*id) == c.copy_of);
+                c.down.extend_from_slice(if known { b"+OK\r\n" } else { b"-ERR Unrecognized RDB client id\r\n" });
+            }
             (b"REPLCONF", _) => c.down.extend(b"+OK\r\n"),
+            (b"SYNC", _) => self.full(at, true),
             (b"PSYNC", _) => self.psync(at, words),
             other => panic!("seed {}: {other:?}", self.seed),
         }
@@ -404,12 +493,38 @@ impl World {
         let (id, next) =
             (String::from_utf8_lossy(&words[1]), String::from_utf8_lossy(&words[2]).parse::<u64>().unwrap());
         let node = &self.nodes[n];
+        let copy_of = self.connections[at].copy_of;
+        let fits =
+            |(id, of, cursor): &(u64, usize, Cursor)| Some(*id) == copy_of && *of == n && cursor.position() == next - 1;
+        if node.identity.shares(&id, next)
+            && let Some(pair) = self.pairs.iter().position(fits)
+        {
+            let c = &mut self.connections[at];
+            c.down.extend(format!("+CONTINUE {}\r\n", node.identity.id).bytes());
+            c.cursor = Some(self.pairs.swap_remove(pair).2);
+            return;
+        }
         if node.identity.shares(&id, next)
             && let Ok(cursor) = node.journal.cursor_at(next - 1, 0)
         {
             let c = &mut self.connections[at];
             c.down.extend(format!("+CONTINUE {}\r\n", node.identity.id).bytes());
             c.cursor = Some(cursor);
+            return;
+        }
+        if copy_of.is_some() || self.chance.below(2) == 0 {
+            self.connections[at].down.extend(b"+DUALCHANNELSYNC\r\n");
+            return;
+        }
+        self.full(at, false);
+    }
+
+    /// The cut of a copy, and the place of the stream behind it: on the same connection, or for the one that names this one.
+    fn full(&mut self, at: usize, alone: bool) {
+        let n = self.connections[at].primary;
+        let streams = self.nodes[n].link.as_ref().is_some_and(|l| l.machine.is_streaming());
+        if self.nodes[n].following.is_some() && !streams {
+            self.connections[at].down.extend(b"-NOMASTERLINK Can't SYNC while not connected with my master\r\n");
             return;
         }
         let name = self.name();
@@ -421,10 +536,15 @@ impl World {
         }
         node.journal.keep_backlog(Some(BACKLOG_BYTES));
         let cursor = node.journal.cursor_here(0);
-        let head = format!("+FULLRESYNC {} {}\r\n", node.identity.id, node.journal.end());
+        let (id, end) = (node.identity.id.clone(), node.journal.end());
         self.check(n);
-        let marked = self.chance.below(2) == 0;
+        let marked = alone || self.chance.below(2) == 0;
         let c = &mut self.connections[at];
+        let head = if alone {
+            format!("$ENDOFF:{end} {id} {} {}\r\n", selected.map_or(-1, i64::from), c.id)
+        } else {
+            format!("+FULLRESYNC {id} {end}\r\n")
+        };
         c.down.extend(head.bytes());
         if marked {
             let mark = "m".repeat(40);
@@ -435,7 +555,11 @@ impl World {
             c.down.extend(format!("${}\r\n", copy.len()).bytes());
             c.down.extend(copy);
         }
-        (c.cursor, c.held) = (Some(cursor), marked);
+        if alone {
+            self.pairs.push((c.id, n, cursor));
+        } else {
+            (c.cursor, c.held) = (Some(cursor), marked);
+        }
     }
 
     fn event(&mut self) {
@@ -518,14 +642,14 @@ fn read_copy(copy: &[u8]) -> (Data, Option<u32>) {
     (rows.lines().map(row).collect(), selected.parse().ok())
 }
 
-fn run(seed: u64) -> (usize, usize) {
+fn run(seed: u64) -> (usize, usize, usize) {
     let mut w = World::new(seed);
     w.follow(1, 0);
     for _ in 0..2_000 {
         w.event();
     }
     w.heal();
-    (w.partial, w.full)
+    (w.partial, w.full, w.two)
 }
 
 #[test]
@@ -534,11 +658,14 @@ fn histories_do_not_diverge_whatever_breaks() {
         let (begin, end) = r.split_once("..")?;
         Some(begin.parse().ok()?..end.parse().ok()?)
     });
-    let (mut partial, mut full) = (0, 0);
+    let (mut partial, mut full, mut two) = (0, 0, 0);
     for seed in range.unwrap_or(0..200) {
-        let (p, f) = run(seed);
-        (partial, full) = (partial + p, full + f);
+        let (p, f, t) = run(seed);
+        (partial, full, two) = (partial + p, full + f, two + t);
     }
-    assert!(partial > 0 && full > 0, "{partial} partial and {full} full synchronisations: nothing was tried");
-    println!("{partial} partial and {full} full synchronisations");
+    assert!(
+        partial > 0 && full > 0 && two > 0,
+        "{partial} partial, {full} full, {two} on two channels: nothing was tried"
+    );
+    println!("{partial} partial and {full} full synchronisations, {two} on two channels");
 }

@@ -104,6 +104,13 @@ impl Worker {
                         self.finish(i);
                     }
                 }
+                Message::OverLimit { client } => {
+                    let Some(&i) = self.by_id.get(&client) else { continue };
+                    if let Some(c) = self.connections[i].as_mut() {
+                        super::output::over_limit(&mut c.client, 0, &mut self.recorder);
+                        self.finish(i);
+                    }
+                }
                 Message::Served { client, token, reply } => self.answer(client, Some(token), reply, now_mono),
                 Message::Unblock { client, error } => self.unblock(client, error, now_mono),
                 Message::RoleLost { client } => self.role_lost(client, now_mono),
@@ -131,7 +138,7 @@ impl Worker {
                     let Some(&i) = self.by_id.get(&client) else { continue };
                     let Some(c) = self.connections[i].as_mut() else { continue };
                     c.client.output.push(&start.head);
-                    (c.client.copy, c.client.feed) = (Some(start.copy), Some(start.cursor));
+                    (c.client.copy, c.client.feed) = (Some(start.copy), start.cursor);
                     self.feed(i);
                 }
                 Message::Published { to, message } => {

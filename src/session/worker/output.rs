@@ -54,20 +54,27 @@ impl Worker {
     pub(super) fn feed(&mut self, i: usize) {
         loop {
             let Some(c) = self.connections[i].as_mut() else { return };
-            let Some(cursor) = &mut c.client.feed else { return };
+            if c.client.feed.is_none() && c.client.copy.is_none() {
+                return;
+            }
             if c.client.dead || c.client.closing || c.client.feed_held {
                 return;
             }
             if c.client.output.is_empty() && c.client.copy.is_none() {
                 let mut facts = c.client.shared.facts.lock();
-                if facts.phase == ReplicaPhase::Copying {
+                if matches!(facts.phase, ReplicaPhase::Copying | ReplicaPhase::Sending) && !facts.copy_only {
                     // A copy of known length is over when its last byte is sent.
                     facts.phase = ReplicaPhase::Online;
                     facts.acked_at_ms = clock::monotonic_ms();
                     tracing::info!("Synchronization with replica {} succeeded", c.client.shared.addr);
                 }
             }
-            let mut ended = false;
+            let (mut ended, mut alone) = (false, false);
+            let bytes_max = crate::replication::bytes_behind_max(&self.config);
+            if let Some(cursor) = c.client.feed.as_ref().filter(|_| c.client.feed_bytes_max != bytes_max) {
+                cursor.set_bound(bytes_max);
+                c.client.feed_bytes_max = bytes_max;
+            }
             while let Some(copy) = &mut c.client.copy
                 && !ended
                 && c.client.output.len() < FEED_BYTES
@@ -79,6 +86,10 @@ impl Worker {
                         c.client.dead = true;
                         break;
                     }
+                    Taken::End(CopyEnd::Alone) => {
+                        c.client.copy = None;
+                        alone = true;
+                    }
                     Taken::End(end) => {
                         c.client.copy = None;
                         c.client.feed_held = end == CopyEnd::Marked;
@@ -86,7 +97,10 @@ impl Worker {
                 }
             }
             let whole = c.client.copy.is_none() && !c.client.feed_held;
-            while whole && c.client.output.len() < FEED_BYTES {
+            while whole
+                && c.client.output.len() < FEED_BYTES
+                && let Some(cursor) = &mut c.client.feed
+            {
                 match cursor.read() {
                     Ok(Some(chunk)) => c.client.output.push_journal(chunk.bytes),
                     Ok(None) => {
@@ -103,6 +117,10 @@ impl Worker {
                     }
                 }
             }
+            if alone {
+                self.copied_alone(i);
+                return;
+            }
             let full = c.client.output.len();
             self.drain_once(i);
             let Some(c) = self.connections[i].as_ref() else { return };
@@ -111,6 +129,21 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    /// A copy that nothing follows has been handed over: whoever wanted only that is a replica no more, and one that is sent the stream
+    /// on another connection ends this one itself, when it has loaded the copy.
+    fn copied_alone(&mut self, i: usize) {
+        let Some(c) = self.connections[i].as_mut() else { return };
+        tracing::info!(
+            "RDB transfer completed, rdb only replica ({}) should be disconnected asap",
+            c.client.shared.addr
+        );
+        let (id, two) = (c.client.id, c.client.shared.facts.lock().copy_channel);
+        self.node.replication.replicas.copied(id, clock::monotonic_ms());
+        c.client.closing = !two;
+        self.drain_once(i);
+        self.node.replication.pause_if_told();
     }
 
     /// Sends the replies whose changes have come to the disk.
@@ -128,7 +161,10 @@ impl Worker {
 
     pub(super) fn drain(&mut self, i: usize) {
         self.drain_once(i);
-        if self.connections[i].as_ref().is_some_and(|c| c.client.feed.is_some() && c.client.output.is_empty()) {
+        if self.connections[i]
+            .as_ref()
+            .is_some_and(|c| (c.client.feed.is_some() || c.client.copy.is_some()) && c.client.output.is_empty())
+        {
             self.feed(i);
         }
     }
@@ -141,6 +177,9 @@ impl Worker {
                     c.client.last_active_ms = clock::monotonic_ms();
                     c.client.shared.net_out.fetch_add(n as u64, Ordering::Relaxed);
                     self.recorder.counters.add(Counter::NetOutputBytes, n as u64);
+                    if c.client.attached {
+                        self.recorder.counters.add(Counter::NetReplOutputBytes, n as u64);
+                    }
                 }
             }
             Err(_) => c.client.dead = true,
@@ -153,7 +192,7 @@ impl Worker {
 #[cold]
 pub(super) fn over_limit(client: &mut Client, more: usize, recorder: &mut Recorder) {
     tracing::warn!(
-        "Client addr={} closed for overcoming of output buffer limits: {} bytes waiting.",
+        "Client addr={} closed ASAP for overcoming of output buffer limits: {} bytes waiting.",
         client.shared.addr,
         client.output.len() + more
     );
@@ -187,14 +226,17 @@ pub(super) fn output_limit<'a>(config: &'a Config, client: &Client) -> &'a Outpu
 /// Applies the limit of the client's class to what is kept.
 pub(super) fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
     let limit = output_limit(config, client);
+    // What the backlog keeps in any case costs nothing more.
+    let least = if client.attached { config.replication.repl_backlog_size } else { 0 };
+    let (hard_bytes, soft_bytes) = (limit.hard_bytes.max(least), limit.soft_bytes.max(least));
     let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
     if !client.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX {
         return true;
     }
-    if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
+    if limit.hard_bytes > 0 && waiting > hard_bytes {
         return true;
     }
-    if limit.soft_bytes > 0 && waiting > limit.soft_bytes {
+    if limit.soft_bytes > 0 && waiting > soft_bytes {
         let since = *client.soft_limit_since.get_or_insert(now_mono);
         return now_mono.saturating_sub(since) > u64::from(limit.soft_seconds) * 1000;
     }
