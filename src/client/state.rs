@@ -88,6 +88,8 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
+    /// SCRIPT DEBUG SYNC: its next script is debugged.
+    pub debugs: bool,
     /// MONITOR has been said: it is sent what others run, and runs nothing on keys.
     pub monitor: bool,
     /// CLIENT TRACKING.
@@ -147,6 +149,7 @@ impl Client {
             reply_peak: 0,
             paused: false,
             import_source: false,
+            debugs: false,
             monitor: false,
             tracking: None,
             attached: false,

@@ -3,13 +3,18 @@
 //! The session lends itself to the thread before it runs a script, and the script's host calls it from there. It runs in the middle of
 //! a step, under all locks: so it must take none, which the gate for busy times sees to.
 
+use crate::client::Output;
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 /// A session that can look after its connections in the middle of a script.
 pub trait Meanwhile {
-    /// Receives, answers and sends once, without waiting.
-    fn serve_others(&mut self);
+    /// Receives, answers and sends once; waits for something to do no longer than `wait`.
+    fn serve_others(&mut self, wait: Duration);
+    /// Exchanges with the client whose script runs what there is, without waiting: sends from `output`, receives into `input`. False if
+    /// its connection has ended.
+    fn talk(&mut self, output: &mut Output, input: &mut Vec<u8>) -> bool;
 }
 
 thread_local! {
@@ -36,9 +41,14 @@ pub fn lend<R>(session: &mut dyn Meanwhile, f: impl FnOnce() -> R) -> R {
 }
 
 /// Lets the session of this thread, if it lent itself, look after its other connections.
-pub(super) fn serve() {
-    let Some(mut pointer) = CURRENT.take() else { return };
+pub(super) fn serve(wait: Duration) {
+    with(|session| session.serve_others(wait));
+}
+
+/// Calls `f` with the session of this thread, if it lent itself.
+pub(super) fn with<R>(f: impl FnOnce(&mut dyn Meanwhile) -> R) -> Option<R> {
+    let mut pointer = CURRENT.take()?;
     let _restore = Restore(Some(pointer));
     // SAFETY: `lend` put it there and still borrows the session exclusively; it was taken out of the slot, so nobody else has it.
-    unsafe { pointer.as_mut() }.serve_others();
+    Some(f(unsafe { pointer.as_mut() }))
 }

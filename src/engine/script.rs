@@ -8,7 +8,7 @@
 //!   own thread looks at its other connections in between ([`Meanwhile`](super::Meanwhile)).
 //! * Its database, its protocol version and its clock are its own: the client finds its own as they were, and time stands still.
 
-use super::{Flow, Gates, Turn};
+use super::{Flow, Gates, Turn, meanwhile};
 use crate::base::clock::{self, Tick};
 use crate::base::slot::SlotId;
 use crate::client::Client;
@@ -17,14 +17,16 @@ use crate::commands::{CommandError, Entry};
 use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
 use crate::resp::args::Args;
+use crate::resp::parser::{Limits, Parsed, Partial, parse};
 use crate::resp::reply::{Mark, Reply, Version};
 use crate::script::{
-    self, Arguments, Cache, Effects, Failure, Header, Host, Kind, Library, Returned, Rules, RunningScript, Script,
-    Stop, Vm,
+    self, Arguments, Cache, Effects, Failure, Header, Host, Kind, Library, Received, Returned, Rules, RunningScript,
+    Script, Stop, Vm, debugger,
 };
 use crate::spec::CommandFlags;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What a call runs.
 enum Code {
@@ -78,7 +80,13 @@ impl Turn<'_> {
         mark: Mark,
     ) {
         let began = self.last_tick;
-        match self.script(client, which, entry, args, nested) {
+        let debugged = client.debugs && !nested && which != ScriptCommand::Function;
+        let outcome = if debugged {
+            self.debug(client, which, entry, args)
+        } else {
+            self.script(client, which, entry, args, nested, false)
+        };
+        match outcome {
             Ok(counted) => {
                 if self.reply.bytes_since(mark).first() == Some(&b'-') {
                     self.failed = true;
@@ -106,6 +114,29 @@ impl Turn<'_> {
         self.last_tick = began;
     }
 
+    /// Runs a script in a session of the debugger, behind which the connection ends.
+    #[cold]
+    fn debug(
+        &mut self,
+        client: &mut Client,
+        which: ScriptCommand,
+        entry: &'static Entry,
+        args: Args<'_>,
+    ) -> Result<bool, Refusal> {
+        if which == ScriptCommand::Digest {
+            return Err(CommandError::fixed("ERR Please use EVAL instead of EVALSHA for debugging").into());
+        }
+        if !self.reply.is_empty() {
+            return Err(CommandError::fixed("ERR a script is debugged outside of a pipeline only").into());
+        }
+        debugger::begin(args.at(1));
+        let result = self.script(client, which, entry, args, false, true);
+        client.output.push(&debugger::end());
+        client.debugs = false;
+        client.closing = true;
+        result
+    }
+
     /// The reply is written; true if it is an error that the statistics have.
     fn script(
         &mut self,
@@ -114,6 +145,7 @@ impl Turn<'_> {
         entry: &'static Entry,
         args: Args<'_>,
         nested: bool,
+        debugged: bool,
     ) -> Result<bool, Refusal> {
         if !nested {
             client.step_us = clock::wall_us();
@@ -153,6 +185,9 @@ impl Turn<'_> {
             began_ms: clock::monotonic_ms(),
             seen: None,
             next_meanwhile_ms: 0,
+            debugged,
+            heard: Vec::new(),
+            partial: Partial::default(),
         };
         let arguments = Arguments { list: args.from(3), keys };
         let outer = std::mem::replace(&mut running.turn.by_script, true);
@@ -292,13 +327,19 @@ fn run(
     match code {
         Code::Script(script) => {
             vm.follow_scripts(scripts.cache.epoch());
-            vm.prepare(script)?;
+            if !running.debugged {
+                vm.prepare(script)?;
+            }
             let gone =
                 if scripts.cache.contains(&script.digest) { 0 } else { scripts.cache.add(Arc::clone(script), false) };
             if gone > 0 {
                 running.turn.recorder.counters.add(Counter::EvictedScripts, gone as u64);
             }
-            Ok(vm.eval(script, arguments, running)?)
+            let returned = match running.debugged {
+                true => vm.debug(script, arguments, running),
+                false => vm.eval(script, arguments, running),
+            };
+            Ok(returned?)
         }
         Code::Function(library, i) => {
             let functions = &scripts.functions;
@@ -328,10 +369,21 @@ struct Running<'t, 'k, 'c> {
     /// Once it has run for a while it can be seen and stopped by others.
     seen: Option<(u64, Arc<RunningScript>)>,
     next_meanwhile_ms: u64,
+    /// Its client debugs it.
+    debugged: bool,
+    /// What that client has sent and was not understood yet.
+    heard: Vec<u8>,
+    partial: Partial,
 }
 
 /// How often a busy script lets its thread look at the other connections.
 const MEANWHILE_EVERY_MS: u64 = 2;
+/// A look at whether a script that is debugged was killed, at least; other connections wake its thread.
+const DEBUG_WAIT: Duration = Duration::from_millis(50);
+/// Between two looks at its client's socket, before that.
+const DEBUG_LOOK: Duration = Duration::from_millis(1);
+/// A debugger's command is not longer.
+const DEBUG_COMMAND_MAX: usize = 1 << 20;
 
 impl Running<'_, '_, '_> {
     fn end(&mut self) {
@@ -501,8 +553,11 @@ impl Host for Running<'_, '_, '_> {
         let (_, script) = self.seen.as_ref()?;
         let threshold = self.turn.config.general.busy_reply_threshold_ms;
         if threshold > 0 && now.saturating_sub(self.began_ms) >= threshold {
-            if node.scripts.running.set_busy(script) {
+            let new = node.scripts.running.set_busy(script);
+            if new {
                 node.keyspace.begin_busy();
+            }
+            if new && !self.debugged {
                 tracing::warn!(
                     "Slow script detected: still in execution after {} milliseconds. You can try killing it with {} KILL.",
                     now - self.began_ms,
@@ -512,10 +567,71 @@ impl Host for Running<'_, '_, '_> {
             // The connections of this thread would have nobody else.
             if now >= self.next_meanwhile_ms {
                 self.next_meanwhile_ms = now + MEANWHILE_EVERY_MS;
-                super::meanwhile::serve();
+                meanwhile::serve(Duration::ZERO);
             }
+        }
+        if self.debugged
+            && self.heard.len() < DEBUG_COMMAND_MAX
+            && meanwhile::with(|session| session.talk(&mut self.client.output, &mut self.heard)) == Some(false)
+        {
+            // Nobody is left who could stop it where it does not stop by itself.
+            return Some(Stop::Killed);
         }
         let stop = script.killed.load(Ordering::Acquire) || node.shutdown.load(Ordering::Acquire);
         stop.then_some(Stop::Killed)
+    }
+
+    fn debug_exchange(&mut self, message: &[u8]) -> Received {
+        self.client.output.push(message);
+        loop {
+            // Who does not read is not heard: no more waits for him than one answer.
+            if self.client.output.is_empty() && !self.heard.is_empty() {
+                match self.next_command() {
+                    Ok(Some(words)) => return Received::Command(words),
+                    Ok(None) => {}
+                    Err(()) => return Received::BadProtocol,
+                }
+            }
+            let (had, left) = (self.heard.len(), self.client.output.len());
+            let there = meanwhile::with(|session| session.talk(&mut self.client.output, &mut self.heard));
+            if there != Some(true) {
+                return Received::Gone;
+            }
+            if self.poll().is_some() {
+                return Received::Stop;
+            }
+            if self.heard.len() == had && self.client.output.len() == left {
+                // Until the server is busy the others wait for the locks, as they do for any script: none of them may be run here.
+                if self.seen.as_ref().is_some_and(|(_, script)| script.busy.load(Ordering::Acquire)) {
+                    meanwhile::serve(DEBUG_WAIT);
+                } else {
+                    std::thread::sleep(DEBUG_LOOK);
+                }
+            }
+        }
+    }
+}
+
+impl Running<'_, '_, '_> {
+    /// The next command of the debugger's client, if it is there whole.
+    fn next_command(&mut self) -> Result<Option<Vec<Vec<u8>>>, ()> {
+        let limits = Limits { bulk_len_max: DEBUG_COMMAND_MAX, authenticated: true };
+        loop {
+            if self.heard.first().is_some_and(|b| *b != b'*') || self.heard.len() > DEBUG_COMMAND_MAX {
+                return Err(());
+            }
+            let mut spans = Vec::new();
+            match parse(&self.heard, &mut self.partial, &mut spans, limits) {
+                Ok(Parsed::Request { bytes }) => {
+                    let words: Vec<_> = spans.iter().map(|s| s.of(&self.heard).to_vec()).collect();
+                    self.heard.drain(..bytes);
+                    if !words.is_empty() {
+                        return Ok(Some(words));
+                    }
+                }
+                Ok(Parsed::Incomplete) => return Ok(None),
+                Ok(Parsed::Inline { .. }) | Err(_) => return Err(()),
+            }
+        }
     }
 }

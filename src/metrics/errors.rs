@@ -33,7 +33,9 @@ pub struct ErrorStats {
 
 /// The kind of an error text (without the leading `-`): its first word, made safe for a `name:count` row.
 fn kind(error: &[u8]) -> Cow<'_, str> {
-    let Some(end) = error.iter().take(WORD_BYTES_MAX + 1).position(|b| *b == b' ').filter(|end| *end > 0) else {
+    let Some(end) =
+        error.iter().take(WORD_BYTES_MAX + 1).position(|b| matches!(b, b' ' | b'\r' | b'\n')).filter(|end| *end > 0)
+    else {
         return Cow::Borrowed("ERR");
     };
     let word = error.get(..end).unwrap_or_default();

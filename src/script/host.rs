@@ -26,6 +26,21 @@ pub enum Stop {
     Killed,
     /// FUNCTION LOAD runs a library's code once, for a short time.
     LoadTimeout,
+    /// The debugger's client wants no more of it, or is gone.
+    Debugger,
+}
+
+/// What came of asking the client that debugs a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A command's words, at least one.
+    Command(Vec<Vec<u8>>),
+    /// What it sent is no command.
+    BadProtocol,
+    /// Its connection has ended.
+    Gone,
+    /// The script is to be stopped, by SCRIPT KILL or the end of the server.
+    Stop,
 }
 
 /// What a script can ask of the server.
@@ -40,6 +55,10 @@ pub trait Host {
     fn may_run(&mut self, args: Args<'_>) -> Option<bool>;
     /// Asked every millisecond or so while the script computes.
     fn poll(&mut self) -> Option<Stop>;
+    /// Tells the client that debugs the script something, and waits for its next command.
+    fn debug_exchange(&mut self, _message: &[u8]) -> Received {
+        Received::Gone
+    }
 }
 
 thread_local! {

@@ -15,6 +15,7 @@
 
 mod cache;
 mod convert;
+pub mod debugger;
 mod functions;
 mod host;
 pub mod library;
@@ -26,7 +27,7 @@ mod wording;
 
 pub use cache::{Cache, Script};
 pub use functions::{FunctionInfo, Functions, Library, RegistryError, RestorePolicy, is_name};
-pub use host::{Effects, Host, Stop};
+pub use host::{Effects, Host, Received, Stop};
 pub use loading::{compile, compile_all, keep_all};
 pub use running::{KillError, Kind, Running, RunningScript};
 pub use source::{Header, HeaderError, Rules};

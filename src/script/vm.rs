@@ -5,7 +5,7 @@ use super::functions::{FunctionInfo, Library, is_name};
 use super::host::{self, Effects, Host, Stop};
 use super::library::{self, json, msgpack, packing, text};
 use super::source::Rules;
-use super::{convert, wording};
+use super::{convert, debugger, wording};
 use crate::base::number::{FloatText, IntText};
 use crate::crypto;
 use crate::resp::args::{Args, OwnedArgs};
@@ -193,6 +193,11 @@ impl Drop for Vm {
 /// Ends a run: the text is seen by nobody, the caller looks at `Watch::stop`.
 const STOPPED: &std::ffi::CStr = c"stopped";
 
+/// The script of this thread goes on nowhere, whatever it catches.
+pub(super) fn stop_for_good() {
+    WATCH.with(|w| w.stop.set(Some(Stop::Debugger)));
+}
+
 /// Called by the VM at every call and turn of a loop.
 unsafe extern "C-unwind" fn interrupt(state: *mut ffi::lua_State, gc: c_int) {
     if gc >= 0 {
@@ -363,6 +368,23 @@ impl Vm {
         self.start(&self.run.clone(), &f, arguments, host, "SCRIPT KILL")
     }
 
+    /// Runs a script in the session of the debugger that has begun. It is compiled for that alone.
+    ///
+    /// # Errors
+    /// What the error reply says.
+    pub fn debug(
+        &mut self,
+        script: &Script,
+        arguments: Arguments<'_>,
+        host: &mut dyn Host,
+    ) -> Result<Returned, Failure> {
+        // Each line as it is written, and the names of locals; KEYS and ARGV are globals then, so that line 1 has none of our own.
+        let compiler = self.compiler.clone().set_optimization_level(0).set_debug_level(2);
+        let f = compile(&self.lua, &compiler, &script.source[script.header.len..], "@user_script", None)
+            .map_err(|e| Failure::new(format!("ERR Error compiling script (new function): {e}")))?;
+        self.start(&self.run.clone(), &f, arguments, host, "SCRIPT KILL")
+    }
+
     /// Runs a function of a library, which is loaded first if need be.
     ///
     /// # Errors
@@ -401,10 +423,15 @@ impl Vm {
             w.ticks.set(TICKS);
             w.stop.set(None);
         });
-        let outcome = host::lend(host, || run.call::<(bool, Value)>((f, keys, args)));
+        let outcome = host::lend(host, || {
+            debugger::stepping(&self.lua, || run.call::<(bool, Value)>((f, keys, args))).and_then(|r| r)
+        });
         let stopped = WATCH.with(|w| w.stop.take());
         let failure = match outcome {
             Ok((true, value)) if stopped.is_none() => return Ok(Returned(value)),
+            _ if stopped == Some(Stop::Debugger) => {
+                Failure::new(format!("ERR {}", debugger::ended().unwrap_or("the debugger has ended")))
+            }
             Ok((_, Value::Table(t))) => failure(&t, stopped.map(|_| kill)),
             // The prelude is stopped as well, so mostly there is nobody left to say where it was.
             _ if stopped.is_some() => Failure::new(killed(kill)),
@@ -500,6 +527,14 @@ fn compile(
     if source.len() > SOURCE_MAX {
         return Err(format!("{}: the code is longer than {SOURCE_MAX} bytes", name.trim_start_matches('@')));
     }
+    let mut escaped = Vec::new();
+    let source = if source.contains(&0) && !source.windows(2).any(|w| matches!(w, b"[[" | b"[=")) {
+        // The lexer takes it for the end. In a quoted string the escape is the same byte, and elsewhere neither is allowed.
+        source.iter().for_each(|b| if *b == 0 { escaped.extend_from_slice(b"\\000") } else { escaped.push(*b) });
+        &escaped
+    } else {
+        source
+    };
     let mut chunk = lua.load(source).set_name(name).set_mode(ChunkMode::Text).set_compiler(compiler.clone());
     if let Some(environment) = environment {
         chunk = chunk.set_environment(environment.clone());
@@ -550,6 +585,9 @@ fn natives(
     t.raw_set("struct", packing::library(lua)?)?;
     t.raw_set("constants", constants(lua)?)?;
     t.raw_set("call", call(lua)?)?;
+    let (breakpoint, debug) = debugger::natives(lua)?;
+    t.raw_set("breakpoint", breakpoint)?;
+    t.raw_set("debug", debug)?;
     t.raw_set(
         "seal",
         lua.create_function(|_, t: Table| {
@@ -652,10 +690,12 @@ fn call(lua: &Lua) -> mlua::Result<Function> {
             Err(text) => return fails(text),
         }
         reply.clear();
+        debugger::tell_call(debugger::arguments(own.args()));
         if host::with(|h| h.call(own.args(), reply)).is_none() {
             return fails(b"ERR server.call can only be called while a script runs");
         }
         let value = convert::to_lua(lua, reply)?;
+        debugger::tell_reply(&value);
         Ok((reply.buf.first() != Some(&b'-'), value))
     })
 }

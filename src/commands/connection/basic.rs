@@ -103,6 +103,7 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
     client.no_touch = false;
     client.no_evict = false;
     client.import_source = false;
+    client.debugs = false;
     client.sign_out(&cx.node.acl);
     let s = &client.shared;
     s.resp.store(2, Ordering::Relaxed);

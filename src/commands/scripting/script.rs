@@ -64,14 +64,24 @@ pub static SCRIPT: Command = Command::container(
 
 fn debug(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let word = cx.args.at(2);
+    if cx.args.len() > 4 || cx.args.get(3).is_some_and(|engine| !is(engine, "LUA")) {
+        return Err(CommandError::err("the engine of scripts is lua"));
+    }
     if is(word, "NO") {
-        cx.reply.ok();
-        return Ok(());
+        cx.client.debugs = false;
+    } else if is(word, "SYNC") {
+        cx.client.debugs = true;
+    } else if is(word, "YES") {
+        // Nothing forks here, so there is no second data set that a session could be let loose on.
+        return Err(CommandError::err(
+            "SCRIPT DEBUG YES needs a forked copy of the data set and this server does not fork; use SCRIPT DEBUG SYNC (--ldb-sync-mode), \
+             where what the script writes stays",
+        ));
+    } else {
+        return Err(CommandError::fixed("ERR Use SCRIPT DEBUG YES/SYNC/NO"));
     }
-    if is(word, "YES") || is(word, "SYNC") {
-        return Err(CommandError::err("this server has no debugger for scripts; use server.log() instead"));
-    }
-    Err(CommandError::fixed("ERR Use SCRIPT DEBUG YES/SYNC/NO"))
+    cx.reply.ok();
+    Ok(())
 }
 
 fn exists(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -98,8 +108,9 @@ fn flush(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.help(&[
-        "DEBUG NO",
-        "    There is no debugger for scripts: YES and SYNC are refused.",
+        "DEBUG SYNC|NO",
+        "    Debug the next script of this connection. Nobody else is served meanwhile, and what it writes stays. YES, a session",
+        "    on a forked copy, is refused: nothing forks here.",
         "EXISTS <sha1> [<sha1> ...]",
         "    Tell which digests are in the script cache.",
         "FLUSH [ASYNC|SYNC]",

@@ -4,10 +4,11 @@
 use super::Worker;
 use super::output::{output_room, over_limit};
 use crate::base::clock;
-use crate::client::Client;
+use crate::client::{Client, Output};
 use crate::commands::table::Handler;
 use crate::engine::{Flow, Meanwhile, Turn, lend};
 use crate::metrics::counters::Counter;
+use crate::net::{Stream, StreamError};
 use crate::session::ahead::Ahead;
 use crate::session::batch::{Batch, Run, Source};
 use mio::Events;
@@ -122,10 +123,11 @@ impl Worker {
             let (evictor, recorder) = &mut *tools;
             let reply = std::mem::take(&mut self.reply);
             let mut turn = Turn::begin(&node, config, self.config_version, now_ms, reply, evictor, recorder);
-            let (flow, rest) = run_requests(&mut turn, &mut c.client, &batch, &run, |turn, client, n| {
+            let (stream, client) = (&mut c.stream, &mut c.client);
+            let (flow, rest) = run_requests(&mut turn, client, &batch, &run, |turn, client, n| {
                 let request = &batch.requests[n];
                 let entry = batch.resolve(request, node.commands);
-                lend(self, || turn.run(client, entry, batch.args(request), request.hash))
+                lend(&mut Lent { worker: self, stream }, || turn.run(client, entry, batch.args(request), request.hash))
             });
             self.reply = turn.end();
             self.scripts = Some(tools);
@@ -332,9 +334,40 @@ pub(super) fn protocol_error(turn: &mut Turn<'_>, client: &mut Client, run: &Run
     }
 }
 
-impl Meanwhile for Worker {
+/// What a script's thread has while the script runs: the worker, and the stream of the script's own connection.
+struct Lent<'a> {
+    worker: &'a mut Worker,
+    stream: &'a mut Stream,
+}
+
+impl Meanwhile for Lent<'_> {
+    fn serve_others(&mut self, wait: Duration) {
+        self.worker.serve_others(wait);
+    }
+
+    fn talk(&mut self, output: &mut Output, input: &mut Vec<u8>) -> bool {
+        let (worker, stream) = (&mut *self.worker, &mut *self.stream);
+        // Its socket's readiness is told once, and here it may be used up.
+        worker.looked_away = true;
+        let mut send = || -> Result<(), StreamError> {
+            while !stream.wants_write() || stream.flush()? {
+                let mut slices = Vec::new();
+                output.slices(&mut slices);
+                let n = if slices.is_empty() { 0 } else { stream.send(&mut worker.scratch, &slices)? };
+                if n == 0 {
+                    break;
+                }
+                output.advance(n);
+            }
+            Ok(())
+        };
+        send().is_ok() && stream.receive(&mut worker.scratch, input).is_ok_and(|p| !p.eof)
+    }
+}
+
+impl Worker {
     /// A turn in the middle of a script that runs for too long.
-    fn serve_others(&mut self) {
+    fn serve_others(&mut self, wait: Duration) {
         self.looked_away = true;
         if let Some(batch) = self.deferred_in.take() {
             // They waited for the script; now they hear that the server is busy, like everybody.
@@ -350,7 +383,7 @@ impl Meanwhile for Worker {
             }
         }
         let mut events = Events::with_capacity(256);
-        if self.poll.poll(&mut events, Some(Duration::ZERO)).is_ok() {
+        if self.poll.poll(&mut events, Some(wait)).is_ok() {
             let reply = std::mem::take(&mut self.reply);
             self.turn(&events);
             self.reply = reply;
