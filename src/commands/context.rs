@@ -36,6 +36,9 @@ pub struct DataContext<'a, 'k> {
     pub block: Option<BlockRequest>,
 }
 
+/// Keys of one command that are asked for at once: about as many misses as a core has under way.
+const KEYS_AHEAD: usize = 12;
+
 impl<'a> DataContext<'a, '_> {
     /// Argument `i` as a key of the command's database.
     #[inline(always)]
@@ -44,6 +47,26 @@ impl<'a> DataContext<'a, '_> {
         match self.hash {
             Some(hash) if self.entry.single_key == Some(i as u8) => Key { name, hash, db: self.db },
             _ => Key::new(self.db, name),
+        }
+    }
+
+    /// Calls `f` with the keys at these places, in this order, and their places. The cache is asked for several of them ahead.
+    pub fn each_key(&mut self, mut places: impl Iterator<Item = usize>, mut f: impl FnMut(&mut Self, usize, Key<'a>)) {
+        let Some(first) = places.next() else { return };
+        let first = (first, self.key(first));
+        let Some(second) = places.next() else { return f(self, first.0, first.1) };
+        let mut keys = Vec::with_capacity(KEYS_AHEAD);
+        keys.extend([first, (second, self.key(second))]);
+        loop {
+            let room = KEYS_AHEAD - keys.len();
+            keys.extend(places.by_ref().take(room).map(|i| (i, self.key(i))));
+            if keys.is_empty() {
+                return;
+            }
+            self.space.prefetch(keys.iter().map(|(_, key)| *key));
+            for (i, key) in keys.drain(..) {
+                f(self, i, key);
+            }
         }
     }
 

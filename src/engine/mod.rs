@@ -610,7 +610,10 @@ impl<'k> Turn<'k> {
         let mut plan = Plan::None;
         match entry.command.handler {
             Handler::Whole(_) | Handler::Span(_) => plan = Plan::All,
-            Handler::Data(_) => for_each_key(db, entry, args, |key| plan.add(key.hash.stripe))?,
+            Handler::Data(_) => for_each_key(db, entry, args, |key| {
+                self.node.keyspace.prefetch_stripe(key.hash);
+                plan.add(key.hash.stripe);
+            })?,
             _ => {}
         }
         Ok(plan)

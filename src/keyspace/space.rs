@@ -286,6 +286,17 @@ impl<'k> Space<'k> {
         self.held.stripe(n)
     }
 
+    /// Asks the cache for the buckets of keys whose stripes are held, and then for their records, so that the misses of several keys lie
+    /// under each other.
+    pub fn prefetch<'n>(&mut self, keys: impl Iterator<Item = Key<'n>> + Clone) {
+        for key in keys.clone() {
+            self.held.stripe(key.hash.stripe).database(key.db).table.prefetch_bucket(key.hash.path);
+        }
+        for key in keys {
+            self.held.stripe(key.hash.stripe).database(key.db).table.prefetch_record(key.hash.path);
+        }
+    }
+
     /// The key's record, for reading: counts a hit or a miss and notes the access.
     #[inline]
     pub fn find(&mut self, key: Key<'_>) -> Option<Borrowed<'_>> {

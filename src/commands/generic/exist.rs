@@ -26,14 +26,13 @@ const UNLINK_SPEC: CommandSpec = CommandSpec::new("unlink", -2, Group::Generic, 
 pub static UNLINK: Command = Command::data(UNLINK_SPEC, del);
 fn del(cx: &mut DataContext<'_, '_>) -> Outcome {
     let mut gone = 0;
-    for i in 1..cx.args.len() {
-        let key = cx.key(i);
+    cx.each_key(1..cx.args.len(), |cx, _, key| {
         // Big values are freed after the locks either way, so DEL holds nobody up longer than UNLINK.
         if cx.space.delete(key) {
             cx.space.changed(key, EventClass::GENERIC, "del");
             gone += 1;
         }
-    }
+    });
     cx.reply.integer(gone);
     Ok(())
 }
@@ -49,8 +48,9 @@ const EXISTS_SPEC: CommandSpec = CommandSpec::new("exists", -2, Group::Generic, 
 
 pub static EXISTS: Command = Command::data(EXISTS_SPEC, exists);
 fn exists(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let n = (1..cx.args.len()).filter(|i| look(cx.space, cx.key(*i), |_| ()).is_some()).count();
-    cx.reply.integer(n as i64);
+    let mut n = 0;
+    cx.each_key(1..cx.args.len(), |cx, _, key| n += i64::from(look(cx.space, key, |_| ()).is_some()));
+    cx.reply.integer(n);
     Ok(())
 }
 
@@ -66,9 +66,10 @@ pub static TOUCH: Command = Command::data(TOUCH_SPEC, touch);
 fn touch(cx: &mut DataContext<'_, '_>) -> Outcome {
     // It says itself that the keys were used, whatever CLIENT NO-TOUCH says of what its client reads.
     let no_touch = std::mem::replace(&mut cx.space.no_touch, false);
-    let n = (1..cx.args.len()).filter(|i| cx.space.find(cx.key(*i)).is_some()).count();
+    let mut n = 0;
+    cx.each_key(1..cx.args.len(), |cx, _, key| n += i64::from(cx.space.find(key).is_some()));
     cx.space.no_touch = no_touch;
-    cx.reply.integer(n as i64);
+    cx.reply.integer(n);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use super::expiry::{Condition, Expiry, Of, StringOptions, Unit};
 use crate::base::number::IntText;
 use crate::commands::arguments::integer;
 use crate::commands::{Command, CommandError, DataContext, Outcome};
-use crate::keyspace::{EventClass, Key};
+use crate::keyspace::EventClass;
 use crate::spec::{CommandSpec, Group, KeySpec};
 
 const MGET_SPEC: CommandSpec = CommandSpec::new("mget", -2, Group::String, "readonly fast")
@@ -18,13 +18,12 @@ const MGET_SPEC: CommandSpec = CommandSpec::new("mget", -2, Group::String, "read
 pub static MGET: Command = Command::data(MGET_SPEC, mget);
 fn mget(cx: &mut DataContext<'_, '_>) -> Outcome {
     cx.reply.array(cx.args.len() - 1);
-    for i in 1..cx.args.len() {
-        let key = cx.key(i);
+    cx.each_key(1..cx.args.len(), |cx, _, key| {
         let sent = cx.space.find(key).is_some_and(|record| access::reply(cx.reply, &record).is_ok());
         if !sent {
             cx.reply.null();
         }
-    }
+    });
     Ok(())
 }
 
@@ -68,14 +67,13 @@ fn paired(cx: &DataContext<'_, '_>) -> Outcome {
 
 /// Sets the pairs of arguments `from..to`.
 fn set_all(cx: &mut DataContext<'_, '_>, from: usize, to: usize, deadline: Option<Option<i64>>) {
-    for i in (from..to).step_by(2) {
-        let key = Key::new(cx.db, cx.args.at(i));
+    cx.each_key((from..to).step_by(2), |cx, i, key| {
         cx.space.set(key, access::encode(cx.args.at(i + 1)), deadline);
         cx.space.changed(key, EventClass::STRING, "set");
         if let Some(Some(_)) = deadline {
             cx.space.event(EventClass::GENERIC, "expire", key);
         }
-    }
+    });
 }
 
 const MSETEX_SPEC: CommandSpec = CommandSpec::new("msetex", -4, Group::String, "write denyoom")
@@ -134,6 +132,28 @@ fn msetex(cx: &mut DataContext<'_, '_>) -> Outcome {
 mod tests {
     use crate::commands::FAMILIES;
     use crate::commands::testing::Bench;
+
+    #[test]
+    fn more_keys_than_are_asked_for_at_once_keep_their_order() {
+        let mut b = Bench::new(FAMILIES);
+        for count in [1, 2, 11, 12, 13, 24, 25, 40] {
+            let words = |f: &dyn Fn(usize) -> String| (0..count).map(f).collect::<Vec<_>>().join(" ");
+            let set = format!("MSET {}", words(&|i| format!("{count}k{i} v{i}")));
+            let get = format!("MGET {}", words(&|i| format!("{count}k{i}")));
+            let values: String =
+                (0..count).map(|i| format!("v{i}")).map(|v| format!("${}\r\n{v}\r\n", v.len())).collect();
+            let exist = get.replace("MGET", "EXISTS");
+            let del = get.replace("MGET", "DEL");
+            let n = format!(":{count}\r\n");
+            b.check(&[
+                (&set, "+OK\r\n"),
+                (&get, &format!("*{count}\r\n{values}")),
+                (&exist, &n),
+                (&del, &n),
+                (&exist, ":0\r\n"),
+            ]);
+        }
+    }
 
     #[test]
     fn several_are_set_together_or_not_at_all() {

@@ -182,11 +182,10 @@ fn long_file() -> Vec<u8> {
     saved(&keyspace)
 }
 
+type Dumped = std::collections::BTreeMap<(u32, Vec<u8>), Vec<u8>>;
+
 /// Loads a file with `threads`; the keys as they are dumped, or what is wrong.
-fn loaded_by(
-    threads: usize,
-    file: &[u8],
-) -> Result<(Loaded, std::collections::BTreeMap<(u32, Vec<u8>), Vec<u8>>), String> {
+fn loaded_by(threads: usize, file: &[u8]) -> Result<(Loaded, Dumped), String> {
     let copy = Keyspace::new(16);
     let options = LoadOptions { threads, checksum: false, ..options() };
     let loaded = load(file, &mut copy.space(AT), &options).map_err(|e| e.to_string())?;
