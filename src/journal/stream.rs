@@ -205,7 +205,10 @@ impl Stream {
 
     pub fn cursor_at(&mut self, offset: u64, bytes_max: u64) -> Option<u64> {
         self.backlog?;
-        (self.first()..=self.end()).contains(&offset).then(|| self.place(offset, bytes_max))
+        // A chunk may be larger than the backlog: whoever would be lost at once is better told now.
+        let end = self.end();
+        let may = bytes_max == 0 || end.saturating_sub(offset) <= bytes_max;
+        (may && (self.first()..=end).contains(&offset)).then(|| self.place(offset, bytes_max))
     }
 
     fn place(&mut self, next: u64, bytes_max: u64) -> u64 {

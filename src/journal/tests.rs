@@ -113,6 +113,16 @@ fn the_backlog_gives_any_offset_it_holds_and_no_other() {
 }
 
 #[test]
+fn nobody_goes_on_from_further_behind_than_it_may_be() {
+    let j = Arc::new(Journal::default());
+    j.keep_backlog(Some(1000));
+    step(&j, &[(0, &format!("SET key {}", "x".repeat(50_000)))]);
+    assert!(j.cursor_at(0, 0).is_ok(), "the chunk is kept whole");
+    assert_eq!(j.cursor_at(0, 10_000).err(), Some(Gone), "it would be lost at its first read, and come back for ever");
+    assert!(j.cursor_at(j.end() - 10, 10_000).is_ok());
+}
+
+#[test]
 fn a_cursor_that_is_too_far_behind_is_lost_and_holds_nothing() {
     let j = Arc::new(Journal::default());
     let mut slow = j.cursor_here(100_000);

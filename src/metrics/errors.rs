@@ -101,6 +101,7 @@ mod tests {
             (b"A:B=C#x foo", "A_B=C_x"),
             (b"nospace", "ERR"),
             (b" leading", "ERR"),
+            (b"CODE\r\n-ERR faked", "CODE"),
             (b"", "ERR"),
             (b"KKKKKKKKKKKKKKKKKKKKKKKKKKKKKK 30", "KKKKKKKKKKKKKKKKKKKKKKKKKKKKKK"),
             (b"KKKKKKKKKKKKKKKKKKKKKKKKKKKKKKK 31", "ERR"),

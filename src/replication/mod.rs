@@ -184,9 +184,13 @@ impl Replication {
         Ok(())
     }
 
+    pub fn is_to_pause(&self) -> bool {
+        self.pause_after_cut.load(Ordering::Relaxed)
+    }
+
     /// Stops the whole process until it is told to go on, if DEBUG PAUSE-AFTER-FORK asked for it.
     pub fn pause_if_told(&self) {
-        if self.pause_after_cut.load(Ordering::Relaxed) {
+        if self.is_to_pause() {
             tracing::warn!("This server stops here, as DEBUG PAUSE-AFTER-FORK asked for; SIGCONT lets it go on");
             if let Err(e) = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP) {
                 tracing::warn!("It cannot be stopped: {e}");

@@ -162,6 +162,12 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
                     client.id,
                     if had_backlog { "tracking repl-backlog tail" } else { "no repl-backlog to track" }
                 );
+                if !had_backlog {
+                    tracing::debug!(
+                        "Dual channel replication: Attach replica rdb client {} to the backlog that begins here",
+                        client.id
+                    );
+                }
                 this.replicas.pairs.begin(Arc::clone(&client), cursor);
             }
             None

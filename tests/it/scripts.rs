@@ -200,3 +200,11 @@ fn succeeds(command: &mut Command) {
     assert!(out.status.success(), "{text}");
     print!("{text}");
 }
+
+#[test]
+fn a_nul_byte_in_a_script_is_a_byte_of_its_string() {
+    let server = Server::start();
+    let mut c = server.connect();
+    assert_eq!(eval(&mut c, "return #'a\0b'", &["0"]), ":3");
+    assert_eq!(eval(&mut c, "return string.byte('\x000', 1)", &["0"]), ":0");
+}

@@ -297,7 +297,11 @@ impl Link {
         let now = clock::monotonic_ms();
         let told = match copying.news() {
             None => return Ok(()),
-            Some(News::Offered(offer)) => machine.on(now, Input::Offered(offer), outputs),
+            Some(News::Offered(offer)) => {
+                self.state(LinkState::Sync);
+                self.progress(|p| p.last_ms = now);
+                machine.on(now, Input::Offered(offer), outputs)
+            }
             Some(News::Loaded { selected }) => {
                 session.copying = None;
                 self.take_up(session, selected);
@@ -345,8 +349,6 @@ impl Link {
             Output::OpenCopy => {
                 tracing::info!("Dual channel replication: PSYNC is not possible, initialize RDB channel.");
                 self.accepted();
-                self.state(LinkState::Sync);
-                self.progress(|p| *p = Progress { last_ms: clock::monotonic_ms(), ..Progress::default() });
                 self.host.replication().follower.update(self.epoch, |f| (f.held, f.held_peak) = (0, 0));
                 let introduction = self.introduction(&self.host.config().current());
                 let to = (self.address.clone(), self.port);

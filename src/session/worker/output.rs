@@ -5,6 +5,7 @@ use crate::base::clock;
 use crate::client::{Client, CopyEnd, ReplicaPhase, Taken};
 use crate::config::Config;
 use crate::config::types::OutputLimit;
+use crate::journal::Lost;
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use std::sync::atomic::Ordering;
@@ -112,6 +113,9 @@ impl Worker {
                             "Replica {} is disconnected, it has to resynchronise: {lost}",
                             c.client.shared.addr
                         );
+                        if let Lost::Behind { bytes } = lost {
+                            over_limit(&mut c.client, usize::try_from(bytes).unwrap_or(usize::MAX), &mut self.recorder);
+                        }
                         c.client.dead = true;
                         break;
                     }
@@ -119,6 +123,10 @@ impl Worker {
             }
             if alone {
                 self.copied_alone(i);
+                return;
+            }
+            if ended && c.client.copy.is_some() && self.node.replication.is_to_pause() && is_copy_channel(&c.client) {
+                // The other side is to have all of it when this one stops, and not a byte before.
                 return;
             }
             let full = c.client.output.len();
@@ -186,6 +194,11 @@ impl Worker {
         }
         self.finish(i);
     }
+}
+
+#[cold]
+fn is_copy_channel(client: &Client) -> bool {
+    client.shared.facts.lock().copy_channel
 }
 
 /// Marks a client as gone that is sent more than it may leave unread; `more` bytes of it are not kept yet.
