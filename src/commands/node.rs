@@ -58,6 +58,8 @@ pub struct Node {
     /// Runs what comes from a primary.
     pub executor: Mutex<Option<Box<dyn Execute>>>,
     pub pause: Mutex<Pause>,
+    /// An end that waits for replicas.
+    pub ending: Mutex<Option<crate::commands::server::shutdown::Ending>>,
     /// Set while somebody is paused, so that nobody else takes the lock.
     pub paused: AtomicBool,
     /// Saving, and what has changed since.

@@ -159,6 +159,7 @@ impl NodeBench {
             run_id: String::new(),
             executor: Default::default(),
             pause: Default::default(),
+            ending: Default::default(),
             paused: Default::default(),
             saver: Default::default(),
             aof: Default::default(),

@@ -155,6 +155,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         started_ms: clock::wall_ms(),
         run_id: id()?,
         pause: Mutex::default(),
+        ending: Mutex::default(),
         paused: AtomicBool::new(false),
         saver: Saver::new(clock::wall_ms()),
         aof: Default::default(),
@@ -375,8 +376,13 @@ fn end(node: &Node, signal: &str) {
     let config = node.config.current();
     let options =
         if signal == "SIGINT" { config.general.shutdown_on_sigint } else { config.general.shutdown_on_sigterm };
+    let mut options = options;
+    if node.ending.lock().is_some() {
+        tracing::warn!("You insist... exiting now.");
+        options.now = true;
+    }
     let mut space = node.keyspace.space(access(&config, clock::wall_ms()));
-    if shutdown::end(node, &config, &mut space, options).is_err() {
+    if shutdown::request(node, &config, &mut space, options, None).is_err() {
         tracing::warn!(
             "{signal} received but errors trying to shut down the server, check the logs for more information"
         );

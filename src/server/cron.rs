@@ -6,6 +6,7 @@ use super::tuning;
 use super::watch::Watch;
 use crate::base::{clock, memory};
 use crate::commands::Node;
+use crate::commands::server::shutdown;
 use crate::config::Config;
 use crate::engine::access;
 use crate::engine::upkeep::Expiry;
@@ -68,6 +69,7 @@ impl Cron {
         }
         let host: Arc<dyn Host> = Arc::clone(node) as Arc<dyn Host>;
         Replication::round(&host);
+        shutdown::step(node, &config);
         let now = clock::monotonic_ms();
         if now - self.last_sample_ms >= 100 {
             self.last_sample_ms = now;

@@ -183,6 +183,51 @@ fn the_role_is_handed_over_without_losing_a_write() {
 }
 
 #[test]
+fn a_primary_that_ends_waits_for_what_its_replica_lacks() {
+    let mut primary = Server::with(&["--shutdown-timeout", "60", "--repl-diskless-sync-delay", "0"]);
+    let replica = replica_of(&primary, &[]);
+    let (mut p, mut r) = (primary.connect(), replica.connect());
+    eventually("the link is up", || field(&mut r, "master_link_status") == "up");
+    p.line("SET k 1");
+    p.line("WAIT 1 0");
+    // More than the sockets hold.
+    replica.signal("STOP");
+    let big = "x".repeat(1 << 20);
+    for i in 0..12 {
+        p.line(&format!("SET big:{i} {big}"));
+    }
+    p.line("SET k 2");
+    primary.signal("TERM");
+    eventually("it waits", || p.line("INFO server").to_string().contains("shutdown_in_milliseconds:"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(primary.is_running());
+    replica.signal("CONT");
+    assert!(primary.wait(Duration::from_secs(60)).success());
+    assert!(primary.log().contains("1 of 1 replicas are in sync"));
+    eventually("the last write is there", || r.line("GET k").to_string() == "\"2\"");
+}
+
+#[test]
+fn an_end_that_waits_is_called_off_and_writes_go_on() {
+    let mut primary = Server::with(&["--shutdown-timeout", "60", "--repl-diskless-sync-delay", "0"]);
+    let replica = replica_of(&primary, &[]);
+    let (mut p, mut r, mut waits) = (primary.connect(), replica.connect(), primary.connect());
+    assert!(p.line("SHUTDOWN ABORT").to_string().contains("No shutdown in progress"));
+    eventually("the link is up", || field(&mut r, "master_link_status") == "up");
+    replica.signal("STOP");
+    p.line("SET k 1");
+    waits.send(b"SHUTDOWN NOSAVE\r\n").expect("sent");
+    eventually("it waits", || p.line("INFO clients").to_string().contains("blocked_clients:1"));
+    assert_eq!(p.line("SHUTDOWN ABORT").to_string(), "+OK");
+    assert!(waits.read().expect("an answer").to_string().contains("Errors trying to SHUTDOWN"));
+    assert_eq!(p.line("SET k 2").to_string(), "+OK");
+    // Told to end now, it does not wait.
+    p.send(b"SHUTDOWN NOSAVE NOW\r\n").expect("sent");
+    assert!(primary.wait(Duration::from_secs(20)).success());
+    replica.signal("CONT");
+}
+
+#[test]
 fn waitaof_waits_for_disks_and_an_old_wait_answers_no_new_one() {
     let primary = Server::with(&["--appendonly", "yes", "--appendfsync", "no"]);
     let mut p = primary.connect();

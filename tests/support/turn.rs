@@ -54,6 +54,7 @@ impl Lab {
             tls: Default::default(),
             background: holdfast::base::background::Background::start("background").expect("a thread"),
             pause: Default::default(),
+            ending: Default::default(),
             paused: AtomicBool::new(false),
             saver: Default::default(),
             aof: Default::default(),

@@ -73,6 +73,7 @@ pub fn with_facts<R>(
         freed: &node.freer.counts,
         now_us: clock::wall_us(),
         started_ms: node.started_ms,
+        shutdown_in_ms: node.ending.lock().as_ref().map(|e| e.until_ms.saturating_sub(clock::monotonic_ms()).max(1)),
         run_id: &node.run_id,
         replication: &replication,
         pause: (pause.until_ms, pause.writes_only),

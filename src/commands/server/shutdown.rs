@@ -1,15 +1,22 @@
 //! SHUTDOWN, and the end that signals ask for.
 //!
+//! A primary with replicas does not end before they have what it has acknowledged, unless it is told to end now or they take longer than
+//! `shutdown-timeout`: writes are held up, and where the journal then ends is what each replica has to confirm. Where it ends is looked at a
+//! round of the periodic tasks later, when no worker is still in a turn that began before.
+//!
 //! # Invariant
 //! What was acknowledged before the end is in the last snapshot: it is written under all locks, and what a worker runs after them is not
 //! answered any more (the worker drops a turn's replies once `shutdown` is set).
 
+use crate::base::clock;
+use crate::client::{BlockRequest, Message, ReplicaPhase, TimeoutReply};
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, Node, NodeContext, Outcome};
 use crate::config::Config;
 use crate::config::types::ShutdownOptions;
 use crate::keyspace::{Plan, Space};
 use crate::persist::snapshot;
+use crate::replication::Host;
 use crate::spec::{CommandSpec, Group};
 use std::sync::atomic::Ordering;
 
@@ -50,6 +57,117 @@ fn parse(cx: &NodeContext<'_, '_>) -> Result<(ShutdownOptions, bool), CommandErr
 /// What keeps the server from ending; the log has the reason.
 #[derive(Debug)]
 pub struct NotNow;
+
+/// An end that waits for replicas.
+#[derive(Debug)]
+pub struct Ending {
+    options: ShutdownOptions,
+    /// Monotonic ms when it waits no longer.
+    pub until_ms: u64,
+    /// Where the journal ends that the replicas are to have; `None` before the first look.
+    target: Option<u64>,
+    /// The clients whose SHUTDOWN waits for it.
+    waiters: Vec<u64>,
+}
+
+/// What becomes of a wish to end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wish {
+    Granted,
+    /// It waits for replicas; [`step`] goes on with it.
+    Waits,
+}
+
+/// Ends the server, or has it end once its replicas have all it has. `waiter`: who is told if that comes to nothing. No lock is held.
+///
+/// # Errors
+/// As of [`end`].
+pub fn request(
+    node: &Node,
+    config: &Config,
+    space: &mut Space<'_>,
+    options: ShutdownOptions,
+    waiter: Option<u64>,
+) -> Result<Wish, NotNow> {
+    let mut ending = node.ending.lock();
+    let at_once = options.now || options.force;
+    if let Some(ending) = ending.as_mut().filter(|_| !at_once) {
+        ending.waiters.extend(waiter);
+        return Ok(Wish::Waits);
+    }
+    let timeout_ms = u64::from(config.general.shutdown_timeout_secs) * 1000;
+    let leads = !node.replication.follower.look().is_following();
+    if !options.now && timeout_ms > 0 && leads && !node.keyspace.is_busy() && ending.is_none() && online(node) > 0 {
+        let until_ms = clock::monotonic_ms() + timeout_ms;
+        tracing::info!("Waiting for replicas before shutting down.");
+        *ending = Some(Ending { options, until_ms, target: None, waiters: waiter.into_iter().collect() });
+        drop(ending);
+        node.pause_writes(true);
+        return Ok(Wish::Waits);
+    }
+    let ended = ending.take();
+    drop(ending);
+    let result = end(node, config, space, options);
+    if let (Err(NotNow), Some(ended)) = (&result, ended) {
+        give_up(node, ended);
+    }
+    result.map(|()| Wish::Granted)
+}
+
+/// Replicas that follow the stream.
+fn online(node: &Node) -> usize {
+    node.replication.replicas.all().iter().filter(|r| r.facts.lock().phase == ReplicaPhase::Online).count()
+}
+
+/// Goes on with an end that waits, if there is one.
+pub fn step(node: &Node, config: &Config) {
+    let mut slot = node.ending.lock();
+    let Some(ending) = slot.as_mut() else { return };
+    let mut space = node.keyspace.space(node.access(clock::wall_ms()));
+    let Some(target) = ending.target else {
+        if space.lock_unless_busy(&Plan::All) {
+            ending.target = Some(node.journal.end());
+            space.unlock();
+            node.journal.append_talk(&[b"REPLCONF", b"GETACK", b"*"]);
+        }
+        return;
+    };
+    let (online, synced) = (online(node), node.replication.replicas.acknowledged(target));
+    if synced < online && clock::monotonic_ms() < ending.until_ms {
+        return;
+    }
+    for replica in node.replication.replicas.all() {
+        let facts = replica.facts.lock();
+        if facts.phase != ReplicaPhase::Online || facts.acked < target {
+            tracing::warn!(
+                "Lagging replica {} reported offset {} behind master, state={}.",
+                replica.addr,
+                target.saturating_sub(facts.acked),
+                facts.phase.name()
+            );
+        }
+    }
+    tracing::info!("{synced} of {} replicas are in sync when shutting down.", node.replication.replicas.len());
+    let ended = slot.take();
+    drop(slot);
+    let Some(ended) = ended else { return };
+    if end(node, config, &mut space, ended.options).is_err() {
+        tracing::warn!("Errors trying to shut down the server. Check the logs for more information.");
+        give_up(node, ended);
+    }
+}
+
+/// The server goes on: writes too, and who waited for the end is told.
+fn give_up(node: &Node, ended: Ending) {
+    node.pause_writes(false);
+    for id in ended.waiters {
+        if let Some(client) = node.clients.get(id) {
+            node.clients.send(&client, Message::Unblock { client: id, error: Some(NOT_NOW) });
+        }
+    }
+}
+
+const NOT_NOW: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 
 /// Saves what is to be saved and lets the server end. No lock is held.
 ///
@@ -122,8 +240,13 @@ fn end_busy_script(node: &Node) {
 fn shutdown(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let (options, abort) = parse(cx)?;
     if abort {
-        // The end is never put off: there are no replicas to wait for.
-        return Err(CommandError::fixed("ERR No shutdown in progress."));
+        let Some(ended) = cx.node.ending.lock().take() else {
+            return Err(CommandError::fixed("ERR No shutdown in progress."));
+        };
+        tracing::warn!("Shutdown manually aborted");
+        give_up(cx.node, ended);
+        cx.reply.ok();
+        return Ok(());
     }
     if cx.nested {
         return Err(CommandError::fixed("ERR Command not allowed inside a transaction"));
@@ -134,6 +257,10 @@ fn shutdown(cx: &mut NodeContext<'_, '_>) -> Outcome {
         return Err(crate::commands::scripting::busy(kind == Some(crate::script::Kind::Function)));
     }
     tracing::warn!("User requested shutdown...");
-    end(cx.node, cx.config, cx.space, options)
-        .map_err(|NotNow| CommandError::fixed("ERR Errors trying to SHUTDOWN. Check logs."))
+    let wish = request(cx.node, cx.config, cx.space, options, Some(cx.client.id));
+    if wish.map_err(|NotNow| CommandError::fixed(NOT_NOW))? == Wish::Waits {
+        let timeout_reply = TimeoutReply::Null;
+        cx.block = Some(BlockRequest { keys: Vec::new(), timeout_ms: 0, timeout_reply, args: None, needs_key: false });
+    }
+    Ok(())
 }

@@ -58,7 +58,7 @@ topic! {
     /// File the process id is written to.
     "pidfile" => pidfile: Option<PathBuf> = None, File, Start, Open, Standing::Works;
     /// Wait this many seconds for replicas to catch up when ending.
-    "shutdown-timeout" => shutdown_timeout_secs: u32 = 10, INT, Runtime, Open, Standing::Later("there are no replicas to wait for yet");
+    "shutdown-timeout" => shutdown_timeout_secs: u32 = 10, INT, Runtime, Open, Standing::Works;
     /// What SIGINT does.
     "shutdown-on-sigint" => shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default(), Shutdown, Runtime, Open, Standing::Works;
     /// What SIGTERM does.

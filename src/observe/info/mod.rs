@@ -42,6 +42,8 @@ pub struct Facts<'a> {
     pub now_us: i64,
     /// ms since the epoch.
     pub started_ms: i64,
+    /// An end that waits for replicas waits this long at the most.
+    pub shutdown_in_ms: Option<u64>,
     pub run_id: &'a str,
     pub replication: &'a Replication,
     /// ms since the epoch until which clients are paused; 0 if nobody is. And whether only writes are.

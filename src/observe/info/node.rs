@@ -46,6 +46,9 @@ pub(super) fn server(f: &Facts<'_>, out: Out<'_>) {
     let uptime = (f.now_us / 1000 - f.started_ms).max(0) / 1000;
     out("uptime_in_seconds", Signed(uptime));
     out("uptime_in_days", Signed(uptime / 86_400));
+    if let Some(ms) = f.shutdown_in_ms {
+        out("shutdown_in_milliseconds", Unsigned(ms));
+    }
     for name in ["hz", "configured_hz", "clients_hz"] {
         out(name, Unsigned(u64::from(c.general.hz)));
     }
