@@ -82,7 +82,8 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
     let all = f.clients.all();
     let most = |get: &dyn Fn(&crate::client::Shared) -> u64| all.iter().map(|c| get(c)).max().unwrap_or(0);
     let count = |yes: &dyn Fn(&crate::client::Shared) -> bool| all.iter().filter(|c| yes(c)).count() as u64;
-    out("connected_clients", Unsigned(all.len() as u64));
+    // Replicas are connected_slaves.
+    out("connected_clients", Unsigned(count(&|c| !c.replica.load(Relaxed))));
     out("cluster_connections", Unsigned(0));
     out("maxclients", Unsigned(u64::from(f.config.network.maxclients)));
     out("client_recent_max_input_buffer", Unsigned(most(&|c| c.query_capacity.load(Relaxed))));
