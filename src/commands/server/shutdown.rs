@@ -119,21 +119,25 @@ fn online(node: &Node) -> usize {
     node.replication.replicas.all().iter().filter(|r| r.facts.lock().phase == ReplicaPhase::Online).count()
 }
 
-/// Goes on with an end that waits, if there is one.
+/// Goes on with an end that waits, if there is one. Its lock is not held while stripes are waited for: INFO in a transaction takes it under
+/// all of them.
 pub fn step(node: &Node, config: &Config) {
-    let mut slot = node.ending.lock();
-    let Some(ending) = slot.as_mut() else { return };
+    let Some((until_ms, target)) = node.ending.lock().as_ref().map(|e| (e.until_ms, e.target)) else { return };
     let mut space = node.keyspace.space(node.access(clock::wall_ms()));
-    let Some(target) = ending.target else {
+    let Some(target) = target else {
         if space.lock_unless_busy(&Plan::All) {
-            ending.target = Some(node.journal.end());
+            let end = node.journal.end();
             space.unlock();
+            // Unless it was called off meanwhile, and another one begun.
+            if let Some(ending) = node.ending.lock().as_mut().filter(|e| e.until_ms == until_ms) {
+                ending.target = Some(end);
+            }
             node.journal.append_talk(&[b"REPLCONF", b"GETACK", b"*"]);
         }
         return;
     };
     let (online, synced) = (online(node), node.replication.replicas.acknowledged(target));
-    if synced < online && clock::monotonic_ms() < ending.until_ms {
+    if synced < online && clock::monotonic_ms() < until_ms {
         return;
     }
     for replica in node.replication.replicas.all() {
@@ -148,9 +152,7 @@ pub fn step(node: &Node, config: &Config) {
         }
     }
     tracing::info!("{synced} of {} replicas are in sync when shutting down.", node.replication.replicas.len());
-    let ended = slot.take();
-    drop(slot);
-    let Some(ended) = ended else { return };
+    let Some(ended) = node.ending.lock().take() else { return };
     if end(node, config, &mut space, ended.options).is_err() {
         tracing::warn!("Errors trying to shut down the server. Check the logs for more information.");
         give_up(node, ended);
