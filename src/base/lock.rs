@@ -5,11 +5,13 @@
 //! as a command holds a stripe, then yields, then sleeps in steps of [`SLEEP_MIN`] to [`SLEEP_MAX`]. A stripe is held for microseconds, so
 //! hardly anybody gets that far; whoever does waits for a holder of milliseconds, beside which a step is nothing.
 //!
+//! A holder that goes through a big value says so ([`hold_for_long`]): who has other things to do ([`lock_shortly`]) then does not wait at all.
+//!
 //! Invariant: whoever waits never burns a core for longer than the spinning phase, whatever the holder does.
 
 use parking_lot::lock_api::{self, GuardNoSend, RawMutex};
 use std::hint::spin_loop;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 /// A mutex over this lock.
@@ -29,13 +31,43 @@ const SLEEP_MAX: Duration = Duration::from_micros(320);
 pub fn lock_unless<T>(mutex: &Mutex<T>, give_up: impl Fn() -> bool) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
         Some(guard) => Some(guard),
-        None => wait_unless(mutex, give_up),
+        None => wait_unless(mutex, || false, give_up),
     }
 }
 
+/// The same, and gives up at once if the holder has said that it keeps the lock for long.
+#[inline(always)]
+pub fn lock_shortly<T>(mutex: &Mutex<T>, give_up: impl Fn() -> bool) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Some(guard) => Some(guard),
+        None => wait_unless(mutex, || is_held_for_long(mutex), give_up),
+    }
+}
+
+/// Says that what `guard` holds is kept for long: until it is given back.
+pub fn hold_for_long<T>(guard: &MutexGuard<'_, T>) {
+    raw(MutexGuard::mutex(guard)).0.store(HELD_FOR_LONG, Ordering::Relaxed);
+}
+
+fn is_held_for_long<T>(mutex: &Mutex<T>) -> bool {
+    raw(mutex).0.load(Ordering::Relaxed) == HELD_FOR_LONG
+}
+
+fn raw<T>(mutex: &Mutex<T>) -> &RawLock {
+    // SAFETY: callers change one kind of held into another, or look; nobody gives back what he does not hold.
+    unsafe { mutex.raw() }
+}
+
 #[cold]
-fn wait_unless<T>(mutex: &Mutex<T>, give_up: impl Fn() -> bool) -> Option<MutexGuard<'_, T>> {
+fn wait_unless<T>(
+    mutex: &Mutex<T>,
+    at_once: impl Fn() -> bool,
+    give_up: impl Fn() -> bool,
+) -> Option<MutexGuard<'_, T>> {
     for round in 0..SPINS {
+        if at_once() {
+            return None;
+        }
         for _ in 0..1 << round {
             spin_loop();
         }
@@ -44,13 +76,16 @@ fn wait_unless<T>(mutex: &Mutex<T>, give_up: impl Fn() -> bool) -> Option<MutexG
         }
     }
     for _ in 0..YIELDS {
+        if at_once() {
+            return None;
+        }
         std::thread::yield_now();
         if let Some(guard) = mutex.try_lock() {
             return Some(guard);
         }
     }
     let mut sleep = SLEEP_MIN;
-    while !give_up() {
+    while !at_once() && !give_up() {
         std::thread::sleep(sleep);
         if let Some(guard) = mutex.try_lock() {
             return Some(guard);
@@ -60,19 +95,23 @@ fn wait_unless<T>(mutex: &Mutex<T>, give_up: impl Fn() -> bool) -> Option<MutexG
     None
 }
 
-/// One byte: held or not.
+const FREE: u8 = 0;
+const HELD: u8 = 1;
+const HELD_FOR_LONG: u8 = 2;
+
+/// One byte: held or not, or for long.
 #[derive(Debug)]
-pub struct RawLock(AtomicBool);
+pub struct RawLock(AtomicU8);
 
 impl RawLock {
     #[inline(always)]
     fn take(&self) -> bool {
-        self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     #[cold]
     fn wait(&self) {
-        let free = || !self.0.load(Ordering::Relaxed);
+        let free = || self.0.load(Ordering::Relaxed) == FREE;
         for round in 0..SPINS {
             for _ in 0..1 << round {
                 spin_loop();
@@ -98,10 +137,10 @@ impl RawLock {
     }
 }
 
-// SAFETY: only one caller at a time sees `take` succeed: the exchange is atomic, and only the holder stores `false`. Acquire and release
+// SAFETY: only one caller at a time sees `take` succeed: the exchange is atomic, and only the holder stores `FREE`. Acquire and release
 // order what was done under the lock.
 unsafe impl RawMutex for RawLock {
-    const INIT: RawLock = RawLock(AtomicBool::new(false));
+    const INIT: RawLock = RawLock(AtomicU8::new(FREE));
     type GuardMarker = GuardNoSend;
 
     #[inline(always)]
@@ -113,17 +152,17 @@ unsafe impl RawMutex for RawLock {
 
     #[inline(always)]
     fn try_lock(&self) -> bool {
-        !self.0.load(Ordering::Relaxed) && self.take()
+        self.0.load(Ordering::Relaxed) == FREE && self.take()
     }
 
     #[inline(always)]
     unsafe fn unlock(&self) {
-        self.0.store(false, Ordering::Release);
+        self.0.store(FREE, Ordering::Release);
     }
 
     #[inline]
     fn is_locked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) != FREE
     }
 }
 
@@ -167,5 +206,24 @@ mod tests {
         drop(held);
         waiter.join().unwrap();
         assert!(m.try_lock().is_some());
+    }
+
+    #[test]
+    fn who_has_other_things_to_do_does_not_wait_for_a_long_holder_and_who_has_not_does() {
+        let m = Arc::new(Mutex::new(()));
+        let held = m.lock();
+        hold_for_long(&held);
+        assert!(lock_shortly(&m, || false).is_none());
+        let waiter = {
+            let m = Arc::clone(&m);
+            std::thread::spawn(move || lock_unless(&m, || false).is_some())
+        };
+        drop(held);
+        assert!(waiter.join().unwrap());
+        // What was said is gone with the lock.
+        let held = m.lock();
+        assert!(!is_held_for_long(&m));
+        drop(held);
+        assert!(lock_shortly(&m, || false).is_some());
     }
 }

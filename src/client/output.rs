@@ -71,6 +71,15 @@ impl Output {
         self.chunks.push_back(Chunk::Own(bytes.to_vec()));
     }
 
+    /// Takes bytes as they are.
+    pub fn push_own(&mut self, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.bytes += bytes.len();
+        self.chunks.push_back(Chunk::Own(bytes));
+    }
+
     pub fn push_shared(&mut self, value: Arc<Vec<u8>>) {
         if value.is_empty() {
             return;

@@ -85,6 +85,8 @@ pub struct Client {
     pub commands: u64,
     /// Wanted by DEBUG REPLYBUFFER and CLIENT INFO: the largest reply lately.
     pub reply_peak: usize,
+    /// How often its next command has given way to commands on big values.
+    pub gave_way: u8,
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
@@ -147,6 +149,7 @@ impl Client {
             last_active_ms: now_mono_ms,
             commands: 0,
             reply_peak: 0,
+            gave_way: 0,
             paused: false,
             import_source: false,
             debugs: false,

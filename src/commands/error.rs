@@ -33,6 +33,8 @@ pub enum CommandError {
         command: String,
         given: Vec<u8>,
     },
+    /// Nothing has happened: the command takes so long that it is to be run aside. The engine sees to that; no client is told.
+    Aside,
     /// Words of its own, its code first: `ERR invalid expire time in 'set' command`.
     Text(Cow<'static, str>),
     /// The same, with bytes a client sent in it.
@@ -67,6 +69,7 @@ impl CommandError {
             Self::WrongType | Self::WrongTargetType => {
                 "WRONGTYPE Operation against a key holding the wrong kind of value"
             }
+            Self::Aside => "ERR the command was not run",
             Self::Syntax => "ERR syntax error",
             Self::NotInteger => "ERR value is not an integer or out of range",
             Self::NotFloat => "ERR value is not a valid float",

@@ -118,6 +118,13 @@ impl Entry {
         &self.command.spec
     }
 
+    /// What this call reads or changes beside the keys it names cannot be told before it runs: patterns lead there.
+    #[cold]
+    pub fn reaches_any_key(&self, args: Args<'_>) -> bool {
+        let pattern = |w: &[u8]| w.eq_ignore_ascii_case(b"BY") || w.eq_ignore_ascii_case(b"GET");
+        self.is(CommandFlags::ARBITRARY_KEYS) && args.from(2).iter().any(pattern)
+    }
+
     /// The error of a command that is not there yet; `what` says what it waits for.
     pub fn missing(&self, what: &str, clustered: bool) -> CommandError {
         if self.spec().group == Group::Cluster && !clustered {
@@ -299,6 +306,7 @@ fn add(command: &'static Command, entries: &mut Vec<&'static Entry>) -> &'static
         (first @ 1..=9, last, _)
             if first == last
                 && !spec.flags.contains(CommandFlags::MOVABLE_KEYS)
+                && !spec.flags.contains(CommandFlags::ARBITRARY_KEYS)
                 // A shard channel stands where a key would, but nothing is looked up by it.
                 && !spec.key_specs.iter().all(|k| k.flags.contains(KeyFlags::NOT_KEY)) =>
         {

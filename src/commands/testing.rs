@@ -71,6 +71,10 @@ impl Bench {
                 plan = Plan::All;
                 f
             }
+            Handler::Data(f) if entry.reaches_any_key(args) => {
+                plan = Plan::All;
+                f
+            }
             Handler::Data(f) => {
                 let list: Vec<&[u8]> = args.iter().collect();
                 // As the engine does: only the keys that can be told are locked, and the handler says what is wrong with the others.
@@ -96,6 +100,7 @@ impl Bench {
             hash: None,
             may_block: true,
             block: None,
+            pace: super::Pace::default(),
         };
         let outcome = f(&mut cx);
         self.blocked = cx.block.take();
@@ -223,6 +228,7 @@ impl NodeBench {
             nested: false,
             recorder: &mut self.recorder,
             block: None,
+            pace: super::Pace::default(),
         };
         if let Err(e) = f(&mut cx) {
             return String::from_utf8_lossy(&e.text()).into_owned();

@@ -4,6 +4,9 @@
 //! * The first gate of [`admit`](self::admit) that refuses is the reply; nothing has happened then.
 //! * A handler runs under all locks its command needs, taken at once in ascending order. Whoever is waiting for one of its keys is
 //!   found before, and the keys *his* command needs are locked too: so a write and the waiters it serves are one step.
+//! * A command that goes through very many elements says so before it changes anything ([`Pace::weigh`]). On a worker it stops
+//!   there and is run again [aside](crate::session::aside), so that nobody waits for it but who wants the same keys: and those give
+//!   way, as if paused, until it lets go.
 //! * [`commit`](self::commit) runs before the locks go, and gives the journal what a command changed. (Upkeep, eviction and the few
 //!   commands that delete what they meet past its deadline do the same for themselves.)
 
@@ -32,7 +35,7 @@ pub use meanwhile::{Meanwhile, lend};
 use crate::base::clock::Tick;
 use crate::client::{Client, Forward, Notice, ReplyMode, Source};
 use crate::commands::table::{Handler, TransactionCommand};
-use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext};
+use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext, Pace};
 use crate::config::Config;
 use crate::keyspace::{Access, AccessPolicy, Key, KeyHash, Plan, Space};
 use crate::metrics::counters::Counter;
@@ -41,6 +44,9 @@ use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use crate::spec::{CommandFlags, KeyScope};
 use std::sync::Arc;
+
+/// How often a client's command gives way to commands on big values before it waits for them like for any other.
+const GIVES_WAY_MAX: u8 = 16;
 
 /// What the session does next with this client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub enum Flow {
     Blocked,
     /// The server is paused for this command: it stays unread and is tried again.
     Paused,
+    /// The command has not run: it would take long, and is to be run aside. Further requests stay unread meanwhile.
+    Aside,
 }
 
 /// One worker's turn: everything its commands share.
@@ -86,6 +94,8 @@ pub struct Turn<'k> {
     keeps_error: bool,
     /// What runs is a command of a script.
     by_script: bool,
+    /// What becomes of commands that take long.
+    pub pace: Pace,
 }
 
 impl<'k> Turn<'k> {
@@ -125,6 +135,7 @@ impl<'k> Turn<'k> {
             error: None,
             keeps_error: false,
             by_script: false,
+            pace: Pace::AsItIs,
         }
     }
 
@@ -171,9 +182,9 @@ impl<'k> Turn<'k> {
         let flow = match &entry {
             Ok(entry) => match self.admit(client, entry, args) {
                 Ok(admit::Pass::Run) => match self.execute(client, entry, args, hash) {
-                    Flow::Paused => {
+                    flow @ (Flow::Paused | Flow::Aside) => {
                         client.commands -= 1;
-                        return Flow::Paused;
+                        return flow;
                     }
                     flow => flow,
                 },
@@ -303,13 +314,13 @@ impl<'k> Turn<'k> {
                 match single {
                     Some(h) if !self.node.keyspace.may_be_waited_for(h) => {
                         if !self.space.lock_stripe_unless_busy(h.stripe) && !self.lock(client, &Plan::One(h.stripe)) {
-                            return self.told_busy(client, entry);
+                            return self.give_way(client, entry, args, hash);
                         }
                     }
                     _ => match self.plan_of(client.db, entry, args) {
                         Ok(plan) => {
                             if !self.lock_with_waiters(client, plan, entry, args) {
-                                return self.told_busy(client, entry);
+                                return self.give_way(client, entry, args, hash);
                             }
                         }
                         Err(e) => {
@@ -331,7 +342,7 @@ impl<'k> Turn<'k> {
             }
             Handler::Whole(f) => {
                 if !self.lock(client, &Plan::All) {
-                    return self.told_busy(client, entry);
+                    return self.give_way(client, entry, args, hash);
                 }
                 if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
                     return Flow::Next;
@@ -344,7 +355,7 @@ impl<'k> Turn<'k> {
             // What the server keeps beside the keys is changed as they are: one step, in the journal.
             Handler::Node(f) if entry.is(CommandFlags::WRITE) => {
                 if !self.lock(client, &Plan::All) {
-                    return self.told_busy(client, entry);
+                    return self.give_way(client, entry, args, hash);
                 }
                 self.run_node(client, entry, f, args, true, mark);
                 self.commit(client.db, args);
@@ -353,8 +364,11 @@ impl<'k> Turn<'k> {
             }
             // It takes the locks itself, and leaves them for what it has changed to be committed.
             Handler::Span(f) if entry.is(CommandFlags::WRITE) => {
+                if self.space.gives_way && self.node.keyspace.is_held_for_long() {
+                    return self.give_way(client, entry, args, hash);
+                }
                 let Some(among_others) = self.node.keyspace.among_others() else {
-                    return self.told_busy(client, entry);
+                    return self.give_way(client, entry, args, hash);
                 };
                 let flow = self.run_node(client, entry, f, args, false, mark);
                 if self.space.is_whole() {
@@ -372,15 +386,18 @@ impl<'k> Turn<'k> {
             }
             Handler::Node(f) | Handler::Span(f) => {
                 // What goes through the key space stripe by stripe cannot be told in the middle that the server is busy.
-                let goes_through = matches!(entry.command.handler, Handler::Span(_))
-                    || (entry.is(CommandFlags::ADMIN) && !entry.is(CommandFlags::ALLOW_BUSY));
+                let spans = matches!(entry.command.handler, Handler::Span(_));
+                if spans && self.space.gives_way && self.node.keyspace.is_held_for_long() {
+                    return self.give_way(client, entry, args, hash);
+                }
+                let goes_through = spans || (entry.is(CommandFlags::ADMIN) && !entry.is(CommandFlags::ALLOW_BUSY));
                 let among_others = if goes_through { self.node.keyspace.among_others() } else { None };
                 if goes_through && among_others.is_none() {
-                    return self.told_busy(client, entry);
+                    return self.give_way(client, entry, args, hash);
                 }
                 let flow = self.run_node(client, entry, f, args, false, mark);
                 drop(among_others);
-                if flow == Flow::Paused {
+                if matches!(flow, Flow::Paused | Flow::Aside) {
                     return flow;
                 }
                 // A message that goes to the replicas too: nothing a lock would guard.
@@ -388,14 +405,18 @@ impl<'k> Turn<'k> {
                 flow
             }
             Handler::Transaction(which) => {
+                let gives_way = std::mem::replace(&mut self.space.gives_way, false);
                 self.run_transaction(client, which, entry, args, mark);
+                self.space.gives_way = gives_way;
                 if self.gates.monitored {
                     self.show(client, entry, args);
                 }
                 Flow::Next
             }
             Handler::Script(which) => {
+                let gives_way = std::mem::replace(&mut self.space.gives_way, false);
                 self.run_script(client, which, entry, args, false, mark);
+                self.space.gives_way = gives_way;
                 Flow::Next
             }
             Handler::Container => {
@@ -413,11 +434,13 @@ impl<'k> Turn<'k> {
         if !self.space.changes.is_plain() {
             self.after_unlock();
         }
-        self.account(client, entry, args, mark, flow);
+        if flow != Flow::Aside {
+            self.account(client, entry, args, mark, flow);
+        }
         flow
     }
 
-    /// Takes locks. False if a busy script keeps them and the client is one that can be told so; others wait.
+    /// Takes locks. False if somebody keeps them for long, and the client is one that can be told so or come back; others wait.
     #[inline]
     fn lock(&mut self, client: &Client, plan: &Plan) -> bool {
         if client.source == Source::Connection {
@@ -433,8 +456,27 @@ impl<'k> Turn<'k> {
         crate::commands::scripting::busy(kind == Some(crate::script::Kind::Function))
     }
 
+    /// The locks are kept for long. While a script is busy everybody is told so; a command on a big value is waited for as if the server
+    /// were paused, though not for ever.
     #[cold]
-    fn told_busy(&mut self, client: &mut Client, entry: &'static Entry) -> Flow {
+    fn give_way(
+        &mut self,
+        client: &mut Client,
+        entry: &'static Entry,
+        args: Args<'_>,
+        hash: Option<KeyHash>,
+    ) -> Flow {
+        if !self.node.keyspace.is_busy() && self.space.gives_way {
+            if client.gave_way < GIVES_WAY_MAX {
+                client.gave_way += 1;
+                return Flow::Paused;
+            }
+            client.gave_way = 0;
+            self.space.gives_way = false;
+            let flow = self.execute(client, entry, args, hash);
+            self.space.gives_way = true;
+            return flow;
+        }
         let e = self.busy();
         self.refuse(client, Some(entry), &e);
         Flow::Next
@@ -454,6 +496,11 @@ impl<'k> Turn<'k> {
         mark: crate::resp::reply::Mark,
     ) -> Flow {
         let reads_any_key = self.reads_any_key(client, entry, args);
+        if self.pace == Pace::Aside && may_block {
+            // It has been found to take long before it came here.
+            self.space.begin_long();
+            self.pace = Pace::Long;
+        }
         let mut cx = DataContext {
             args,
             space: &mut self.space,
@@ -465,9 +512,13 @@ impl<'k> Turn<'k> {
             hash,
             may_block,
             block: None,
+            pace: if may_block { self.pace } else { Pace::AsItIs },
         };
         let outcome = f(&mut cx);
         let block = cx.block.take();
+        if outcome == Err(CommandError::Aside) {
+            return self.put_aside(mark);
+        }
         if client.tracking.is_some() {
             self.note_reads(client, entry, args);
         }
@@ -489,6 +540,15 @@ impl<'k> Turn<'k> {
                 Flow::Next
             }
         }
+    }
+
+    /// What ran stops before it has done anything, but for keys past their deadline that went. Keys it has looked for in vain are told of
+    /// when it runs again; all it has looked for are counted now, and not then.
+    #[cold]
+    fn put_aside(&mut self, mark: crate::resp::reply::Mark) -> Flow {
+        self.reply.rewind(mark);
+        self.space.changes.events.retain(|e| e.class != crate::keyspace::EventClass::KEY_MISS);
+        Flow::Aside
     }
 
     fn run_node(
@@ -517,9 +577,13 @@ impl<'k> Turn<'k> {
             nested,
             recorder: self.recorder,
             block: None,
+            pace: if nested { Pace::AsItIs } else { self.pace },
         };
         let outcome = f(&mut cx);
         let block = cx.block.take();
+        if outcome == Err(CommandError::Aside) {
+            return self.put_aside(mark);
+        }
         if let Err(e) = outcome {
             self.reply.rewind(mark);
             self.reply.error(&e.text());
@@ -610,6 +674,9 @@ impl<'k> Turn<'k> {
         let mut plan = Plan::None;
         match entry.command.handler {
             Handler::Whole(_) | Handler::Span(_) => plan = Plan::All,
+            Handler::Data(_) if entry.is(CommandFlags::ARBITRARY_KEYS) && entry.reaches_any_key(args) => {
+                plan = Plan::All;
+            }
             Handler::Data(_) => for_each_key(db, entry, args, |key| {
                 self.node.keyspace.prefetch_stripe(key.hash);
                 plan.add(key.hash.stripe);

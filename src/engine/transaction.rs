@@ -115,6 +115,9 @@ impl Turn<'_> {
             match entry.command.handler {
                 Handler::Whole(_) | Handler::Span(_) | Handler::Script(_) => plan = Plan::All,
                 Handler::Node(_) if entry.is(CommandFlags::WRITE) => plan = Plan::All,
+                Handler::Data(_) if entry.is(CommandFlags::ARBITRARY_KEYS) && entry.reaches_any_key(q.args.args()) => {
+                    plan = Plan::All;
+                }
                 _ => {}
             }
             super::for_each_key(db, entry, q.args.args(), |k| {

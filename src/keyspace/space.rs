@@ -150,6 +150,8 @@ pub struct Space<'k> {
     pub replays: bool,
     /// The journal's epoch, looked up whenever locks are taken.
     pub epoch: u64,
+    /// Whoever takes locks here can come back later: he does not wait for one that a command on a big value keeps.
+    pub gives_way: bool,
     rng: Random,
 }
 
@@ -170,6 +172,7 @@ impl<'k> Space<'k> {
             visits_expired: false,
             replays: false,
             epoch: 0,
+            gives_way: false,
             rng: Random::new(seed(access.now_ms)),
         };
         space.ask_journal();
@@ -202,12 +205,13 @@ impl<'k> Space<'k> {
         self.ask_journal();
     }
 
-    /// As [`Space::lock`], but false, and nothing held, if a busy script keeps the locks.
+    /// As [`Space::lock`], but false, and nothing held, if a busy script keeps the locks, or a command on a big value to which this
+    /// one gives way.
     #[inline]
     #[must_use]
     pub fn lock_unless_busy(&mut self, plan: &Plan) -> bool {
         debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
-        match self.keyspace.hold_unless_busy(plan) {
+        match self.keyspace.hold_unless_busy(plan, self.gives_way) {
             Some(held) => {
                 self.held = held;
                 self.ask_journal();
@@ -217,12 +221,12 @@ impl<'k> Space<'k> {
         }
     }
 
-    /// As [`Space::lock_stripe`], but false, and nothing held, if a busy script keeps the lock.
+    /// As [`Space::lock_stripe`], but false, and nothing held, if somebody keeps the lock as [`Space::lock_unless_busy`] says.
     #[inline]
     #[must_use]
     pub fn lock_stripe_unless_busy(&mut self, stripe: u16) -> bool {
         debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
-        match self.keyspace.hold_one_unless_busy(stripe) {
+        match self.keyspace.hold_one_unless_busy(stripe, self.gives_way) {
             Some(held) => {
                 self.held = held;
                 self.ask_journal();
@@ -249,6 +253,11 @@ impl<'k> Space<'k> {
     #[inline]
     pub fn unlock(&mut self) {
         self.held = Held::None;
+    }
+
+    /// The locks are kept for long: who gives way goes. [`Keyspace::end_long`] follows behind [`Space::unlock`].
+    pub fn begin_long(&self) {
+        self.keyspace.begin_long(&self.held);
     }
 
     pub fn keyspace(&self) -> &'k Keyspace {

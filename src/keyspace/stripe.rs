@@ -5,7 +5,7 @@ use super::snapshot::{Pending, Walks};
 use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
-use crate::base::lock::{Mutex, MutexGuard, lock_unless};
+use crate::base::lock::{Mutex, MutexGuard, hold_for_long, lock_shortly, lock_unless};
 use crate::journal::Journal;
 use crate::value::table::{Table, prefetch};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -164,8 +164,10 @@ pub struct Keyspace {
     /// Held by a script that may run for long, and shared by commands that go through the key space stripe by stripe: they cannot be
     /// told in the middle that the server is busy, so none of them begins while such a script runs.
     alone: RwLock<()>,
-    /// Watchers whose clients left while a script held the stripe.
+    /// Watchers whose clients left while the stripe was held for long.
     left: parking_lot::Mutex<Vec<Left>>,
+    /// Commands on big values that hold locks for long.
+    long: AtomicUsize,
 }
 
 /// A watch that has to be taken back once its stripe is free.
@@ -270,6 +272,16 @@ impl<'k> Held<'k> {
     pub fn is_all(&self) -> bool {
         matches!(self, Held::All(_))
     }
+
+    /// Says of all of them that they are kept for long.
+    fn for_long(&self) {
+        match self {
+            Held::None => {}
+            Held::One(_, guard) => hold_for_long(guard),
+            Held::Many(list) => list.iter().for_each(|(_, guard)| hold_for_long(guard)),
+            Held::All(list) => list.iter().for_each(hold_for_long),
+        }
+    }
 }
 
 #[cold]
@@ -306,6 +318,7 @@ impl Keyspace {
             busy: AtomicUsize::new(0),
             alone: RwLock::new(()),
             left: Default::default(),
+            long: AtomicUsize::new(0),
         }
     }
 
@@ -348,25 +361,43 @@ impl Keyspace {
         Held::One(stripe, self.stripes[stripe as usize].0.lock())
     }
 
-    /// The same, but `None` if a busy script keeps the locks.
+    /// The same, but `None` if a busy script keeps the locks, or, where the caller can come back, a command on a big value.
     #[inline]
-    pub(super) fn hold_unless_busy(&self, plan: &Plan) -> Option<Held<'_>> {
+    pub(super) fn hold_unless_busy(&self, plan: &Plan, shortly: bool) -> Option<Held<'_>> {
+        let take = |s: u16| self.take(s, shortly);
         Some(match plan {
             Plan::None => Held::None,
-            Plan::One(s) => self.hold_one_unless_busy(*s)?,
-            Plan::Many(list) => Held::Many(list.iter().map(|s| Some((*s, self.take(*s)?))).collect::<Option<_>>()?),
-            Plan::All => Held::All((0..STRIPES as u16).map(|s| self.take(s)).collect::<Option<_>>()?),
+            Plan::One(s) => self.hold_one_unless_busy(*s, shortly)?,
+            Plan::Many(list) => Held::Many(list.iter().map(|s| Some((*s, take(*s)?))).collect::<Option<_>>()?),
+            Plan::All => Held::All((0..STRIPES as u16).map(take).collect::<Option<_>>()?),
         })
     }
 
     #[inline(always)]
-    pub(super) fn hold_one_unless_busy(&self, stripe: u16) -> Option<Held<'_>> {
-        Some(Held::One(stripe, self.take(stripe)?))
+    pub(super) fn hold_one_unless_busy(&self, stripe: u16, shortly: bool) -> Option<Held<'_>> {
+        Some(Held::One(stripe, self.take(stripe, shortly)?))
     }
 
     #[inline(always)]
-    fn take(&self, stripe: u16) -> Option<MutexGuard<'_, Stripe>> {
-        lock_unless(&self.stripes[stripe as usize].0, || self.is_busy())
+    fn take(&self, stripe: u16, shortly: bool) -> Option<MutexGuard<'_, Stripe>> {
+        let mutex = &self.stripes[stripe as usize].0;
+        if shortly { lock_shortly(mutex, || self.is_busy()) } else { lock_unless(mutex, || self.is_busy()) }
+    }
+
+    /// True while a command on a big value holds locks.
+    #[inline]
+    pub fn is_held_for_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed) != 0
+    }
+
+    /// What is held is kept for long; [`Keyspace::end_long`] follows when it has been given back.
+    pub(super) fn begin_long(&self, held: &Held<'_>) {
+        self.long.fetch_add(1, Ordering::AcqRel);
+        held.for_long();
+    }
+
+    pub fn end_long(&self) {
+        self.long.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// True while a script keeps everybody else waiting.
@@ -473,9 +504,9 @@ impl Keyspace {
         sums
     }
 
-    /// Takes a watch back; if a busy script holds the stripe, a little later.
+    /// Takes a watch back; if the stripe is held for long, a little later.
     pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
-        match self.take(key.hash.stripe) {
+        match self.take(key.hash.stripe, true) {
             Some(mut stripe) => stripe.watchers.remove(key.db, key.name, flag),
             None => {
                 let left =
@@ -489,7 +520,7 @@ impl Keyspace {
     pub fn sweep_watches(&self) {
         let left = std::mem::take(&mut *self.left.lock());
         for l in left {
-            match self.take(l.stripe) {
+            match self.take(l.stripe, true) {
                 Some(mut stripe) => stripe.watchers.remove(l.db, &l.name, &l.flag),
                 None => self.left.lock().push(l),
             }

@@ -50,6 +50,16 @@ impl<'a> Args<'a> {
         OwnedArgs::new(self.iter())
     }
 
+    /// Appends the request as a client sends it.
+    pub fn write_request(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("*{}\r\n", self.len()).as_bytes());
+        for arg in self.iter() {
+            out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+            out.extend_from_slice(arg);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
     /// Bytes of all arguments together.
     pub fn bytes(&self) -> usize {
         self.spans.iter().map(|s| s.len).sum()

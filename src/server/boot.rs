@@ -25,13 +25,13 @@ use crate::engine::{Executor, access};
 use crate::fips::Booting;
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace, Plan};
-use crate::metrics::recorder::Metrics;
+use crate::metrics::recorder::{Metrics, Recorder};
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
 use crate::persist::{JobKind, Saver};
 use crate::replication::{Host, Replication};
-use crate::session::{Worker, WorkerParts, poll_and_mailbox};
+use crate::session::{Aside, Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::{Mutex, RwLock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -61,6 +61,9 @@ const UMASK: u32 = 0o027;
 const OTHER_DESCRIPTORS: u64 = 64;
 /// Stack of a worker: what scripts nest, their compiler and their values are as deep as they are.
 const WORKER_STACK: usize = 8 << 20;
+
+/// Threads for commands that take long: what several clients ask of the kind at once goes one after the other.
+const ASIDES_MAX: usize = 4;
 
 /// How many databases there are, and the cluster this server is, if it is to be one.
 fn open_cluster(config: &Config) -> Result<(u32, Option<Cluster>), String> {
@@ -131,7 +134,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
     let workers = config.general.io_threads as usize;
-    let (metrics, mut recorders) = Metrics::new(commands.len(), 2 * workers + 5);
+    let asides = workers.min(ASIDES_MAX);
+    let (metrics, mut recorders) = Metrics::new(commands.len(), 2 * workers + asides + 5);
     let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
@@ -198,12 +202,14 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
 
     let mut parts = Vec::new();
     let mut mailboxes: Vec<Arc<Mailbox>> = Vec::new();
+    let of_aside = recorders.split_off(2 * workers);
+    let aside = Arc::new(Aside::default());
     let mut of_scripts = recorders.split_off(workers).into_iter();
     for (n, recorder) in recorders.into_iter().enumerate() {
         let of_scripts = of_scripts.next().expect("one for each worker");
         let (poll, mailbox) = poll_and_mailbox().map_err(failed("a worker's poll"))?;
         mailboxes.push(Arc::clone(&mailbox));
-        parts.push(WorkerParts { node: Arc::clone(&node), id: n as u16, poll, mailbox, recorder, of_scripts });
+        parts.push(WorkerParts { node: Arc::clone(&node), id: n as u16, poll, mailbox, recorder, of_scripts, aside: Arc::clone(&aside) });
     }
     node.clients.set_mailboxes(mailboxes.clone());
 
@@ -231,6 +237,15 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
                 .expect("a thread")
         })
         .collect();
+
+    for (n, recorder) in of_aside.into_iter().enumerate() {
+        let (node, aside) = (Arc::clone(&node), Arc::clone(&aside));
+        std::thread::Builder::new()
+            .name(format!("aside-{n}"))
+            .stack_size(WORKER_STACK)
+            .spawn(move || work_aside(&aside, &node, recorder, n as u64))
+            .map_err(failed("a thread for long commands"))?;
+    }
 
     sandbox::limit_calls(&config)?;
     node.baseline_memory.store(memory::used(), Ordering::Relaxed);
@@ -398,6 +413,13 @@ fn work(parts: WorkerParts) {
             std::process::exit(PANICKED);
         }
         Err(_) => std::process::exit(PANICKED),
+    }
+}
+
+/// The same for a thread that runs what would hold up a worker.
+fn work_aside(aside: &Aside, node: &Arc<Node>, mut recorder: Recorder, seed: u64) {
+    if catch_unwind(AssertUnwindSafe(|| aside.run(node, &mut recorder, seed))).is_err() {
+        std::process::exit(PANICKED);
     }
 }
 

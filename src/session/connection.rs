@@ -5,6 +5,8 @@ use crate::net::{Scratch, Stream, StreamError};
 use crate::resp::reply::Reply;
 use std::io::IoSlice;
 
+/// Bytes sent to one connection before others have their turn: about a millisecond over TLS.
+const DRAIN_MAX: usize = 1 << 20;
 /// Slices handed to one send; more wait for the next.
 const SLICES_MAX: usize = 64;
 
@@ -22,6 +24,8 @@ pub struct Connection {
     pub eof: bool,
     /// Nothing goes out until what its client has changed is on disk.
     pub held: bool,
+    /// The last [`drain`](Connection::drain) stopped for others' sake: the socket may take more, though no event will say so.
+    pub unsent: bool,
 }
 
 impl Connection {
@@ -59,9 +63,10 @@ impl Connection {
         Ok(sent)
     }
 
-    /// Sends kept output until the socket takes no more. Returns the bytes that went.
+    /// Sends kept output until the socket takes no more, or for as long as one connection may. Returns the bytes that went.
     pub fn drain(&mut self, scratch: &mut Scratch) -> Result<usize, StreamError> {
         let mut sent = 0;
+        self.unsent = false;
         if self.held {
             return Ok(0);
         }
@@ -78,6 +83,10 @@ impl Connection {
             self.client.output.advance(n);
             sent += n;
             if n == 0 {
+                return Ok(sent);
+            }
+            if sent >= DRAIN_MAX && !self.client.output.is_empty() {
+                self.unsent = true;
                 return Ok(sent);
             }
         }

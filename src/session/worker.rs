@@ -1,11 +1,16 @@
 //! One worker: its connections, its turn, and what it looks after from time to time.
 //!
-//! [`execute`] runs what was received, [`output`] sends, [`mail`] hears of other threads.
+//! [`execute`] runs what was received, [`output`] sends, [`mail`] hears of other threads, [`away`] sees to connections whose command runs
+//! elsewhere.
 
+mod away;
 mod execute;
 mod mail;
 mod output;
 
+pub(super) use output::{output_room, over_limit};
+
+use super::aside::{Aside, Desk};
 use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
 use crate::base::clock;
@@ -53,6 +58,7 @@ pub struct WorkerParts {
     pub recorder: Recorder,
     /// For scripts: while one runs too long, its thread looks after other connections, and counts for them.
     pub of_scripts: Recorder,
+    pub aside: Arc<Aside>,
 }
 
 /// A worker thread's state.
@@ -89,6 +95,12 @@ pub struct Worker {
     looked_away: bool,
     /// Connections whose replies wait for the disk.
     held: Vec<usize>,
+    /// Connections that had more to send when others' turn came.
+    unsent: Vec<usize>,
+    aside: Arc<Aside>,
+    desk: Arc<Desk>,
+    /// Whose command runs aside, and the messages that wait for them.
+    away: HashMap<u64, Vec<Message>>,
     /// Nanoseconds spent in turns that have not been counted yet.
     busy_ns: u64,
     /// Bytes of output that the node has been told of.
@@ -117,6 +129,7 @@ impl Worker {
             node: parts.node,
             id: parts.id,
             poll: parts.poll,
+            desk: Arc::new(Desk::new(Arc::clone(&parts.mailbox))),
             mailbox: parts.mailbox,
             recorder: parts.recorder,
             config,
@@ -133,6 +146,9 @@ impl Worker {
             next_tick_ms: 0,
             paused: Vec::new(),
             held: Vec::new(),
+            unsent: Vec::new(),
+            aside: parts.aside,
+            away: HashMap::new(),
             busy_ns: 0,
             told_output: 0,
         }
@@ -158,7 +174,7 @@ impl Worker {
         for i in 0..self.connections.len() {
             if let Some(c) = &mut self.connections[i] {
                 // A last try: who does not read now loses what he has not read.
-                let _ = c.drain(&mut self.scratch);
+                while c.drain(&mut self.scratch).is_ok() && c.unsent {}
                 self.close(i);
             }
         }
@@ -166,7 +182,7 @@ impl Worker {
     }
 
     fn wait(&self) -> Duration {
-        if !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
+        if !self.ready.is_empty() || !self.handshakes.is_empty() || !self.unsent.is_empty() || self.evictor.pending {
             return Duration::ZERO;
         }
         let now = clock::monotonic_ms();
@@ -201,6 +217,14 @@ impl Worker {
         }
         if rung {
             self.read_mailbox(now_mono);
+            if !self.away.is_empty() {
+                self.take_back(now_mono, clock::wall_ms());
+            }
+        }
+        for i in std::mem::take(&mut self.unsent) {
+            if self.connections[i].as_ref().is_some_and(|c| c.unsent) {
+                self.drain(i);
+            }
         }
         self.serve(now_mono);
         self.unblock_late(now_mono);
@@ -410,6 +434,7 @@ impl Worker {
         self.handshakes.retain(|r| *r != i);
         self.paused.retain(|r| *r != i);
         self.held.retain(|r| *r != i);
+        self.unsent.retain(|r| *r != i);
         self.free.push(i);
     }
 

@@ -31,11 +31,12 @@ fn copy(cx: &mut DataContext<'_, '_>) -> Outcome {
     if db == cx.db && source.name == target.name {
         return Err(CommandError::fixed("ERR source and destination objects are the same"));
     }
-    let duplicate = cx.space.find(source).map(|record| record.duplicate(target.name));
-    let Some(duplicate) = duplicate else {
+    let Some(record) = cx.space.find(source) else {
         cx.reply.integer(0);
         return Ok(());
     };
+    cx.pace.weigh(record.object().map_or(0, |o| o.len().saturating_mul(2)))?;
+    let duplicate = record.duplicate(target.name);
     if cx.space.alive(target) {
         if !replace {
             cx.reply.integer(0);

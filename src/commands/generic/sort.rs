@@ -1,6 +1,6 @@
 //! Sorting the elements of lists, sets and sorted sets, by themselves or by what other keys hold.
 //!
-//! `BY` and `GET` patterns lead to keys that no key specification can name, so the handlers run under all locks.
+//! `BY` and `GET` patterns lead to keys that no key specification can name: with one of them the handlers run under all locks.
 
 use crate::base::number::parse_f64;
 use crate::base::slot::{SlotId, slot_of};
@@ -34,7 +34,7 @@ const SORT_SPEC: CommandSpec = CommandSpec::new("sort", -2, Group::Generic, "wri
         "O(N+M*log(M)), N: elements, M: elements returned; O(N) without sorting",
     );
 
-pub static SORT: Command = Command::whole(SORT_SPEC, sort);
+pub static SORT: Command = Command::data(SORT_SPEC, sort);
 fn sort(cx: &mut DataContext<'_, '_>) -> Outcome {
     let request = Request::parse(cx.args, true)?;
     request.run(cx)
@@ -57,7 +57,7 @@ const SORT_RO_SPEC: CommandSpec = CommandSpec::new("sort_ro", -2, Group::Generic
         "O(N+M*log(M)), N: elements, M: elements returned; O(N) without sorting",
     );
 
-pub static SORT_RO: Command = Command::whole(SORT_RO_SPEC, sort_ro);
+pub static SORT_RO: Command = Command::data(SORT_RO_SPEC, sort_ro);
 fn sort_ro(cx: &mut DataContext<'_, '_>) -> Outcome {
     let request = Request::parse(cx.args, false)?;
     request.run(cx)
@@ -196,9 +196,11 @@ impl<'a> Request<'a> {
         let key = Key::new(cx.db, cx.args.at(1));
         let Some(record) = cx.space.find(key) else { return Ok(Vec::new()) };
         let unsorted = matches!(self.by, By::Nothing);
+        let weigh = |n: usize| cx.pace.weigh(n.saturating_mul(2));
         let mut elements = Vec::new();
         match record.object() {
             Some(Object::List(list)) => {
+                weigh(list.len())?;
                 elements.reserve_exact(list.len());
                 elements.extend(list.iter().map(|item| item.to_vec()));
                 if unsorted {
@@ -206,6 +208,7 @@ impl<'a> Request<'a> {
                 }
             }
             Some(Object::Set(set)) => {
+                weigh(set.len())?;
                 elements.reserve_exact(set.len());
                 set.for_each(|item| elements.push(item.to_vec()));
                 if unsorted && (self.store.is_some() || !cx.may_block) {
@@ -214,6 +217,7 @@ impl<'a> Request<'a> {
                 }
             }
             Some(Object::Zset(zset)) => {
+                weigh(zset.len())?;
                 elements.reserve_exact(zset.len());
                 zset.each(0..zset.len(), unsorted && self.descending, |item, _| elements.push(item.to_vec()));
             }

@@ -3,7 +3,7 @@
 use super::{Unit, place, write_distance, write_place};
 use crate::commands::arguments::{float, integer, is};
 use crate::commands::zset::{limits, store, zset_of};
-use crate::commands::{Command, CommandError, DataContext, Outcome};
+use crate::commands::{Command, CommandError, DataContext, Outcome, Pace};
 use crate::keyspace::Key;
 use crate::resp::reply::Reply;
 use crate::spec::{CommandSpec, Group, KeyCode, KeySpec};
@@ -358,12 +358,18 @@ struct Found {
     distance: f64,
 }
 
+/// The ranks of the members that may lie in the shape, cell by cell.
+fn ranks(zset: &Zset, shape: &Shape) -> impl Iterator<Item = Range<usize>> {
+    shape.scores().into_iter().map(|Range { start, end }| {
+        let range = ScoreRange { min: start as f64, max: end as f64, min_open: false, max_open: true };
+        zset.ranks_by_score(&range)
+    })
+}
+
 /// The places of the shape, cell by cell; `enough` ends the search.
 fn find(zset: &Zset, shape: &Shape, enough: usize) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
-    for Range { start, end } in shape.scores() {
-        let range = ScoreRange { min: start as f64, max: end as f64, min_open: false, max_open: true };
-        let mut ranks = zset.ranks_by_score(&range);
+    for mut ranks in ranks(zset, shape) {
         // In slices: with ANY most of a cell need not be looked at.
         while !ranks.is_empty() && found.len() < enough {
             let next = ranks.end.min(ranks.start + SLICE);
@@ -390,7 +396,13 @@ fn search(cx: &mut DataContext<'_, '_>, form: &Form) -> Outcome {
     let zset = record.as_deref().map(zset_of).transpose()?.filter(|_| there);
     let w = Wanted::parse(cx, form, zset)?;
     let mut found = match (zset, &w.shape) {
-        (Some(zset), Some(shape)) => find(zset, shape, w.count.filter(|_| w.any).unwrap_or(usize::MAX)),
+        (Some(zset), Some(shape)) => {
+            let enough = w.count.filter(|_| w.any).unwrap_or(usize::MAX);
+            if cx.pace == Pace::Short && zset.len() > SLICE {
+                cx.pace.weigh(ranks(zset, shape).map(|r| r.len()).sum::<usize>().min(enough.saturating_mul(16)))?;
+            }
+            find(zset, shape, enough)
+        }
         _ => Vec::new(),
     };
     match w.order {

@@ -283,11 +283,13 @@ pub static HKEYS: Command = Command::data(
 );
 
 fn hkeys(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let now = cx.now_ms();
+    let (now, pace) = (cx.now_ms(), cx.pace);
     read(cx, cx.key(1), |hash, reply| {
+        pace.weigh(hash.len())?;
         reply.array(hash.live_len(now));
         hash.for_each(now, |field, _| write_item(reply, field));
-    })
+        Ok(())
+    })?
 }
 
 pub static HVALS: Command = Command::data(
@@ -301,11 +303,13 @@ pub static HVALS: Command = Command::data(
 );
 
 fn hvals(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let now = cx.now_ms();
+    let (now, pace) = (cx.now_ms(), cx.pace);
     read(cx, cx.key(1), |hash, reply| {
+        pace.weigh(hash.len())?;
         reply.array(hash.live_len(now));
         hash.for_each(now, |_, value| write_value(reply, value));
-    })
+        Ok(())
+    })?
 }
 
 pub static HGETALL: Command = Command::data(
@@ -319,14 +323,16 @@ pub static HGETALL: Command = Command::data(
 );
 
 fn hgetall(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let now = cx.now_ms();
+    let (now, pace) = (cx.now_ms(), cx.pace);
     read(cx, cx.key(1), |hash, reply| {
+        pace.weigh(hash.len())?;
         reply.map(hash.live_len(now));
         hash.for_each(now, |field, value| {
             write_item(reply, field);
             write_value(reply, value);
         });
-    })
+        Ok(())
+    })?
 }
 
 pub static HSCAN: Command = Command::data(

@@ -74,7 +74,9 @@ fn lpos(cx: &mut DataContext<'_, '_>) -> Outcome {
         }
         return Ok(());
     };
-    let mut positions = list(&record)?.positions(cx.args.at(2), search.rank, search.len_max);
+    let list = list(&record)?;
+    cx.pace.weigh(list.len() / 8)?;
+    let mut positions = list.positions(cx.args.at(2), search.rank, search.len_max);
     match search.count {
         None => match positions.next() {
             Some(position) => cx.reply.integer(position as i64),

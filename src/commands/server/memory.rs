@@ -105,8 +105,11 @@ fn usage(cx: &mut DataContext<'_, '_>) -> Outcome {
         at += 2;
     }
     let key = cx.key(2);
-    match cx.space.peek(key).map(|r| record_bytes(&r, count)) {
-        Some(bytes) => cx.reply.integer(bytes as i64),
+    match cx.space.peek(key) {
+        Some(record) => {
+            cx.pace.weigh(record.object().map_or(0, |o| o.len().min(count)))?;
+            cx.reply.integer(record_bytes(&record, count) as i64);
+        }
         None => cx.reply.null(),
     }
     Ok(())

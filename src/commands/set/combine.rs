@@ -22,11 +22,13 @@ enum Operation {
 /// Looks every key up (in the order given, so that hits, misses and type errors come as they should); which are there.
 fn check<'a>(cx: &mut DataContext<'a, '_>, from: usize, count: usize) -> Result<Vec<Key<'a>>, CommandError> {
     let keys: Vec<Key<'a>> = (from..from + count).map(|i| cx.key(i)).collect();
+    let mut elements = 0;
     for key in &keys {
         if let Some(record) = cx.space.find(*key) {
-            set_of(&record)?;
+            elements += set_of(&record)?.len();
         }
     }
+    cx.pace.weigh(elements.saturating_mul(2))?;
     Ok(keys)
 }
 

@@ -155,11 +155,13 @@ pub static SMEMBERS: Command = Command::data(
 );
 
 fn smembers(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let answered = read(cx, cx.key(1), false, |set, reply| {
+    let pace = cx.pace;
+    let answered = read(cx, cx.key(1), Ok(false), |set, reply| {
+        pace.weigh(set.len())?;
         reply.set(set.len());
         set.for_each(|m| reply_item(reply, m));
-        true
-    })?;
+        Ok(true)
+    })??;
     if !answered {
         cx.reply.set(0);
     }

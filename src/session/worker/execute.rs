@@ -6,9 +6,11 @@ use super::output::{output_room, over_limit};
 use crate::base::clock;
 use crate::client::{Client, Output};
 use crate::commands::table::Handler;
+use crate::commands::Pace;
 use crate::engine::{Flow, Meanwhile, Turn, lend};
 use crate::metrics::counters::Counter;
 use crate::net::{Stream, StreamError};
+use crate::resp::args::OwnedArgs;
 use crate::session::ahead::Ahead;
 use crate::session::batch::{Batch, Run, Source};
 use mio::Events;
@@ -42,9 +44,10 @@ impl Worker {
             &mut self.evictor,
             &mut self.recorder,
         );
+        (turn.space.gives_way, turn.pace) = (true, Pace::Short);
         let mut ahead = Ahead::new(&node, &batch, &runs, self.config.general.prefetch_batch_max_size as usize);
         let mut sends = Vec::with_capacity(runs.len());
-        let mut blocked = Vec::new();
+        let (mut blocked, mut long) = (Vec::new(), Vec::new());
         for run in &runs {
             let Some(c) = self.connections[run.connection].as_mut() else { continue };
             let from = turn.reply.buf.len();
@@ -55,6 +58,9 @@ impl Worker {
             });
             if flow == Flow::Blocked {
                 blocked.push(run.connection);
+            }
+            if flow == Flow::Aside {
+                long.push((run.connection, request_before(&batch, run, rest)));
             }
             sends.push((from, turn.reply.buf.len(), rest, flow));
         }
@@ -71,6 +77,9 @@ impl Worker {
             self.after_run(&mut batch, run, from, to, rest, flow, now_mono, now_ms);
         }
         self.reply.clear();
+        for (i, request) in long {
+            self.hand_over(i, request);
+        }
         batch.runs = runs;
         if !self.deferred.is_empty() {
             batch = self.run_scripts(batch, now_mono);
@@ -123,6 +132,7 @@ impl Worker {
             let (evictor, recorder) = &mut *tools;
             let reply = std::mem::take(&mut self.reply);
             let mut turn = Turn::begin(&node, config, self.config_version, now_ms, reply, evictor, recorder);
+            turn.pace = Pace::Short;
             let (stream, client) = (&mut c.stream, &mut c.client);
             let (flow, rest) = run_requests(&mut turn, client, &batch, &run, |turn, client, n| {
                 let request = &batch.requests[n];
@@ -146,6 +156,9 @@ impl Worker {
             self.runs_for = None;
             if self.looked_away {
                 self.catch_up(i, now_mono);
+            }
+            if flow == Flow::Aside {
+                self.hand_over(i, request_before(&batch, &run, rest));
             }
         }
         self.deferred_in = None;
@@ -235,7 +248,11 @@ impl Worker {
             self.held.push(i);
         }
         if to > from && !c.client.dead {
-            match c.send(&mut self.scratch, &self.reply, from, to) {
+            let sent = c.send(&mut self.scratch, &self.reply, from, to);
+            if c.unsent {
+                self.unsent.push(i);
+            }
+            match sent {
                 Ok(sent) => {
                     if sent > 0 {
                         c.client.last_active_ms = now_mono;
@@ -271,8 +288,15 @@ impl Worker {
     }
 }
 
+/// The request of a run that ends at `rest`.
+#[cold]
+fn request_before(batch: &Batch, run: &Run, rest: usize) -> OwnedArgs {
+    let n = (run.requests.0..run.requests.1).find(|n| batch.requests[*n].end == rest);
+    batch.args(&batch.requests[n.expect("it has just stopped there")]).to_owned()
+}
+
 /// When a client's waiting ends, if it does by itself.
-fn deadline(client: &Client) -> Option<Reverse<(u64, u64, u64)>> {
+pub(super) fn deadline(client: &Client) -> Option<Reverse<(u64, u64, u64)>> {
     let b = client.blocked.as_ref()?;
     Some(Reverse((b.until_ms?, client.id, b.token)))
 }
@@ -303,7 +327,7 @@ fn run_requests(
             rest = if n == run.requests.0 { run.begin } else { batch.requests[n - 1].end };
             break;
         }
-        if flow == Flow::Blocked || client.closing || client.dead {
+        if matches!(flow, Flow::Blocked | Flow::Aside) || client.closing || client.dead {
             rest = batch.requests[n].end;
             break;
         }

@@ -59,6 +59,7 @@ impl Worker {
             handshaking,
             eof: false,
             held: false,
+            unsent: false,
         });
         self.recorder.counters.add(Counter::ConnectionsReceived, 1);
         if !handshaking && let Some(text) = refusal(&self.config, &self.node.acl, &c) {
@@ -84,6 +85,7 @@ impl Worker {
             self.later.append(&mut its);
             messages = others;
         }
+        messages = self.keep_for_later(messages);
         self.deliver(messages, now_mono);
     }
 

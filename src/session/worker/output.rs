@@ -192,6 +192,9 @@ impl Worker {
             }
             Err(_) => c.client.dead = true,
         }
+        if c.unsent {
+            self.unsent.push(i);
+        }
         self.finish(i);
     }
 }
@@ -203,7 +206,7 @@ fn is_copy_channel(client: &Client) -> bool {
 
 /// Marks a client as gone that is sent more than it may leave unread; `more` bytes of it are not kept yet.
 #[cold]
-pub(super) fn over_limit(client: &mut Client, more: usize, recorder: &mut Recorder) {
+pub(in crate::session) fn over_limit(client: &mut Client, more: usize, recorder: &mut Recorder) {
     tracing::warn!(
         "Client addr={} closed ASAP for overcoming of output buffer limits: {} bytes waiting.",
         client.shared.addr,
@@ -216,7 +219,7 @@ pub(super) fn over_limit(client: &mut Client, more: usize, recorder: &mut Record
 /// Bytes a client's replies may take before it is closed: its hard limit counts what is written for it, whether or not the socket would
 /// take it at once.
 #[inline]
-pub(super) fn output_room(config: &Config, client: &Client) -> usize {
+pub(in crate::session) fn output_room(config: &Config, client: &Client) -> usize {
     match output_limit(config, client).hard_bytes {
         0 => usize::MAX,
         hard => usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(client.output.len()),
