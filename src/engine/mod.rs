@@ -459,13 +459,7 @@ impl<'k> Turn<'k> {
     /// The locks are kept for long. While a script is busy everybody is told so; a command on a big value is waited for as if the server
     /// were paused, though not for ever.
     #[cold]
-    fn give_way(
-        &mut self,
-        client: &mut Client,
-        entry: &'static Entry,
-        args: Args<'_>,
-        hash: Option<KeyHash>,
-    ) -> Flow {
+    fn give_way(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>, hash: Option<KeyHash>) -> Flow {
         if !self.node.keyspace.is_busy() && self.space.gives_way {
             if client.gave_way < GIVES_WAY_MAX {
                 client.gave_way += 1;

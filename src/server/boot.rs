@@ -209,7 +209,15 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         let of_scripts = of_scripts.next().expect("one for each worker");
         let (poll, mailbox) = poll_and_mailbox().map_err(failed("a worker's poll"))?;
         mailboxes.push(Arc::clone(&mailbox));
-        parts.push(WorkerParts { node: Arc::clone(&node), id: n as u16, poll, mailbox, recorder, of_scripts, aside: Arc::clone(&aside) });
+        parts.push(WorkerParts {
+            node: Arc::clone(&node),
+            id: n as u16,
+            poll,
+            mailbox,
+            recorder,
+            of_scripts,
+            aside: Arc::clone(&aside),
+        });
     }
     node.clients.set_mailboxes(mailboxes.clone());
 

@@ -20,6 +20,7 @@ mod hostile;
 mod http;
 mod identity;
 mod limits;
+mod long;
 mod monitor;
 mod openssl;
 mod persist;

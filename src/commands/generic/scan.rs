@@ -6,7 +6,7 @@
 use crate::base::slot::slot_of;
 use crate::base::{glob, number};
 use crate::commands::arguments::{Options, is};
-use crate::commands::{Pace, Command, CommandError, NodeContext, Outcome};
+use crate::commands::{Command, CommandError, NodeContext, Outcome, Pace};
 use crate::keyspace::{Cursor, Key, KeyHash, STRIPES};
 use crate::resp::reply::Reply;
 use crate::spec::{CommandSpec, Group};
