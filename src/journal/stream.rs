@@ -58,6 +58,9 @@ struct Place {
 /// Room that is taken at once: some turns of small writes, and little beside the smallest backlog.
 const TAIL_BYTES: usize = 64 * 1024;
 
+/// Bytes at the beginning of the first chunk that may be kept for nobody. Beyond it, and where it is most of the chunk, the rest is copied.
+const SPARE_BYTES_MAX: u64 = 1 << 20;
+
 #[derive(Default)]
 pub(super) struct Stream {
     chunks: VecDeque<Chunk>,
@@ -82,9 +85,16 @@ impl Stream {
         self.tail_begin + self.tail.len() as u64
     }
 
-    /// The offset of the first byte kept.
+    /// The offset of the first byte that somebody may still ask for. The chunk it stands in may begin earlier.
     pub fn first(&self) -> u64 {
-        self.chunks.front().map_or(self.tail_begin, |c| c.offset)
+        let there = self.chunks.front().map_or(self.tail_begin, |c| c.offset);
+        there.max(self.wanted_from())
+    }
+
+    /// From where on the bytes are for the backlog or for a cursor.
+    fn wanted_from(&self) -> u64 {
+        let places = self.cursors.iter().filter(|c| c.lost.is_none()).map(|c| c.next);
+        places.min().unwrap_or(u64::MAX).min(self.end().saturating_sub(self.backlog.unwrap_or(0)))
     }
 
     pub fn backlog(&self) -> Option<u64> {
@@ -165,16 +175,21 @@ impl Stream {
 
     fn trim(&mut self) {
         let end = self.end();
-        let mut keep = end.saturating_sub(self.backlog.unwrap_or(0));
         for c in self.cursors.iter_mut().filter(|c| c.lost.is_none()) {
             if c.bytes_max > 0 && end - c.next > c.bytes_max {
                 c.lost = Some(Lost::Behind { bytes: end - c.next });
-            } else {
-                keep = keep.min(c.next);
             }
         }
+        let keep = self.wanted_from();
         while self.chunks.front().is_some_and(|c| c.end() <= keep) {
             self.chunks.pop_front();
+        }
+        // A step may be much larger than the backlog: what nobody wants of it is given back.
+        if let Some(c) = self.chunks.front_mut()
+            && keep.saturating_sub(c.offset) >= SPARE_BYTES_MAX.max(c.end() - keep)
+        {
+            c.bytes = Bytes::copy_from_slice(c.bytes.get((keep - c.offset) as usize..).unwrap_or_default());
+            (c.offset, c.selected) = (keep, None);
         }
     }
 
@@ -205,6 +220,7 @@ impl Stream {
 
     pub fn cursor_at(&mut self, offset: u64, bytes_max: u64) -> Option<u64> {
         self.backlog?;
+        self.trim();
         // A chunk may be larger than the backlog: whoever would be lost at once is better told now.
         let end = self.end();
         let may = bytes_max == 0 || end.saturating_sub(offset) <= bytes_max;

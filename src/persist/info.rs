@@ -16,15 +16,17 @@ impl Section for Report {
     fn rows(&self, out: &mut dyn FnMut(&str, Value<'_>)) {
         // A copy for replicas goes by the same name.
         let saving = matches!(self.running, Some(JobKind::Save | JobKind::Sync));
-        out("loading", Flag(self.loading.is_some() || self.loading_copy));
+        out("loading", Flag((self.loading.is_some() && !self.loading_beside) || self.loading_copy));
         out("async_loading", Flag(self.loading_beside));
         if let Some(l) = &self.loading {
-            let percent = l.loaded_bytes as f64 * 100.0 / l.total_bytes.max(1) as f64;
-            let elapsed = l.seconds.max(0) as u64;
-            let eta = (l.total_bytes.saturating_sub(l.loaded_bytes) * elapsed).checked_div(l.loaded_bytes).unwrap_or(1);
+            // A copy that is streamed says how much memory it was, but not how long it is.
+            let known = l.total_bytes > 0;
+            let percent = if known { l.loaded_bytes as f64 * 100.0 / l.total_bytes as f64 } else { 0.0 };
+            let left = l.total_bytes.saturating_sub(l.loaded_bytes).saturating_mul(l.seconds.max(0) as u64);
+            let eta = left.checked_div(l.loaded_bytes).filter(|_| known).unwrap_or(1);
             out("loading_start_time", Signed(l.since));
             out("loading_total_bytes", Unsigned(l.total_bytes));
-            out("loading_rdb_used_mem", Unsigned(0));
+            out("loading_rdb_used_mem", Unsigned(l.used_memory));
             out("loading_loaded_bytes", Unsigned(l.loaded_bytes));
             out("loading_loaded_perc", Float(percent, 2));
             out("loading_eta_seconds", Unsigned(eta));

@@ -140,6 +140,8 @@ pub struct LoadReport {
     pub seconds: i64,
     pub total_bytes: u64,
     pub loaded_bytes: u64,
+    /// Memory that was in use where the file was written; 0 if it is not known.
+    pub used_memory: u64,
 }
 
 impl std::fmt::Debug for JobState {
@@ -257,6 +259,7 @@ impl Saver {
                     seconds: clock::wall_ms() / 1000 - since,
                     total_bytes: loading.total_bytes.load(Ordering::Relaxed),
                     loaded_bytes: loading.loaded_bytes.load(Ordering::Relaxed),
+                    used_memory: loading.used_memory.load(Ordering::Relaxed),
                 }
             }),
             loading_copy: false,

@@ -23,9 +23,10 @@
 //! | `sync.rs` | full copies: who waits for one, and the walk that serves them |
 //! | `replica/machine.rs` | the protocol of the link, pure |
 //! | `replica/apply.rs` | the stream, cut into steps |
-//! | `replica/load.rs` | a full copy takes the place of the data |
+//! | `replica/link.rs`, `session.rs`, `dial.rs` | the thread: attempts, what each does, and how it connects |
 //! | `replica/copying.rs` | a full copy on a connection of its own |
-//! | `replica/link.rs` | the thread |
+//! | `replica/intake.rs`, `pipe.rs` | a full copy on its way, into the loader or into a file |
+//! | `replica/load.rs` | a full copy takes the place of the data |
 //! | `failover.rs` | handing the role over, pure |
 
 pub mod failover;
@@ -39,7 +40,7 @@ mod sync;
 pub use host::Host;
 pub use identity::{Identity, NONE, is_id};
 pub use primary::{Answers, NO_LOG, Replicas};
-pub use replica::link::dial;
+pub use replica::dial::dial;
 pub use replica::{Follower, Following, LinkState, Look, Progress};
 
 use crate::base::clock;

@@ -569,14 +569,19 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
         }),
     );
     node.config.on_change(&["encryption-key-source"], Box::new(|_, new| recover::change_keys(new)));
-    let (weak, loading) = (Arc::downgrade(node), Arc::clone(&node.loading));
+    let (loading, replication) = (Arc::clone(&node.loading), Arc::clone(&node.replication));
     node.config.on_change(
         &["key-load-delay"],
         Box::new(move |_, new| {
-            loading.key_delay_us.store(new.general.key_load_delay_us, Ordering::Relaxed);
+            let us = new.general.key_load_delay_us;
+            loading.key_delay_us.store(us, Ordering::Relaxed);
+            if let Some(copy) = replication.follower.loading() {
+                copy.key_delay_us.store(us, Ordering::Relaxed);
+            }
             Ok(())
         }),
     );
+    let weak = Arc::downgrade(node);
     node.config.on_change(
         &["appendonly", "appendfsync"],
         Box::new(move |old, new| {

@@ -258,6 +258,16 @@ pub fn create_temporary(path: &Path) -> io::Result<Writer> {
     open_writer(file, false, &keyring())
 }
 
+/// Gives a temporary file its place for good, and forces it to disk. The file that was there goes only when the new one is whole.
+///
+/// # Errors
+/// Those of the disk and of the module; the temporary file may be left.
+pub fn keep_temporary(writer: Writer, temporary: &Path, path: &Path) -> io::Result<()> {
+    writer.finish()?;
+    fs::rename(temporary, path)?;
+    File::open(folder(path))?.sync_all()
+}
+
 /// Removes a temporary file. One that cannot be removed is in nobody's way.
 pub fn remove(path: &Path) {
     let _ = fs::remove_file(path);

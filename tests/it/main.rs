@@ -12,6 +12,7 @@ mod clients;
 mod cluster;
 mod conf;
 mod container;
+mod copies;
 mod debugger;
 mod docs;
 mod everyday;

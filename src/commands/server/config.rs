@@ -1,6 +1,7 @@
 //! CONFIG: reading and changing directives.
 
 use crate::audit::Event;
+use crate::commands::arguments::is;
 use crate::commands::server::save;
 use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
 use crate::config::Sensitivity;
@@ -63,6 +64,9 @@ fn get(cx: &mut NodeContext<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// What says where data come from and go to: it must not change while they come.
+const FIXED_WHILE_LOADING: [&str; 3] = ["appendonly", "repl-diskless-load", "dir"];
+
 fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let words: Vec<&[u8]> = cx.args.from(2).iter().collect();
     let (pairs, rest) = words.as_chunks::<2>();
@@ -70,6 +74,11 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
         return Err(CommandError::Syntax);
     }
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    let look = cx.node.replication.follower.look();
+    let loads = look.is_loading() || look.is_loading_beside() || cx.node.loading.is_running();
+    if loads && pairs.iter().any(|(name, _)| FIXED_WHILE_LOADING.iter().any(|fixed| is(name, fixed))) {
+        return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
+    }
     let context = SetContext { local: cx.client.shared.is_local() };
     let changed = cx.node.config.set(&pairs, context).map_err(CommandError::err)?;
     if cx.node.audit.is_on() {

@@ -56,7 +56,9 @@ pub fn with_facts<R>(
     let tls = node.tls.read().clone();
     let pause = *node.pause.lock();
     let replication = replication(node);
-    let mut saving = node.saver.report(config, &node.aof, &node.loading);
+    let copy =
+        (replication.loading || replication.async_loading).then(|| node.replication.follower.loading()).flatten();
+    let mut saving = node.saver.report(config, &node.aof, copy.as_deref().unwrap_or(&node.loading));
     (saving.loading_copy, saving.loading_beside) = (replication.loading, replication.async_loading);
     let facts = Facts {
         config,

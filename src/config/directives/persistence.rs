@@ -28,8 +28,8 @@ topic! {
     "rdb-version" => rdb_version: RdbVersion = RdbVersion::V9, OneOf, Runtime, Open, Standing::Works;
     /// Force snapshots to disk in steps while they are written.
     "rdb-save-incremental-fsync" => rdb_save_incremental_fsync: bool = true, YesNo, Runtime, Open, Standing::Works;
-    /// Delete snapshots that were only made for replication.
-    "rdb-del-sync-files" => rdb_del_sync_files: bool = false, YesNo, Runtime, Open, Standing::Later("full syncs make no files");
+    /// Delete the snapshot a replica has loaded its copy from, where neither `save` nor `appendonly` is on.
+    "rdb-del-sync-files" => rdb_del_sync_files: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Microseconds to wait after each saved key, for tests.
     "rdb-key-save-delay" => rdb_key_save_delay_us: i64 = 0, int(i32::MIN as i128, i32::MAX as i128), Runtime, Hidden, Standing::Works;
     /// Refuse writes after a snapshot failed.

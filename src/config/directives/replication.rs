@@ -49,7 +49,7 @@ topic! {
     "repl-diskless-sync-delay" => repl_diskless_sync_delay_secs: u32 = 5, INT, Runtime, Open, Standing::Works;
     /// Replicas that end that wait early; 0 waits it out.
     "repl-diskless-sync-max-replicas" => repl_diskless_sync_max_replicas: u32 = 0, INT, Runtime, Open, Standing::Works;
-    /// How a replica loads one: `swapdb` serves the old data until the copy is loaded; the others drop them before.
+    /// How a replica loads one: `disabled` from a file, when it is whole; the others while it comes. `swapdb` keeps the old data until then, and serves them if they are of the same history; the others drop them first, `on-empty-db` if there are none and else by way of the file.
     "repl-diskless-load" => repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled, OneOf, Runtime, Open, Standing::Works;
     /// Seconds between pings to replicas.
     "repl-ping-replica-period" | "repl-ping-slave-period" => repl_ping_replica_period_secs: u32 = 10, int(1, i32::MAX as i128), Runtime, Open, Standing::Works;

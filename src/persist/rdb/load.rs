@@ -4,6 +4,7 @@ use super::parallel::{Common, Head, Takers};
 use super::read::Limits;
 use super::source::{Fault, Got, RdbError, Source};
 use super::{is_readable, opcode};
+use crate::base::names;
 use crate::keyspace::Space;
 use std::io::Read;
 use std::sync::Arc;
@@ -17,12 +18,17 @@ pub struct Loading {
     pub since: AtomicI64,
     pub total_bytes: AtomicU64,
     pub loaded_bytes: AtomicU64,
+    /// Memory that was in use where the file was written, as it says; 0 if it does not.
+    pub used_memory: AtomicU64,
     /// Microseconds to wait for each key, for tests.
     pub key_delay_us: AtomicI64,
+    stopped: AtomicBool,
 }
 
 /// Between two times the progress is told.
 const TELL_KEYS: u64 = 256;
+/// Between two looks while a key is delayed.
+const DELAY_STEP_US: u64 = 20_000;
 
 impl Loading {
     pub fn is_running(&self) -> bool {
@@ -39,14 +45,25 @@ impl Loading {
         self.running.store(false, Ordering::Release);
     }
 
-    fn key(&self, keys: u64, bytes: u64) {
+    /// Nobody wants what is loaded any more: it fails at its next key.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Waits as long as each key is to take. False if the load is to stop.
+    fn key(&self, keys: u64, bytes: u64) -> bool {
         let us = self.key_delay_us.load(Ordering::Relaxed);
-        if us > 0 {
-            std::thread::sleep(std::time::Duration::from_micros(us as u64));
-        }
         if us > 0 || keys.is_multiple_of(TELL_KEYS) {
             self.loaded_bytes.store(bytes, Ordering::Relaxed);
         }
+        let mut left = u64::try_from(us).unwrap_or(0);
+        // A delay that is taken back is taken back for this key, too.
+        while left > 0 && !self.stopped.load(Ordering::Acquire) && self.key_delay_us.load(Ordering::Relaxed) > 0 {
+            let now = left.min(DELAY_STEP_US);
+            std::thread::sleep(std::time::Duration::from_micros(now));
+            left -= now;
+        }
+        !self.stopped.load(Ordering::Acquire)
     }
 }
 
@@ -134,6 +151,12 @@ fn read<'e, 'k: 'e, R: Read>(
                     b"repl-stream-db" => loaded.stream_db = text.parse().ok().filter(|db| *db < databases),
                     b"repl-id" => loaded.repl_id = Some(text.to_owned()),
                     b"repl-offset" => loaded.repl_offset = text.parse().ok(),
+                    b"used-mem" => {
+                        if let (Some(loading), Ok(bytes)) = (&options.loading, text.parse()) {
+                            loading.used_memory.store(bytes, Ordering::Relaxed);
+                        }
+                    }
+                    b"valkey-ver" | b"redis-ver" | b"holdfast-ver" => tell_maker(&name, text),
                     _ => {}
                 }
             }
@@ -161,8 +184,8 @@ fn read<'e, 'k: 'e, R: Read>(
                 let head = Head { kind, db, deadline: deadline.take(), access: word.take(), keep, version };
                 takers.key(from, head)?;
                 keys += 1;
-                if let Some(loading) = &options.loading {
-                    loading.key(keys, from.offset());
+                if options.loading.as_ref().is_some_and(|loading| !loading.key(keys, from.offset())) {
+                    return Err(from.error(Fault::Io(std::io::Error::other("it is not wanted any more"))));
                 }
             }
         }
@@ -176,6 +199,20 @@ fn read<'e, 'k: 'e, R: Read>(
         }
     }
     Ok(loaded)
+}
+
+/// Says who has written the file, in the words that tools look for.
+fn tell_maker(field: &[u8], version: &str) {
+    // What a peer has written is not put into the log unseen.
+    let version = if version.len() < 64 && version.bytes().all(|b| b.is_ascii_graphic()) { version } else { "?" };
+    match field {
+        b"valkey-ver" => tracing::info!("Loading RDB produced by Valkey version {version}"),
+        b"redis-ver" => tracing::info!("Loading RDB produced by Redis version {version}"),
+        _ => tracing::info!(
+            "Loading RDB produced by Valkey version {} or compatible: Holdfast version {version}",
+            names::VALKEY_VERSION
+        ),
+    }
 }
 
 /// Looks at the head of a file.

@@ -159,9 +159,20 @@ impl<R: Read> Source<R> {
         self.marked = self.marked.map(|_| 0);
         let kept = self.buffer.len();
         (self.at, self.summed) = (kept, kept);
-        let taken = self.reader.by_ref().take(BUFFER as u64).read_to_end(&mut self.buffer);
-        taken.map_err(|e| self.error(Fault::Io(e)))?;
-        if self.buffer.len() == kept { Err(self.error(Fault::Truncated)) } else { Ok(()) }
+        // What is there is enough: the rest may be on its way for a while.
+        self.buffer.resize(kept + BUFFER, 0);
+        let taken = loop {
+            match self.reader.read(self.buffer.get_mut(kept..).unwrap_or_default()) {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                taken => break taken,
+            }
+        };
+        self.buffer.truncate(kept + taken.as_ref().map_or(0, |n| *n));
+        match taken {
+            Ok(0) => Err(self.error(Fault::Truncated)),
+            Ok(_) => Ok(()),
+            Err(e) => Err(self.error(Fault::Io(e))),
+        }
     }
 
     /// Keeps what is taken from here on, so that it can be had as bytes or taken again.

@@ -1,18 +1,17 @@
-//! A copy on a connection of its own: the thread that receives it into a file and puts it in place, while the link's thread holds the stream.
+//! A copy on a connection of its own: the thread that receives it, while the link's thread holds the stream.
 //!
 //! # Invariants
-//! * It changes nothing but by [`load::replace`], under whose locks the epoch is looked at.
-//! * It ends when its [`Copying`] is stopped or dropped: between two reads of the socket, and between two of the file.
+//! * It changes nothing but by its [`Intake`], under whose locks the epoch is looked at.
+//! * It ends when its [`Copying`] is stopped or dropped: between two reads of the socket, or two looks at the loader.
 //! * The link's thread hears of it in order: what the copy will be, then that it is in place or that it failed.
 
 use super::super::Host;
-use super::link::{self, Received, Stop};
-use super::load::{self, Moment};
+use super::dial;
+use super::intake::Intake;
+use super::link::Stop;
+use super::load::Moment;
 use super::machine::{Ended, Input, Introduction, Machine, Offer, Output};
 use crate::base::clock;
-use crate::config::types::ReplDisklessLoad;
-use crate::net::dial::Dialled;
-use crate::storage::DataFile;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,17 +105,13 @@ impl Fetch {
     /// The whole of it. Returns the database that is selected where the stream goes on.
     fn run(&self, address: &str, port: u16, introduction: Introduction) -> Result<u32, Stop> {
         let timeout = Duration::from_millis(introduction.timeout_ms);
-        let mut stream = link::dial(&*self.host, address, port, timeout).map_err(Stop::Failed)?;
+        let mut stream = dial::dial(&*self.host, address, port, timeout).map_err(Stop::Failed)?;
         stream.set_read_timeout(Some(TICK))?;
         stream.set_write_timeout(Some(timeout))?;
-        let (moment, mut copy) = self.receive(&mut stream, introduction)?;
-        self.load(&moment, &mut copy)
-    }
-
-    fn receive(&self, stream: &mut Dialled, introduction: Introduction) -> Result<(Moment, Received), Stop> {
         let mut outputs = Vec::new();
         let mut machine = Machine::for_copy(introduction, clock::monotonic_ms(), &mut outputs);
-        let (mut moment, mut copy) = (None, None::<Received>);
+        let (mut moment, mut intake) = (None, None::<Intake>);
+        let mut wanted = || if self.is_wanted() { Ok(()) } else { Err(Stop::Over) };
         let mut buffer = vec![0; READ_BYTES];
         loop {
             for o in outputs {
@@ -132,33 +127,20 @@ impl Fetch {
                         let _ = self.sender.send(News::Offered(offer));
                     }
                     Output::Payload { bytes } => {
-                        let size = bytes.map_or("streamed".to_owned(), |n| format!("{n} bytes"));
-                        tracing::info!("PRIMARY <-> REPLICA sync: receiving {size} from primary to disk");
-                        self.progress(|p| p.total = bytes);
-                        copy = Some(Received::create()?);
+                        let moment = moment.take().ok_or_else(Stop::no_copy)?;
+                        intake = Some(Intake::begin(Arc::clone(&self.host), self.epoch, moment, bytes)?);
                     }
                     Output::PayloadBytes(bytes) => {
-                        if let Some(copy) = &mut copy {
-                            copy.file.write_all(&bytes)?;
-                        }
-                        self.progress(|p| {
-                            p.read += bytes.len() as u64;
-                            p.last_ms = clock::monotonic_ms();
-                        });
+                        intake.as_mut().ok_or_else(Stop::no_copy)?.put(bytes, &mut wanted)?;
                     }
-                    Output::PayloadEnd => {
-                        let (Some(moment), Some(copy)) = (moment, copy) else {
-                            return Err(Stop::Broken("a copy ended that had not begun".into()));
-                        };
-                        return Ok((moment, copy));
-                    }
+                    Output::PayloadEnd => return intake.ok_or_else(Stop::no_copy)?.end(&mut wanted),
                     // Of the other connection.
                     _ => {}
                 }
+                // While we did that the primary could say nothing.
+                machine.hear(clock::monotonic_ms());
             }
-            if !self.is_wanted() {
-                return Err(Stop::Over);
-            }
+            wanted()?;
             let n = match stream.read(&mut buffer) {
                 Ok(0) => return Err(Stop::Failed("the PRIMARY closed the copy's connection".into())),
                 Ok(n) => n,
@@ -174,43 +156,5 @@ impl Fetch {
                 other => Stop::Failed(other.to_string()),
             })?;
         }
-    }
-
-    fn progress(&self, change: impl FnOnce(&mut super::Progress)) {
-        self.host.replication().follower.update(self.epoch, |f| change(f.sync.get_or_insert_default()));
-    }
-
-    fn load(&self, moment: &Moment, copy: &mut Received) -> Result<u32, Stop> {
-        let config = self.host.config().current();
-        let beside = config.replication.repl_diskless_load == ReplDisklessLoad::Swapdb;
-        let follower = &self.host.replication().follower;
-        follower.loading(self.epoch, Some(beside));
-        if !beside && !load::empty(&*self.host, self.epoch) {
-            return Err(Stop::Over);
-        }
-        tracing::info!("PRIMARY <-> REPLICA sync: Loading DB in memory");
-        let reader = Wanted { file: copy.reopen()?, fetch: self };
-        let selected = load::replace(&*self.host, self.epoch, moment, reader);
-        selected.map_err(|why| {
-            tracing::warn!(
-                "Failed trying to load the PRIMARY synchronization DB from socket, check server logs: {why}"
-            );
-            if self.is_wanted() { Stop::Broken(why) } else { Stop::Over }
-        })
-    }
-}
-
-/// The file, as long as somebody wants it.
-struct Wanted<'f> {
-    file: io::BufReader<DataFile>,
-    fetch: &'f Fetch,
-}
-
-impl Read for Wanted<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if !self.fetch.is_wanted() {
-            return Err(io::Error::other("the copy is not wanted any more"));
-        }
-        self.file.read(into)
     }
 }

@@ -1,34 +1,17 @@
-//! The link's thread: dials, reads, and does what the [`Machine`] says.
-//!
-//! It blocks on the socket for a tenth of a second at most, so that time passes and an epoch that is over is seen. What it holds between
-//! reads is one buffer, and the bytes of a step that has not arrived whole.
+//! The link's thread: one attempt after the other, until another primary is chosen. What an attempt does once it is connected stands in
+//! `session.rs`.
 
-use super::super::{Host, failover};
-use super::apply::Applier;
-use super::copying::{Copying, News};
-use super::load::{self, Moment};
-use super::machine::{Ended, Input, Introduction, Machine, Output, command};
-use super::{LinkState, Progress};
+use super::super::Host;
+use super::LinkState;
+use super::dial::dial;
+use super::session::TICK;
 use crate::base::clock;
-use crate::base::names;
-use crate::client::{Client, Shared, Source};
-use crate::config::Config;
-use crate::config::types::{AllowPlaintext, PropagationErrorBehavior, ReplDisklessLoad};
-use crate::keyspace::Garbage;
-use crate::net::dial::{self, Dialled};
-use crate::storage::{self, DataFile};
-use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use crate::config::types::PropagationErrorBehavior;
+use crate::net::dial::Dialled;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Between two looks at the clock and the epoch.
-const TICK: Duration = Duration::from_millis(100);
-/// The same while a copy comes on another connection, whose thread is heard between two reads.
-const QUICK_TICK: Duration = Duration::from_millis(10);
-/// Bytes read at once.
-const READ_BYTES: usize = 256 * 1024;
 /// Between attempts: at first, and at the most. A copy that fails again and again must not keep a primary busy.
 const PAUSE_MS: u64 = 100;
 const PAUSE_MS_MAX: u64 = 1_000;
@@ -46,17 +29,17 @@ pub fn start(host: Arc<dyn Host>, epoch: u64, address: String, port: u16, failov
     Ok(())
 }
 
-struct Link {
-    host: Arc<dyn Host>,
-    epoch: u64,
-    address: String,
-    port: u16,
+pub(super) struct Link {
+    pub(super) host: Arc<dyn Host>,
+    pub(super) epoch: u64,
+    pub(super) address: String,
+    pub(super) port: u16,
     /// The first attempt tells the primary to take over.
-    failover: bool,
+    pub(super) failover: bool,
     /// What we have cannot be continued: ask for everything.
-    whole: bool,
-    /// Streams in a row that could not be applied.
-    failures: u32,
+    pub(super) whole: bool,
+    /// Streams and copies in a row that could not be applied.
+    pub(super) failures: u32,
 }
 
 /// Why an attempt ended.
@@ -64,8 +47,20 @@ pub(super) enum Stop {
     /// Another primary was chosen, or the server ends.
     Over,
     Failed(String),
-    /// The stream or the copy could not be applied: what we have is not to be trusted.
+    /// The copy could not be loaded: what we have is as good as it was.
+    Copy(String),
+    /// The stream could not be applied: what we have is not to be trusted.
     Broken(String),
+}
+
+impl Stop {
+    pub(super) fn killed() -> Stop {
+        Stop::Failed("closed by CLIENT KILL".into())
+    }
+
+    pub(super) fn no_copy() -> Stop {
+        Stop::Broken("a copy ended that had not begun".into())
+    }
 }
 
 impl From<io::Error> for Stop {
@@ -75,11 +70,11 @@ impl From<io::Error> for Stop {
 }
 
 impl Link {
-    fn is_current(&self) -> bool {
+    pub(super) fn is_current(&self) -> bool {
         !self.host.is_ending() && self.host.replication().follower.is_current(self.epoch)
     }
 
-    fn state(&self, state: LinkState) -> bool {
+    pub(super) fn state(&self, state: LinkState) -> bool {
         self.host.replication().follower.update(self.epoch, |f| {
             if f.state == LinkState::Connected && state != LinkState::Connected {
                 f.down_since_ms = Some(clock::monotonic_ms());
@@ -101,11 +96,14 @@ impl Link {
                 Ok(stream) => self.session(stream, &mut applied),
                 Err(why) => Stop::Failed(why),
             };
-            self.host.replication().follower.loading(self.epoch, None);
             self.failover = false;
             match stop {
                 Stop::Over => return,
                 Stop::Failed(why) => tracing::warn!("The link to PRIMARY {}:{}: {why}", self.address, self.port),
+                Stop::Copy(why) => {
+                    self.failures += 1;
+                    tracing::warn!("The copy of PRIMARY {}:{} is given up: {why}", self.address, self.port);
+                }
                 Stop::Broken(why) => {
                     self.end_if_told(&why);
                     self.whole = true;
@@ -145,449 +143,5 @@ impl Link {
         stream.set_read_timeout(Some(TICK)).map_err(|e| e.to_string())?;
         stream.set_write_timeout(Some(timeout)).map_err(|e| e.to_string())?;
         Ok(stream)
-    }
-
-    fn introduction(&self, config: &Config) -> Introduction {
-        let r = &config.replication;
-        let own_port =
-            if config.tls.replication || config.network.port == 0 { config.tls.port } else { config.network.port };
-        let journal = self.host.keyspace().journal();
-        let have = (!self.whole).then(|| (self.host.replication().identity.lock().id.clone(), journal.end() + 1));
-        Introduction {
-            user: r.primaryuser.as_ref().map(|u| u.as_bytes().to_vec()),
-            password: (!r.primaryauth.is_empty()).then(|| r.primaryauth.expose().to_vec()),
-            listening_port: if r.replica_announce_port != 0 { r.replica_announce_port } else { own_port },
-            announced_address: r.replica_announce_ip.clone(),
-            version: names::VALKEY_VERSION.into(),
-            have,
-            failover: self.failover,
-            two: r.dual_channel_replication_enabled,
-            held_bytes_max: usize::try_from(config.limits.client_output_buffer_limit.replica.hard_bytes)
-                .unwrap_or(usize::MAX),
-            timeout_ms: timeout_ms(config),
-        }
-    }
-
-    /// One connection, to its end.
-    fn session(&mut self, mut stream: Dialled, applied: &mut bool) -> Stop {
-        let config = self.host.config().current();
-        let (clients, now) = (Arc::clone(self.host.clients()), clock::wall_ms());
-        let shared = Shared::new(clients.next_id(), 0, stream.peer_address(), stream.local_address(), -1, now);
-        shared.primary.store(true, Ordering::Relaxed);
-        shared.text.lock().user = "(superuser)".into();
-        let shared = Arc::new(shared);
-        let mut session = Session {
-            client: Client::internal(Arc::clone(&shared), self.host.acl(), Source::Primary),
-            applier: Applier::new(self.host.keyspace().journal().selected().unwrap_or(0)),
-            copy: None,
-            moment: None,
-            listed: false,
-            copying: None,
-            quick: false,
-        };
-        session.client.db = self.host.keyspace().journal().selected().unwrap_or(0);
-        let mut outputs = Vec::new();
-        let mut machine = Machine::new(self.introduction(&config), clock::monotonic_ms(), &mut outputs);
-        self.state(LinkState::Handshake);
-        let stop = self.turns(&mut stream, &mut session, &mut machine, outputs, applied);
-        if let Some(copying) = session.copying.take() {
-            // One copy at a time: the next attempt may bring another.
-            copying.stop();
-        }
-        let held = machine.take_held();
-        if !held.is_empty() {
-            self.host.freer().free(Garbage::Bytes(held));
-        }
-        self.host.replication().follower.update(self.epoch, |f| f.held = 0);
-        if session.listed {
-            clients.remove(shared.id);
-        }
-        stop
-    }
-
-    fn turns(
-        &mut self,
-        stream: &mut Dialled,
-        session: &mut Session,
-        machine: &mut Machine,
-        first: Vec<Output<'_>>,
-        applied: &mut bool,
-    ) -> Stop {
-        for o in first {
-            if let Err(stop) = self.act(o, stream, session, applied) {
-                return stop;
-            }
-        }
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            if !self.is_current() {
-                return Stop::Over;
-            }
-            if session.client.shared.killed.load(Ordering::Relaxed) {
-                return Stop::Failed("closed by CLIENT KILL".into());
-            }
-            machine.set_timeout_ms(timeout_ms(&self.host.config().current()));
-            let mut outputs = Vec::new();
-            if let Err(stop) = self.hear_of_copy(session, machine, &mut outputs) {
-                return stop;
-            }
-            for o in std::mem::take(&mut outputs) {
-                if let Err(stop) = self.act(o, stream, session, applied) {
-                    return stop;
-                }
-            }
-            self.be_quick(machine.is_apart(), stream, session);
-            if machine.is_full() {
-                // What comes now stays with the primary.
-                std::thread::sleep(QUICK_TICK);
-                continue;
-            }
-            let n = match stream.read(&mut buffer) {
-                Ok(0) => return Stop::Failed("the PRIMARY closed the connection".into()),
-                Ok(n) => n,
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => 0,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return e.into(),
-            };
-            let now = clock::monotonic_ms();
-            let input = if n > 0 { Input::Bytes(&buffer[..n]) } else { Input::Tick };
-            if let Err(ended) = machine.on(now, input, &mut outputs) {
-                return self.ended(ended);
-            }
-            if n > 0 {
-                session.client.shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
-                session.client.shared.last_ms.store(clock::wall_ms(), Ordering::Relaxed);
-                self.host.replication().follower.update(self.epoch, |f| f.heard_ms = now);
-            }
-            for o in outputs {
-                if let Err(stop) = self.act(o, stream, session, applied) {
-                    return stop;
-                }
-            }
-            self.host.keyspace().journal().ring();
-        }
-    }
-
-    fn ended(&self, ended: Ended) -> Stop {
-        match ended {
-            Ended::Protocol(why) => Stop::Broken(why),
-            Ended::Refused(why) => {
-                self.host.replication().follower.update(self.epoch, |f| f.refused = true);
-                Stop::Failed(why)
-            }
-            timeout => Stop::Failed(timeout.to_string()),
-        }
-    }
-
-    /// While a copy comes on its own connection its thread is heard soon.
-    fn be_quick(&self, quick: bool, stream: &Dialled, session: &mut Session) {
-        if quick != session.quick && stream.set_read_timeout(Some(if quick { QUICK_TICK } else { TICK })).is_ok() {
-            session.quick = quick;
-        }
-    }
-
-    /// Takes what the copy's thread has to tell.
-    fn hear_of_copy<'a>(
-        &mut self,
-        session: &mut Session,
-        machine: &mut Machine,
-        outputs: &mut Vec<Output<'a>>,
-    ) -> Result<(), Stop> {
-        let Some(copying) = &session.copying else { return Ok(()) };
-        let now = clock::monotonic_ms();
-        let told = match copying.news() {
-            None => return Ok(()),
-            Some(News::Offered(offer)) => {
-                self.state(LinkState::Sync);
-                self.progress(|p| p.last_ms = now);
-                machine.on(now, Input::Offered(offer), outputs)
-            }
-            Some(News::Loaded { selected }) => {
-                session.copying = None;
-                self.take_up(session, selected);
-                self.host.replication().follower.loading(self.epoch, None);
-                machine.on(now, Input::Loaded, outputs)
-            }
-            Some(News::Failed(stop)) => return Err(stop),
-        };
-        told.map_err(|ended| self.ended(ended))
-    }
-
-    /// The stream goes on with this database selected.
-    fn take_up(&mut self, session: &mut Session, selected: u32) {
-        session.applier = Applier::new(selected);
-        session.client.db = selected;
-        session.client.shared.db.store(selected, Ordering::Relaxed);
-        self.whole = false;
-    }
-
-    fn act(
-        &mut self,
-        output: Output<'_>,
-        stream: &mut Dialled,
-        session: &mut Session,
-        applied: &mut bool,
-    ) -> Result<(), Stop> {
-        match output {
-            Output::Send(bytes) => send(stream, session, &bytes),
-            Output::Ack => self.ack(stream, session),
-            Output::Continue { id } => {
-                self.go_on(id);
-                self.accepted();
-                self.online(session);
-                *applied = true;
-                Ok(())
-            }
-            Output::Full { id, offset } => {
-                tracing::info!("Full resync from primary: {id}:{offset}");
-                session.moment = Some(Moment { id, offset });
-                self.accepted();
-                self.state(LinkState::Sync);
-                self.progress(|p| *p = Progress { last_ms: clock::monotonic_ms(), ..Progress::default() });
-                Ok(())
-            }
-            Output::OpenCopy => {
-                tracing::info!("Dual channel replication: PSYNC is not possible, initialize RDB channel.");
-                self.accepted();
-                self.host.replication().follower.update(self.epoch, |f| (f.held, f.held_peak) = (0, 0));
-                let introduction = self.introduction(&self.host.config().current());
-                let to = (self.address.clone(), self.port);
-                session.copying = Some(Copying::start(Arc::clone(&self.host), self.epoch, to, introduction)?);
-                Ok(())
-            }
-            Output::Held { bytes, full } => {
-                if bytes == 0 {
-                    tracing::info!(
-                        "Dual channel replication: PRIMARY <-> REPLICA sync: Primary accepted a Partial Resynchronization, \
-                         RDB load in background."
-                    );
-                }
-                if full {
-                    tracing::info!("Replication buffer limit reached ({bytes} bytes), stopping buffering");
-                }
-                self.host.replication().follower.update(self.epoch, |f| {
-                    f.held = bytes as u64;
-                    f.held_peak = f.held_peak.max(f.held);
-                });
-                Ok(())
-            }
-            Output::Joined { late } => {
-                if late {
-                    tracing::info!("Dual channel replication: Psync established after rdb load");
-                }
-                self.host.replication().follower.update(self.epoch, |f| f.held = 0);
-                self.online(session);
-                *applied = true;
-                tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
-                Ok(())
-            }
-            Output::HeldStream(bytes) => {
-                self.apply(&bytes, stream, session)?;
-                if self.is_current() { Ok(()) } else { Err(Stop::Over) }
-            }
-            // Of the copy's own connection.
-            Output::Offered(_) => Ok(()),
-            Output::Payload { bytes } => {
-                let size = bytes.map_or("streamed".to_owned(), |n| format!("{n} bytes"));
-                tracing::info!("PRIMARY <-> REPLICA sync: receiving {size} from primary to disk");
-                self.progress(|p| p.total = bytes);
-                session.copy = Some(Received::create()?);
-                Ok(())
-            }
-            Output::PayloadBytes(bytes) => {
-                if let Some(copy) = &mut session.copy {
-                    copy.file.write_all(&bytes)?;
-                }
-                self.progress(|p| {
-                    p.read += bytes.len() as u64;
-                    p.last_ms = clock::monotonic_ms();
-                });
-                Ok(())
-            }
-            Output::PayloadEnd => {
-                self.load(stream, session)?;
-                tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
-                self.online(session);
-                *applied = true;
-                self.whole = false;
-                Ok(())
-            }
-            Output::Stream(bytes) => self.apply(bytes, stream, session),
-        }
-    }
-
-    fn apply(&mut self, bytes: &[u8], stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
-        let mut executor = self.host.executor().lock();
-        let Some(executor) = executor.as_mut() else { return Err(Stop::Over) };
-        let asked = session.applier.take(bytes, &mut session.client, self.epoch, executor.as_mut());
-        let asked = asked.map_err(|why| if self.is_current() { Stop::Broken(why) } else { Stop::Over })?;
-        self.failures = 0;
-        if asked.ack { self.ack(stream, session) } else { Ok(()) }
-    }
-
-    fn progress(&self, change: impl FnOnce(&mut Progress)) {
-        self.host.replication().follower.update(self.epoch, |f| change(f.sync.get_or_insert_default()));
-    }
-
-    fn ack(&self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
-        let offset = self.host.keyspace().journal().end().to_string();
-        match self.host.synced() {
-            None => send(stream, session, &command(&[b"REPLCONF", b"ACK", offset.as_bytes()])),
-            Some(synced) => {
-                let synced = synced.to_string();
-                let words: [&[u8]; 5] = [b"REPLCONF", b"ACK", offset.as_bytes(), b"FACK", synced.as_bytes()];
-                send(stream, session, &command(&words))
-            }
-        }
-    }
-
-    /// The history goes on here; it may have another name now.
-    fn go_on(&self, id: Option<String>) {
-        let replication = self.host.replication();
-        let mut identity = replication.identity.lock();
-        if let Some(id) = id.filter(|id| *id != identity.id) {
-            tracing::info!("Primary replication ID changed to {id}");
-            identity.shift(id, self.host.keyspace().journal().end());
-            drop(identity);
-            replication.replicas.drop_all(self.host.clients());
-        }
-        tracing::info!("Successful partial resynchronization with primary.");
-    }
-
-    /// The primary serves us: if it was to take over from us it has.
-    fn accepted(&self) {
-        if self.is_current() {
-            failover::succeeded(&*self.host);
-        }
-    }
-
-    fn online(&self, session: &mut Session) {
-        if !session.listed {
-            session.listed = true;
-            // It takes a place nobody is refused for.
-            self.host.clients().admit(u32::MAX);
-            self.host.clients().add(Arc::clone(&session.client.shared));
-        }
-        self.state(LinkState::Connected);
-    }
-
-    fn load(&mut self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
-        let (Some(mut copy), Some(moment)) = (session.copy.take(), session.moment.take()) else {
-            return Err(Stop::Broken("a copy ended that had not begun".into()));
-        };
-        let config = self.host.config().current();
-        let beside = config.replication.repl_diskless_load == ReplDisklessLoad::Swapdb;
-        let follower = &self.host.replication().follower;
-        follower.loading(self.epoch, Some(beside));
-        if !beside && !load::empty(&*self.host, self.epoch) {
-            return Err(Stop::Over);
-        }
-        tracing::info!("PRIMARY <-> REPLICA sync: Loading DB in memory");
-        let reader = Alive { file: copy.reopen()?, stream, since_ms: clock::monotonic_ms() };
-        let selected = load::replace(&*self.host, self.epoch, &moment, reader);
-        follower.loading(self.epoch, None);
-        let selected = selected.map_err(|why| if self.is_current() { Stop::Broken(why) } else { Stop::Over })?;
-        self.take_up(session, selected);
-        Ok(())
-    }
-}
-
-struct Session {
-    client: Client,
-    applier: Applier,
-    copy: Option<Received>,
-    /// The thread that fetches the copy on a connection of its own.
-    copying: Option<Copying>,
-    /// The socket is read with the shorter patience.
-    quick: bool,
-    moment: Option<Moment>,
-    /// It stands in CLIENT LIST.
-    listed: bool,
-}
-
-fn send(stream: &mut Dialled, session: &Session, bytes: &[u8]) -> Result<(), Stop> {
-    stream.write_all(bytes)?;
-    stream.flush()?;
-    session.client.shared.net_out.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    Ok(())
-}
-
-/// How long a silent primary is believed in. Whole seconds count, as elsewhere: a ping every ten keeps a link whose patience is ten.
-fn timeout_ms(config: &Config) -> u64 {
-    u64::from(config.replication.repl_timeout_secs) * 1000 + 999
-}
-
-/// Connects to another server of this kind: with TLS if `tls-replication` says so, else if plaintext is allowed there.
-///
-/// # Errors
-/// Why there is no connection: a sentence.
-pub fn dial(host: &dyn Host, address: &str, port: u16, timeout: Duration) -> Result<Dialled, String> {
-    let config = host.config().current();
-    let source = config.network.bind_source_addr.as_deref().filter(|s| !s.is_empty());
-    if config.tls.replication {
-        return dial::tls(address, port, Some(timeout), host.dial_tls()?, None, source).map_err(|e| e.to_string());
-    }
-    permit_plaintext(&config, address)?;
-    dial::tcp(address, port, Some(timeout), source).map_err(|e| e.to_string())
-}
-
-/// A link without TLS only where plaintext is allowed: what goes over it is the data.
-fn permit_plaintext(config: &Config, address: &str) -> Result<(), String> {
-    use std::net::ToSocketAddrs;
-    let local = || (address, 0u16).to_socket_addrs().is_ok_and(|mut all| all.all(|a| a.ip().is_loopback()));
-    match config.network.allow_plaintext {
-        AllowPlaintext::Yes => {
-            tracing::warn!("The link to {address} is not encrypted (tls-replication no, allow-plaintext yes)");
-            Ok(())
-        }
-        AllowPlaintext::Local if local() => Ok(()),
-        _ => Err(format!(
-            "a link to {address} without TLS is not allowed: set 'tls-replication yes', or 'allow-plaintext yes'"
-        )),
-    }
-}
-
-/// The file a copy is received into. It goes when this does.
-pub(super) struct Received {
-    path: PathBuf,
-    pub(super) file: storage::Writer,
-}
-
-impl Received {
-    pub(super) fn create() -> io::Result<Received> {
-        let path = PathBuf::from(format!("temp-{}.{}.rdb", clock::wall_ms() / 1000, std::process::id()));
-        let file = storage::create_temporary(&path)?;
-        Ok(Received { path, file })
-    }
-
-    pub(super) fn reopen(&mut self) -> io::Result<io::BufReader<DataFile>> {
-        self.file.end()?;
-        let file = storage::open_data(&self.path)?.ok_or(io::ErrorKind::NotFound)?;
-        Ok(io::BufReader::with_capacity(1 << 20, file))
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        storage::remove(&self.path);
-    }
-}
-
-/// A copy that is read while the primary is told, once a second, that we are still there.
-struct Alive<'s> {
-    file: io::BufReader<DataFile>,
-    stream: &'s mut Dialled,
-    since_ms: u64,
-}
-
-impl Read for Alive<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let now = clock::monotonic_ms();
-        if now - self.since_ms >= 1000 {
-            self.since_ms = now;
-            // A primary that has gone is seen at the next read; the copy is whole all the same.
-            let _ = self.stream.write_all(b"\n").and_then(|()| self.stream.flush());
-        }
-        self.file.read(into)
     }
 }

@@ -253,6 +253,11 @@ impl Machine {
         self.introduction.timeout_ms = ms;
     }
 
+    /// The primary was not listened to until now: its silence began no earlier.
+    pub fn hear(&mut self, now_ms: u64) {
+        self.heard_ms = self.heard_ms.max(now_ms);
+    }
+
     /// As much is held as may be: the rest stays with the primary until the copy is loaded.
     pub fn is_full(&self) -> bool {
         let max = self.introduction.held_bytes_max;

@@ -5,13 +5,19 @@
 
 mod apply;
 mod copying;
+pub mod dial;
+mod intake;
 pub mod link;
 mod load;
 pub mod machine;
+mod pipe;
+mod session;
 #[cfg(test)]
 mod simulation;
 
+use crate::persist::rdb::Loading;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How the link to the primary is.
@@ -103,6 +109,8 @@ impl Look {
 pub struct Follower {
     following: Mutex<Option<Following>>,
     look: AtomicU32,
+    /// How the last copy is loaded, or was.
+    loading: Mutex<Option<Arc<Loading>>>,
 }
 
 impl Follower {
@@ -135,13 +143,30 @@ impl Follower {
         self.following.lock().as_ref().is_some_and(|f| f.epoch == epoch)
     }
 
-    /// Says that a copy is being loaded, or no longer.
-    fn loading(&self, epoch: u64, mark: Option<bool>) {
+    /// Says that a copy is being loaded, `beside` data that are served. False if the epoch is over.
+    fn begin_loading(&self, epoch: u64, beside: bool, loading: Arc<Loading>) -> bool {
+        let now = self.following.lock();
+        if now.as_ref().is_none_or(|f| f.epoch != epoch) {
+            return false;
+        }
+        *self.loading.lock() = Some(loading);
+        self.mark(Look::LOADING, !beside);
+        self.mark(Look::ASYNC_LOADING, beside);
+        true
+    }
+
+    fn end_loading(&self, epoch: u64) {
         let now = self.following.lock();
         if now.as_ref().is_some_and(|f| f.epoch == epoch) {
-            self.mark(Look::LOADING, mark == Some(false));
-            self.mark(Look::ASYNC_LOADING, mark == Some(true));
+            self.mark(Look::LOADING, false);
+            self.mark(Look::ASYNC_LOADING, false);
+            *self.loading.lock() = None;
         }
+    }
+
+    /// How the copy is loaded that is being loaded.
+    pub fn loading(&self) -> Option<Arc<Loading>> {
+        self.loading.lock().clone()
     }
 
     /// Under the lock of `following`.
