@@ -30,6 +30,8 @@ pub enum Message {
     Unblock { client: u64, error: Option<&'static str> },
     /// This server is no primary any more: a wait for what only a primary does ends.
     RoleLost { client: u64 },
+    /// The slot of a shard channel it listens to is another node's now.
+    LostShardChannel { client: u64, name: Vec<u8> },
     /// Bytes between replies: a push, a published message, a monitored command.
     Push { client: u64, reply: std::sync::Arc<Vec<u8>> },
     /// The journal has something for a replica.
@@ -55,6 +57,7 @@ impl Message {
             | Message::Served { client, .. }
             | Message::Unblock { client, .. }
             | Message::RoleLost { client }
+            | Message::LostShardChannel { client, .. }
             | Message::Push { client, .. }
             | Message::Feed { client }
             | Message::Sync { client, .. }

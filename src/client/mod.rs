@@ -33,4 +33,4 @@ pub use state::{Client, ReplyMode, Source};
 pub use subscription::{Published, Subscription, SubscriptionKind, Subscriptions};
 pub use tracking::{ClientTracking, Notice, PrefixError, Tracking, TrackingMode};
 pub use transaction::{Queued, Transaction};
-pub use waitlist::{WaitList, Waiter, WaitingCall};
+pub use waitlist::{WaitList, Waiter, WaiterFacts, WaitingCall};

@@ -90,6 +90,8 @@ pub struct Client {
     /// Waiting for CLIENT PAUSE to end: its requests stay unread.
     pub paused: bool,
     pub import_source: bool,
+    /// ASKING has been said: the next command may use a slot that is coming.
+    pub asking: bool,
     /// SCRIPT DEBUG SYNC: its next script is debugged.
     pub debugs: bool,
     /// MONITOR has been said: it is sent what others run, and runs nothing on keys.
@@ -152,6 +154,7 @@ impl Client {
             gave_way: 0,
             paused: false,
             import_source: false,
+            asking: false,
             debugs: false,
             monitor: false,
             tracking: None,

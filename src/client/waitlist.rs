@@ -40,6 +40,15 @@ pub struct WaitingCall {
     pub version: Version,
 }
 
+/// Who waits, and for what.
+#[derive(Debug)]
+pub struct WaiterFacts {
+    pub client: Arc<Shared>,
+    pub token: u64,
+    pub command: u16,
+    pub keys: Vec<Vec<u8>>,
+}
+
 #[derive(Debug, Default)]
 struct Lists {
     /// In order of arrival.
@@ -134,6 +143,20 @@ impl WaitList {
     /// The waiters of a key, oldest first.
     pub fn of_key(&self, db: u32, key: &[u8]) -> Vec<u64> {
         self.0.lock().by_key.get(&(db, key.to_vec())).cloned().unwrap_or_default()
+    }
+
+    /// Everybody who waits for a key.
+    pub fn all(&self) -> Vec<WaiterFacts> {
+        let lists = self.0.lock();
+        let for_keys = lists.waiters.values().filter(|w| !w.keys.is_empty());
+        for_keys
+            .map(|w| WaiterFacts {
+                client: Arc::clone(&w.client),
+                token: w.token,
+                command: w.command,
+                keys: w.keys.clone(),
+            })
+            .collect()
     }
 
     /// What a waiter would run.

@@ -1,234 +1,251 @@
-//! A cluster of one node: which slots are served, under which name. There is no bus, and so there are no other nodes.
+//! The cluster: which nodes there are, which slots each serves, who has failed and who takes its place.
+//!
+//! What it does is decided by a [`Machine`](machine::Machine) that knows neither socket nor clock nor disk. A thread ([`bus`]) has the
+//! connections to the other nodes and the clock; commands order under the same lock.
 //!
 //! # Invariants
-//! * What is served is on disk before it is: a change of slots or epochs that cannot be saved is none.
-//! * A file that knows other nodes is refused: this server would serve what is theirs.
+//! * What the file has to hold is on disk before a message or a reply tells of it: see [`Cluster::order`].
+//! * Stripes are locked before the machine, never the other way round.
+//! * A worker asks one word for a slot that is served here and settled. A slot that stops being so begins an epoch of the journal, so that a
+//!   command that asked before and has its locks after asks again under them; and whoever says that a slot is another's from now on
+//!   holds all stripes.
+//!
+//! # Where things are
+//! | file | what |
+//! |---|---|
+//! | `wire.rs` | the messages, as bytes |
+//! | `machine/` | the machine: `talk.rs` gossip, `failure.rs` failure detection, `election.rs` failover, `slots.rs` claims, `order.rs` commands |
+//! | `file.rs` | `cluster-config-file` |
+//! | `view.rs` | what workers look at |
+//! | `bus.rs` | the thread |
+//! | `effects.rs` | what has to happen outside |
 
+pub mod bus;
+mod effects;
 mod file;
+pub mod machine;
+pub mod node;
+mod slots;
+pub mod view;
+pub mod wire;
 
+pub use effects::{Host, drop_keys};
+pub use file::line_behind_address;
+pub use machine::order::{Change, SetSlot};
+pub use slots::Slots;
+pub use view::{Owner, Seen, View};
+
+use crate::base::clock;
 use crate::base::slot::{SLOTS, SlotId};
+use crate::config::Config;
+use crate::config::types::ClusterConfigSave;
 use crate::crypto;
-use parking_lot::Mutex;
+use crate::replication::LinkState;
+use file::Keeper;
+use machine::{Data, Machine, Settings};
+use node::{Address, NodeId};
+use parking_lot::{Mutex, RwLock};
+use rustls::ServerConfig;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-/// Who this node is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// 40 hexadecimal digits each.
-    pub id: String,
-    pub shard: String,
-    pub epoch: u64,
-    pub current_epoch: u64,
-    /// A bit for each slot.
-    slots: Slots,
-}
+/// How long a node that was started again hears others before it serves what it remembers.
+const SILENCE_MS: u64 = 2000;
+/// The bus' port, where it is not configured, is the clients' and this.
+const BUS_PORT_OFFSET: u16 = 10000;
 
-/// A set of slots.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Slots(Box<[u64; SLOTS / 64]>);
-
-impl Default for Slots {
-    fn default() -> Slots {
-        Slots(Box::new([0; SLOTS / 64]))
-    }
-}
-
-impl Slots {
-    fn has(&self, slot: SlotId) -> bool {
-        self.0[usize::from(slot.get()) / 64] >> (slot.get() % 64) & 1 == 1
-    }
-
-    fn set(&mut self, slot: SlotId, has: bool) {
-        let (word, bit) = (&mut self.0[usize::from(slot.get()) / 64], 1 << (slot.get() % 64));
-        if has { *word |= bit } else { *word &= !bit }
-    }
-
-    /// First and last of each run.
-    fn ranges(&self) -> Vec<(u16, u16)> {
-        let mut found: Vec<(u16, u16)> = Vec::new();
-        for n in (0..SLOTS as u16).filter(|n| SlotId::new(*n).is_some_and(|s| self.has(s))) {
-            match found.last_mut() {
-                Some((_, last)) if *last + 1 == n => *last = n,
-                _ => found.push((n, n)),
-            }
-        }
-        found
-    }
-}
-
-/// What becomes of slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    Add,
-    Remove,
-}
+/// Wakes the thread of the bus.
+type Bell = Box<dyn Fn() + Send + Sync>;
 
 /// This server as a node.
-#[derive(Debug)]
 pub struct Cluster {
-    state: Mutex<State>,
-    /// The slots once more, for those who ask at every command.
-    served: Box<[AtomicU64; SLOTS / 64]>,
-    count: AtomicUsize,
+    machine: Mutex<Machine>,
+    view: RwLock<Arc<View>>,
+    /// Slots that this node serves, that are neither coming nor going, while the cluster is up.
+    plain: Box<[AtomicU64; SLOTS / 64]>,
     file: PathBuf,
+    _keeper: Keeper,
+    bell: OnceLock<Bell>,
+    /// Slots have gone: who waits for keys of theirs, or listens to channels of theirs, is to be told.
+    lost: AtomicBool,
+    /// The configuration's version that the machine knows; `u64::MAX` before the first.
+    configured: AtomicU64,
+    /// Wall and monotonic clock at the start: the machine's time goes on evenly.
+    began: (u64, u64),
+    /// What incoming connections of the bus are given.
+    pub tls: RwLock<Option<Arc<ServerConfig>>>,
 }
 
-fn new_id() -> Result<String, String> {
-    crypto::random_hex(40).map_err(|e| e.to_string())
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cluster({})", self.file.display())
+    }
+}
+
+/// The port of the bus; `None` if it would be none.
+pub fn bus_port(config: &Config) -> Option<u16> {
+    if config.cluster.port != 0 {
+        return Some(config.cluster.port);
+    }
+    let port = if config.tls.cluster { config.tls.port } else { config.network.port };
+    port.checked_add(BUS_PORT_OFFSET).filter(|_| port != 0)
+}
+
+fn settings(config: &Config) -> Settings {
+    let c = &config.cluster;
+    let or = |announced: u16, real: u16| if announced == 0 { real } else { announced };
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    let or_none = |announced: u16, real: u16| if real == 0 { 0 } else { or(announced, real) };
+    Settings {
+        node_timeout_ms: c.node_timeout_ms,
+        ping_interval_ms: c.ping_interval_ms,
+        replica_validity_factor: u64::from(c.replica_validity_factor),
+        no_failover: c.replica_no_failover,
+        migration_barrier: c.migration_barrier,
+        allow_replica_migration: c.allow_replica_migration,
+        require_full_coverage: c.require_full_coverage,
+        manual_failover_timeout_ms: u64::from(c.manual_failover_timeout_ms),
+        blacklist_ttl_ms: c.blacklist_ttl_secs.saturating_mul(1000),
+        repl_ping_period_ms: u64::from(config.replication.repl_ping_replica_period_secs) * 1000,
+        link_sendbuf_limit: c.link_sendbuf_limit,
+        tls_first: config.tls.cluster,
+        own: Address {
+            ip: text(&c.announce_ip),
+            tcp_port: or_none(c.announce_port, config.network.port),
+            tls_port: or_none(c.announce_tls_port, config.tls.port),
+            bus_port: or(c.announce_bus_port, bus_port(config).unwrap_or(0)),
+            hostname: text(&c.announce_hostname),
+            nodename: text(&c.announce_human_nodename),
+            client_ipv4: text(&c.announce_client_ipv4),
+            client_ipv6: text(&c.announce_client_ipv6),
+            client_port: c.announce_client_port,
+            client_tls_port: c.announce_client_tls_port,
+            zone: config.general.availability_zone.clone(),
+        },
+    }
 }
 
 impl Cluster {
-    /// The node that `file` describes, or a new one, which is written there.
+    /// The node that the configured file describes, or a new one, which is written there.
     ///
     /// # Errors
-    /// The file cannot be read or written, or describes something else than one node.
-    pub fn open(file: PathBuf) -> Result<Cluster, String> {
-        let named = |e: &dyn std::fmt::Display| format!("cluster-config-file {}: {e}", file.display());
-        let found = file::read(&file).map_err(|e| named(&e))?;
+    /// The file cannot be read or written, or is not understood, or is used by another process.
+    pub fn open(config: &Config) -> Result<Cluster, String> {
+        let path: PathBuf = config.cluster.config_file.clone().into();
+        let named = |e: &dyn std::fmt::Display| format!("cluster-config-file {}: {e}", path.display());
+        let keeper = Keeper::take(&path).map_err(|e| named(&e))?;
+        let began = (clock::wall_ms() as u64, clock::monotonic_ms());
+        let seed = u64::from_le_bytes(crypto::random_array().map_err(|e| e.to_string())?);
+        let found = file::read(&path, config.tls.cluster, seed, began.0).map_err(|e| named(&e))?;
         let is_new = found.is_none();
-        let state = match found {
-            Some(state) => state,
-            None => State { id: new_id()?, shard: new_id()?, ..State::default() },
+        let id = || -> Result<NodeId, String> {
+            let hex = crypto::random_hex(40).map_err(|e| e.to_string())?;
+            NodeId::parse(hex.as_bytes()).ok_or_else(|| "no name for this node".into())
         };
-        let cluster = Cluster {
-            served: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
-            count: AtomicUsize::new(0),
-            state: Mutex::new(State::default()),
-            file: file.clone(),
+        let mut machine = match found {
+            Some(machine) => machine,
+            None => Machine::new(id()?, id()?, seed, began.0),
         };
-        if is_new {
-            file::write(&file, &state).map_err(|e| named(&e))?;
+        machine.configure(settings(config));
+        if !is_new && machine.nodes.len() > 1 {
+            machine.wait_for_others(began.0 + SILENCE_MS);
         }
-        cluster.show(&state);
-        *cluster.state.lock() = state;
+        machine.settle();
+        file::write(&path, &machine).map_err(|e| named(&e))?;
+        machine.dirty = false;
+        let cluster = Cluster {
+            view: RwLock::new(Arc::new(View::of(&machine))),
+            machine: Mutex::new(machine),
+            plain: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
+            file: path,
+            _keeper: keeper,
+            bell: OnceLock::new(),
+            lost: AtomicBool::new(false),
+            configured: AtomicU64::new(u64::MAX),
+            began,
+            tls: RwLock::new(None),
+        };
+        cluster.show(&cluster.machine.lock());
         Ok(cluster)
     }
 
-    fn show(&self, state: &State) {
-        for (shown, word) in self.served.iter().zip(state.slots.0.iter()) {
-            shown.store(*word, Ordering::Relaxed);
+    /// The machine's clock: the wall's at the start, and evenly from there.
+    pub fn now_ms(&self) -> u64 {
+        self.began.0 + clock::monotonic_ms().saturating_sub(self.began.1)
+    }
+
+    /// Makes what has changed visible to workers. True if a slot is not plainly served here any more.
+    fn show(&self, machine: &Machine) -> bool {
+        let view = View::of(machine);
+        let mut words = [0u64; SLOTS / 64];
+        if machine.is_up && machine.myself().is_primary() {
+            words = *machine.myself().slots.words();
+            for slot in machine.migrating.keys().chain(machine.importing.keys()) {
+                words[usize::from(slot.get()) / 64] &= !(1 << (slot.get() % 64));
+            }
         }
-        let count: u32 = state.slots.0.iter().map(|w| w.count_ones()).sum();
-        self.count.store(count as usize, Ordering::Relaxed);
-    }
-
-    /// Changes the state once the new one is on disk.
-    fn update<T>(&self, change: impl FnOnce(&mut State) -> Result<T, String>) -> Result<T, String> {
-        let mut state = self.state.lock();
-        let mut new = state.clone();
-        let result = change(&mut new)?;
-        if new != *state {
-            file::write(&self.file, &new).map_err(|e| format!("{}: {e}", self.file.display()))?;
-            self.show(&new);
-            *state = new;
+        // The view first: whoever finds that a slot is not plain looks there.
+        *self.view.write() = Arc::new(view);
+        let mut lost = false;
+        for (shown, word) in self.plain.iter().zip(words) {
+            lost |= shown.swap(word, Ordering::AcqRel) & !word != 0;
         }
-        Ok(result)
+        lost
     }
 
-    pub fn state(&self) -> State {
-        self.state.lock().clone()
+    /// Orders, or tells, the machine something; what the file has to hold is on disk when this returns, and nobody has been told before.
+    pub fn order<R>(&self, host: &dyn Host, f: impl FnOnce(&mut Machine) -> R) -> R {
+        let mut machine = self.machine.lock();
+        self.prepare(host, &mut machine);
+        let result = f(&mut machine);
+        self.finish(host, &mut machine);
+        let ring = machine.has_outputs() || machine.has_effects() || self.lost.load(Ordering::Relaxed);
+        drop(machine);
+        if ring {
+            self.ring();
+        }
+        result
     }
 
-    /// True if this node serves a slot.
-    #[inline]
-    pub fn serves(&self, slot: SlotId) -> bool {
-        self.served[usize::from(slot.get()) / 64].load(Ordering::Relaxed) >> (slot.get() % 64) & 1 == 1
+    /// Looks at the machine.
+    pub fn look<R>(&self, f: impl FnOnce(&Machine) -> R) -> R {
+        f(&self.machine.lock())
     }
 
-    /// Slots this node serves.
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+    fn ring(&self) {
+        if let Some(bell) = self.bell.get() {
+            bell();
+        }
     }
 
-    /// True if every slot is served.
-    pub fn is_whole(&self) -> bool {
-        self.count() == SLOTS
+    fn prepare(&self, host: &dyn Host, machine: &mut Machine) {
+        machine.now_ms = self.now_ms();
+        machine.data = data(host);
+        let version = host.config().version();
+        if self.configured.swap(version, Ordering::Relaxed) != version {
+            machine.configure(settings(&host.config().current()));
+        }
     }
 
-    /// First and last of each run of slots.
-    pub fn ranges(&self) -> Vec<(u16, u16)> {
-        self.state.lock().slots.ranges()
-    }
-
-    /// Adds or removes slots, all or none.
-    ///
-    /// # Errors
-    /// A slot is served already, or is not, or is named twice; or the file cannot be written.
-    pub fn change(&self, slots: &[SlotId], change: Change) -> Result<(), String> {
-        self.update(|state| {
-            let before = state.slots.clone();
-            for slot in slots {
-                match (change, before.has(*slot)) {
-                    (Change::Add, true) => return Err(format!("Slot {} is already busy", slot.get())),
-                    (Change::Remove, false) => return Err(format!("Slot {} is already unassigned", slot.get())),
-                    _ => {}
-                }
-                let add = change == Change::Add;
-                if state.slots.has(*slot) == add {
-                    return Err(format!("Slot {} specified multiple times", slot.get()));
-                }
-                state.slots.set(*slot, add);
+    fn finish(&self, host: &dyn Host, machine: &mut Machine) {
+        machine.settle();
+        if std::mem::take(&mut machine.dirty)
+            && let Err(e) = file::write(&self.file, machine)
+        {
+            tracing::error!("cluster-config-file {} cannot be written: {e}", self.file.display());
+            if host.config().current().cluster.config_save_behavior == ClusterConfigSave::Sync {
+                tracing::error!(
+                    "Fatal: can't update cluster config file. The server ends: cluster-config-save-behavior is 'sync'"
+                );
+                std::process::exit(1);
             }
-            Ok(())
-        })
-    }
-
-    /// Serves no slot any more.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn clear(&self) -> Result<(), String> {
-        self.update(|state| {
-            state.slots = Slots::default();
-            Ok(())
-        })
-    }
-
-    /// Gives a new node its epoch.
-    ///
-    /// # Errors
-    /// It has one, or the file cannot be written.
-    pub fn set_epoch(&self, epoch: u64) -> Result<(), String> {
-        self.update(|state| {
-            if state.epoch != 0 {
-                return Err("Node config epoch is already non-zero".into());
-            }
-            state.epoch = epoch;
-            state.current_epoch = state.current_epoch.max(epoch);
-            Ok(())
-        })
-    }
-
-    /// Takes an epoch of its own, if it has none or somebody may have a later one. Tells whether it did, and which it has.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn bump_epoch(&self) -> Result<(bool, u64), String> {
-        self.update(|state| {
-            if state.epoch != 0 && state.epoch == state.current_epoch {
-                return Ok((false, state.epoch));
-            }
-            state.current_epoch += 1;
-            state.epoch = state.current_epoch;
-            Ok((true, state.epoch))
-        })
-    }
-
-    /// Begins again without slots, in a shard of its own; `hard`: under another name, from the first epoch on.
-    ///
-    /// # Errors
-    /// There is no name, or the file cannot be written.
-    pub fn reset(&self, hard: bool) -> Result<(), String> {
-        let (id, shard) = (new_id()?, new_id()?);
-        self.update(|state| {
-            state.slots = Slots::default();
-            state.shard = shard;
-            if hard {
-                (state.id, state.epoch, state.current_epoch) = (id, 0, 0);
-            }
-            Ok(())
-        })
+            machine.dirty = true;
+        }
+        if std::mem::take(&mut machine.moved) && self.show(machine) {
+            host.keyspace().journal().turn_over();
+            self.lost.store(true, Ordering::Release);
+        }
     }
 
     /// Writes the file once more.
@@ -236,35 +253,36 @@ impl Cluster {
     /// # Errors
     /// Those of the disk.
     pub fn save(&self) -> Result<(), String> {
-        file::write(&self.file, &self.state.lock()).map_err(|e| e.to_string())
+        file::write(&self.file, &self.machine.lock()).map_err(|e| e.to_string())
     }
+
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read())
+    }
+
+    /// True if this node serves a slot and nothing more has to be asked.
+    #[inline]
+    pub fn is_plain(&self, slot: SlotId) -> bool {
+        self.plain[usize::from(slot.get()) / 64].load(Ordering::Relaxed) >> (slot.get() % 64) & 1 == 1
+    }
+
+    /// This node's name.
+    pub fn id(&self) -> NodeId {
+        self.machine.lock().myself().id
+    }
+}
+
+/// What replication knows now.
+fn data(host: &dyn Host) -> Data {
+    let now = clock::monotonic_ms();
+    let offset = host.keyspace().journal().end();
+    let Some(f) = host.replication().follower.following() else {
+        return Data { offset, link_is_up: true, age_ms: 0, none: false };
+    };
+    let up = f.state == LinkState::Connected;
+    let since = if up { Some(f.heard_ms) } else { f.down_since_ms };
+    Data { offset, link_is_up: up, age_ms: since.map_or(0, |at| now.saturating_sub(at)), none: since.is_none() }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slots(numbers: &[u16]) -> Vec<SlotId> {
-        numbers.iter().filter_map(|n| SlotId::new(*n)).collect()
-    }
-
-    #[test]
-    fn slots_change_all_or_none_and_stand_in_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("nodes.conf");
-        let c = Cluster::open(file.clone()).unwrap();
-        let id = c.state().id;
-        c.change(&slots(&[1, 2, 3, 9]), Change::Add).unwrap();
-        assert_eq!(c.change(&slots(&[5, 3]), Change::Add).unwrap_err(), "Slot 3 is already busy");
-        assert_eq!(c.change(&slots(&[5, 5]), Change::Add).unwrap_err(), "Slot 5 specified multiple times");
-        assert_eq!(c.change(&slots(&[5]), Change::Remove).unwrap_err(), "Slot 5 is already unassigned");
-        c.set_epoch(7).unwrap();
-        let again = Cluster::open(file).unwrap();
-        assert_eq!(again.state(), c.state());
-        assert_eq!((again.state().id, again.ranges(), again.count()), (id, vec![(1, 3), (9, 9)], 4));
-        assert!(again.serves(SlotId::new(9).unwrap()) && !again.serves(SlotId::new(5).unwrap()));
-        again.reset(true).unwrap();
-        assert_eq!((again.count(), again.state().epoch), (0, 0));
-        assert_ne!(again.state().id, c.state().id);
-    }
-}
+mod tests;

@@ -17,6 +17,9 @@ pub struct Conflict {
 const PLAINTEXT: &str = "plaintext is not allowed: use tls-port, or add 'allow-plaintext local' (loopback addresses and \
                          unix sockets) or 'allow-plaintext yes' (everywhere)";
 
+const BUS_PLAINTEXT: &str = "a cluster bus without TLS is plaintext, which is not allowed: leave it 'yes', or add 'allow-plaintext local' \
+                             (loopback addresses) or 'allow-plaintext yes' (everywhere)";
+
 /// Every contradiction in `config`.
 pub fn conflicts(config: &Config) -> Vec<Conflict> {
     let (network, tls) = (&config.network, &config.tls);
@@ -29,6 +32,26 @@ pub fn conflicts(config: &Config) -> Vec<Conflict> {
         }
         if network.unixsocket.is_some() {
             refuse("unixsocket", PLAINTEXT);
+        }
+    }
+    let cluster = &config.cluster;
+    if cluster.enabled {
+        if !tls.cluster && network.allow_plaintext == AllowPlaintext::No {
+            refuse("tls-cluster", BUS_PLAINTEXT);
+        }
+        if cluster.port == 0 {
+            let (name, port) = if tls.cluster { ("tls-port", tls.port) } else { ("port", network.port) };
+            if port == 0 {
+                refuse(
+                    "cluster-enabled",
+                    "the cluster bus has no port: set cluster-port, or the port it is derived from",
+                );
+            } else if port.checked_add(10_000).is_none() {
+                refuse(
+                    name,
+                    "the port of the cluster bus, 10000 above it, would be too high: choose one up to 55535, or set cluster-port",
+                );
+            }
         }
     }
     if network.port != 0 && network.port == tls.port {

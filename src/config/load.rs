@@ -352,6 +352,9 @@ impl Reader {
         if config.tls.port == 0 && !given("tls-replication") {
             config.tls.replication = false;
         }
+        if config.tls.port == 0 && !given("tls-cluster") {
+            config.tls.cluster = false;
+        }
         if config.tls.cert_file.is_none() && config.tls.auto_generate && !given("tls-auth-clients") {
             config.tls.auth_clients = TlsAuthClients::No;
         }

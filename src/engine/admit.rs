@@ -6,6 +6,7 @@ use crate::client::{Client, Queued, Source};
 use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, Entry, Node};
 use crate::config::Config;
+use crate::keyspace::KeyHash;
 use crate::replication::Look;
 use crate::resp::args::Args;
 use crate::resp::reply::Version;
@@ -144,6 +145,7 @@ impl Turn<'_> {
         client: &mut Client,
         entry: &'static Entry,
         args: Args<'_>,
+        hash: Option<KeyHash>,
     ) -> Result<Pass, CommandError> {
         if client.source != Source::Connection {
             // What was admitted once, where it happened first, is not judged again.
@@ -156,10 +158,14 @@ impl Turn<'_> {
             if self.waits_for_handover(client, entry) {
                 return Ok(Pass::Wait);
             }
-            self.check_replication(client, entry)?;
-            if let Some(cluster) = &self.node.cluster {
-                self.check_slots(cluster, client, entry, args)?;
+            // Whose the slot is comes first: a replica of a cluster says where to go rather than that it does not write.
+            let node = self.node;
+            if let Some(cluster) = &node.cluster
+                && !self.is_plain(cluster, entry, args, hash)
+            {
+                self.check_slots(cluster, client, entry, args, false)?;
             }
+            self.check_replication(client, entry)?;
         }
         if client.version == Version::Resp2 && !client.subscriptions.is_empty() {
             listens_only(entry)?;
@@ -235,6 +241,7 @@ impl Turn<'_> {
         };
         let reads = CommandFlags::READONLY;
         if g.look.is_following()
+            && self.node.cluster.is_none()
             && client.shared.capa_redirect.load(Ordering::Relaxed)
             && (is(CommandFlags::WRITE) || (is(reads) && !client.shared.readonly.load(Ordering::Relaxed)))
             && let Some(f) = self.node.replication.follower.following()
@@ -264,12 +271,12 @@ impl Turn<'_> {
     /// Under the locks a command needs: whose history this is has changed since the gates were looked at. Looks again, and if the command
     /// is refused now, lets go of the locks, says so and returns false.
     #[cold]
-    pub(super) fn still_admitted(&mut self, client: &mut Client, entry: &'static Entry) -> bool {
+    pub(super) fn still_admitted(&mut self, client: &mut Client, entry: &'static Entry, args: Args<'_>) -> bool {
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
         let outcome = match client.source {
             Source::Primary => Err(CommandError::fixed("ERR another primary is followed now")),
             Source::Log => Ok(()),
-            Source::Connection => self.check_replication(client, entry),
+            Source::Connection => self.check_again(client, entry, args),
         };
         match outcome {
             Ok(()) => true,
@@ -280,6 +287,21 @@ impl Turn<'_> {
                 false
             }
         }
+    }
+
+    /// Under the locks, with gates that were looked at again.
+    #[cold]
+    pub(super) fn check_again(
+        &mut self,
+        client: &Client,
+        entry: &'static Entry,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
+        let node = self.node;
+        if let Some(cluster) = &node.cluster {
+            self.check_slots(cluster, client, entry, args, true)?;
+        }
+        self.check_replication(client, entry)
     }
 
     #[cold]

@@ -3,19 +3,47 @@
 use super::access;
 use crate::acl::Acl;
 use crate::base::clock;
-use crate::client::{Execute, Registry, WaitList};
+use crate::client::{Execute, Registry, WaitList, WaiterFacts};
+use crate::cluster::{self, Cluster, View};
 use crate::commands::Node;
 use crate::commands::node::Pause;
-use crate::config::ConfigHandle;
-use crate::keyspace::{Access, Freer, Keyspace};
+use crate::config::{Config, ConfigHandle};
+use crate::keyspace::{Access, Freer, Garbage, Keyspace, Space};
 use crate::net::tls::config::{ClientParameters, Trust, client};
 use crate::net::tls::generate;
 use crate::persist::Saver;
+use crate::pubsub::Broker;
 use crate::replication::{Host, Replication};
 use crate::script::Functions;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+impl cluster::Host for Node {
+    fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    fn pubsub(&self) -> &Broker {
+        &self.pubsub
+    }
+
+    fn clean_up(&self, space: &mut Space<'_>) {
+        let config = self.config.current();
+        let unlinked = std::mem::take(&mut space.changes.unlinked);
+        if !unlinked.is_empty() {
+            self.freer.free(Garbage::Records(unlinked));
+        }
+        space.changes.ready.clear();
+        super::tracking::invalidate(self, &mut space.changes.invalidated);
+        super::events::publish(self, &config, &mut space.changes.events);
+        self.saver.changes.fetch_add(std::mem::take(&mut space.changes.dirty), Ordering::Relaxed);
+    }
+
+    fn redirect(&self, view: &View, config: &Config, waiter: &WaiterFacts) -> Option<Vec<u8>> {
+        super::slots::redirect_waiter(self, view, config, waiter)
+    }
+}
 
 impl Host for Node {
     fn keyspace(&self) -> &Keyspace {

@@ -96,6 +96,8 @@ pub struct Turn<'k> {
     by_script: bool,
     /// What becomes of commands that take long.
     pub pace: Pace,
+    /// ASKING has been said before the command that runs.
+    asking: bool,
 }
 
 impl<'k> Turn<'k> {
@@ -136,6 +138,7 @@ impl<'k> Turn<'k> {
             keeps_error: false,
             by_script: false,
             pace: Pace::AsItIs,
+            asking: false,
         }
     }
 
@@ -177,12 +180,15 @@ impl<'k> Turn<'k> {
         self.space.no_touch = client.no_touch;
         self.space.visits_expired = client.import_source && self.config.memory.import_mode;
         self.current = client.id;
+        // For this one command.
+        self.asking = std::mem::take(&mut client.asking);
         client.commands += 1;
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
         let flow = match &entry {
-            Ok(entry) => match self.admit(client, entry, args) {
+            Ok(entry) => match self.admit(client, entry, args, hash) {
                 Ok(admit::Pass::Run) => match self.execute(client, entry, args, hash) {
                     flow @ (Flow::Paused | Flow::Aside) => {
+                        client.asking |= self.asking;
                         client.commands -= 1;
                         return flow;
                     }
@@ -190,6 +196,7 @@ impl<'k> Turn<'k> {
                 },
                 Ok(admit::Pass::Answered) => Flow::Next,
                 Ok(admit::Pass::Wait) => {
+                    client.asking |= self.asking;
                     client.commands -= 1;
                     return Flow::Paused;
                 }
@@ -332,7 +339,7 @@ impl<'k> Turn<'k> {
                 }
                 // What comes from a log or a primary never waits: its waiting was over where it happened first.
                 let may_block = client.source == Source::Connection;
-                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
+                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry, args) {
                     return Flow::Next;
                 }
                 let flow = self.run_data(client, entry, f, args, single, may_block, mark);
@@ -344,7 +351,7 @@ impl<'k> Turn<'k> {
                 if !self.lock(client, &Plan::All) {
                     return self.give_way(client, entry, args, hash);
                 }
-                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry) {
+                if self.space.epoch != self.gates.epoch && !self.still_admitted(client, entry, args) {
                     return Flow::Next;
                 }
                 let flow = self.run_data(client, entry, f, args, None, true, mark);

@@ -162,7 +162,7 @@ impl Turn<'_> {
         }
         if !nested && self.space.epoch != self.gates.epoch {
             self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
-            if let Err(e) = self.check_replication(client, entry) {
+            if let Err(e) = self.check_again(client, entry, args) {
                 self.space.unlock();
                 return Err(e.into());
             }

@@ -27,7 +27,7 @@ impl Turn<'_> {
     ) {
         let outcome = match which {
             TransactionCommand::Multi => self.multi(client),
-            TransactionCommand::Exec => self.exec(client),
+            TransactionCommand::Exec => self.exec(client, entry, args),
             TransactionCommand::Discard => self.discard(client),
             TransactionCommand::Watch => self.watch(client, args),
             TransactionCommand::Unwatch => {
@@ -98,7 +98,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn exec(&mut self, client: &mut Client) -> Outcome {
+    fn exec(&mut self, client: &mut Client, exec: &'static Entry, args: Args<'_>) -> Outcome {
         if !client.in_multi() {
             return Err(CommandError::fixed("ERR EXEC without MULTI"));
         }
@@ -107,7 +107,7 @@ impl Turn<'_> {
             return Err(CommandError::fixed("EXECABORT Transaction discarded because of previous errors."));
         }
         client.step_us = clock::wall_us();
-        let queue = std::mem::take(&mut client.transaction.queue);
+        let mut queue = std::mem::take(&mut client.transaction.queue);
         let entries: Vec<&'static Entry> = queue.iter().filter_map(|q| self.node.commands.by_id(q.command)).collect();
         let (mut plan, mut keys) = (Plan::None, Vec::new());
         let mut db = client.db;
@@ -138,12 +138,14 @@ impl Turn<'_> {
             self.close(client);
             return Err(CommandError::Bytes(aborted(&self.busy().text())));
         }
-        if self.space.epoch != self.gates.epoch
-            && let Some(entry) = entries.iter().copied().find(|e| e.is(CommandFlags::WRITE))
-            && !self.still_admitted(client, entry)
-        {
-            self.close(client);
-            return Ok(());
+        if self.space.epoch != self.gates.epoch {
+            // It is judged by what it would run.
+            client.transaction.queue = queue;
+            if !self.still_admitted(client, exec, args) {
+                self.close(client);
+                return Ok(());
+            }
+            queue = std::mem::take(&mut client.transaction.queue);
         }
         if self.watched_key_changed(client) {
             self.space.unlock();
@@ -226,7 +228,7 @@ impl Turn<'_> {
 
 /// What EXEC says when it is refused, and the transaction with it. Where it is sent elsewhere, or its keys are, that alone counts.
 pub(super) fn aborted(why: &[u8]) -> Vec<u8> {
-    const WHERE: [&[u8]; 3] = [b"REDIRECT ", b"CROSSSLOT ", b"CLUSTERDOWN "];
+    const WHERE: [&[u8]; 6] = [b"REDIRECT ", b"CROSSSLOT ", b"CLUSTERDOWN ", b"MOVED ", b"ASK ", b"TRYAGAIN "];
     let says_so = why.starts_with(b"EXECABORT ") || WHERE.iter().any(|code| why.starts_with(code));
     let prefix: &[u8] = if says_so { b"" } else { b"EXECABORT Transaction discarded because of: " };
     [prefix, why].concat()

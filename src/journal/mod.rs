@@ -208,6 +208,15 @@ impl Journal {
         self.leads(&stream, true);
     }
 
+    /// Begins an epoch of a history that goes on: what was admitted before, and has its locks after, is looked at once more. A replica's
+    /// epoch is its link's, and stays.
+    pub fn turn_over(&self) {
+        let stream = self.stream.lock();
+        if self.state() != State::Following {
+            self.leads(&stream, true);
+        }
+    }
+
     fn leads(&self, stream: &Stream, new_epoch: bool) {
         self.set(if stream.is_wanted() { State::Read } else { State::Unread }, new_epoch);
     }

@@ -70,6 +70,8 @@ pub struct Replication {
     pub follower: Follower,
     pub failover: Mutex<Failover>,
     rounds: Mutex<Rounds>,
+    /// Replicas are to come to the very offset where the writers stopped: no pings meanwhile.
+    pub holds_pings: AtomicBool,
     /// DEBUG PAUSE-AFTER-FORK.
     pub pause_after_cut: AtomicBool,
 }
@@ -235,7 +237,10 @@ impl Replication {
         if now.saturating_sub(rounds.pinged_ms) >= u64::from(r.repl_ping_replica_period_secs) * 1000 {
             rounds.pinged_ms = now;
             // While the role is handed over the offsets have to meet, and a ping would move them.
-            if !this.replicas.is_empty() && !this.failover.lock().is_going_on() {
+            if !this.replicas.is_empty()
+                && !this.failover.lock().is_going_on()
+                && !this.holds_pings.load(Ordering::Acquire)
+            {
                 journal.append_talk(&[b"PING"]);
             }
         }

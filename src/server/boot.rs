@@ -15,7 +15,7 @@ use crate::base::background::Background;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, memory, process};
 use crate::client::{Mailbox, Registry, WaitList};
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::commands::server::shutdown;
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::types::AuditFailure;
@@ -74,8 +74,8 @@ fn open_cluster(config: &Config) -> Result<(u32, Option<Cluster>), String> {
     if config.replication.replicaof.is_some() {
         return Err("replicaof directive not allowed in cluster mode".into());
     }
-    let cluster = Cluster::open(c.config_file.clone().into())?;
-    tracing::info!("Cluster of one node, id {}: there is no bus to other nodes yet", cluster.state().id);
+    let cluster = Cluster::open(config)?;
+    tracing::info!("Node configuration loaded, I'm {}", cluster.id());
     Ok((c.databases, Some(cluster)))
 }
 
@@ -222,6 +222,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     node.clients.set_mailboxes(mailboxes.clone());
 
     let listeners = listen(&node, &config)?;
+    let bus_listeners = listen_for_nodes(&node, &config, &dir)?;
     let names: Vec<String> = listeners.iter().map(|(k, l)| format!("{} ({k:?})", l.describe())).collect();
     let acceptor = Acceptor::start(
         Arc::clone(&node),
@@ -260,7 +261,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     write_pid_file(&config);
     let hints = write_hint(&config, &dir, tls.as_ref());
     tracing::info!(
-        "Running mode=standalone, port={}, tls-port={}, PID: {}",
+        "Running mode={}, port={}, tls-port={}, PID: {}",
+        if node.cluster.is_some() { "cluster" } else { "standalone" },
         config.network.port,
         config.tls.port,
         std::process::id()
@@ -276,6 +278,10 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
         Replication::follow(&host, &space, address, *port, false)
             .map_err(failed("the thread of the primary's link"))?;
+    }
+    if node.cluster.is_some() {
+        cluster::bus::start(Arc::clone(&node) as Arc<dyn cluster::Host>, bus_listeners)
+            .map_err(failed("the thread of the cluster bus"))?;
     }
     endpoint.loaded();
     tracing::info!("Ready to accept connections");
@@ -495,6 +501,25 @@ fn listen(node: &Node, config: &Config) -> Result<Vec<(Kind, Listener)>, BootErr
         ));
     }
     Ok(all)
+}
+
+/// The listeners of the cluster bus.
+fn listen_for_nodes(node: &Node, config: &Config, dir: &std::path::Path) -> Result<Vec<Listener>, BootError> {
+    let (Some(cluster), Some(port)) = (&node.cluster, cluster::bus_port(config)) else { return Ok(Vec::new()) };
+    let addresses = if config.tls.cluster {
+        let tls = tls::bus(config, dir, clock::wall_ms() / 1000)
+            .map_err(|e| BootError(format!("Failed to configure TLS of the cluster bus: {e}")))?;
+        *cluster.tls.write() = Some(tls.server.config);
+        config.network.bind.clone()
+    } else {
+        config.network.plaintext_bind()
+    };
+    let listeners = accept::bind(node.fips.permit(), &addresses, port, config.network.tcp_backlog)
+        .map_err(|e| BootError(format!("Failed listening on port {port} for the cluster bus: {e}")))?;
+    for l in &listeners {
+        tracing::info!("Listening on {} (cluster bus{})", l.describe(), if config.tls.cluster { ", TLS" } else { "" });
+    }
+    Ok(listeners)
 }
 
 fn apply_metrics(node: &Node, config: &Config) {

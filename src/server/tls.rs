@@ -51,6 +51,11 @@ pub fn http(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupErro
     with_clients(config, config.monitoring.auth_clients, dir, now_s)
 }
 
+/// Makes the configuration of the cluster bus: the same certificate, and every node shows one of its own.
+pub fn bus(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
+    with_clients(config, TlsAuthClients::Yes, dir, now_s)
+}
+
 fn with_clients(config: &Config, auth_clients: TlsAuthClients, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
     let t = &config.tls;
     let mut generated = None;

@@ -1,12 +1,20 @@
-//! A cluster of one node.
+//! Clusters: of one node, and of three over TLS.
 
-use crate::support::{Server, check};
+use crate::support::process::eventually;
+use crate::support::server::free_port;
+use crate::support::{Connection, Server, check};
+use std::path::Path;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_node_serves_the_slots_it_was_given_and_knows_them_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("nodes.conf");
-    let words = ["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().expect("text")];
+    let bus = free_port().to_string();
+    let words =
+        ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-config-file", file.to_str().expect("text")];
     let server = Server::with(&words);
     let mut c = server.connect();
     check(
@@ -25,6 +33,8 @@ fn a_node_serves_the_slots_it_was_given_and_knows_them_again() {
             ("SELECT 1", "-ERR DB index is out of range"),
             ("REPLICAOF 127.0.0.1 1", "-ERR REPLICAOF not allowed in cluster mode."),
             ("CLUSTER FLUSHSLOTS", "-ERR DB must be empty to perform CLUSTER FLUSHSLOTS."),
+            ("CLUSTER MEET localhost 7000", "-ERR Invalid node address specified: localhost:7000"),
+            ("CLUSTER FORGET x", "-ERR Unknown node x"),
             ("MULTI", "+OK"),
             ("SET {t}a 3", "+QUEUED"),
             ("SET x 3", "+QUEUED"),
@@ -32,7 +42,6 @@ fn a_node_serves_the_slots_it_was_given_and_knows_them_again() {
             ("GET {t}a", "\"1\""),
         ],
     );
-    assert!(c.line("CLUSTER MEET 127.0.0.1 7000").to_string().contains("not there yet"));
     assert!(c.line("CLUSTER INFO").to_string().contains("cluster_state:ok"));
     assert!(c.line("INFO server").to_string().contains("redis_mode:cluster"));
     let id = c.line("CLUSTER MYID").to_string();
@@ -48,4 +57,234 @@ fn a_server_outside_a_cluster_says_so() {
     let server = Server::with(&[]);
     let text = "-ERR This instance has cluster support disabled";
     check(&mut server.connect(), &[("CLUSTER INFO", text), ("CLUSTER MEET 127.0.0.1 7000", text)]);
+}
+
+/// A node, and the port of its bus.
+struct Node {
+    server: Server,
+    bus: u16,
+}
+
+impl Node {
+    fn connect(&self, ca: &Path) -> Connection {
+        Connection::tls(self.server.port, ca).unwrap_or_else(|e| panic!("{e}\n{}", self.server.log()))
+    }
+}
+
+/// Nodes with certificates of one authority, which the first has made.
+fn nodes(n: usize) -> (Vec<Node>, std::path::PathBuf) {
+    let node = |words: &[&str]| {
+        let bus = free_port();
+        let port = bus.to_string();
+        let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", &port, "--cluster-node-timeout", "3000"];
+        all.extend_from_slice(&["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"]);
+        all.extend_from_slice(words);
+        Node { server: Server::with(&all), bus }
+    };
+    let first = node(&[]);
+    let ca = first.server.ca();
+    let tls = ca.parent().expect("a folder").to_owned();
+    let path = |name: &str| tls.join(name).to_str().expect("text").to_owned();
+    let (authority, certificate, key) = (path("ca.crt"), path("server.crt"), path("server.key"));
+    let words = ["--tls-ca-cert-file", &authority, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let mut all = vec![first];
+    all.extend((1..n).map(|_| node(&words)));
+    (all, ca)
+}
+
+/// The nodes know each other, and the first three have the slots.
+fn form(nodes: &[Node], ca: &Path) -> Vec<Connection> {
+    let mut all: Vec<Connection> = nodes.iter().map(|n| n.connect(ca)).collect();
+    for (i, c) in all.iter_mut().enumerate() {
+        assert_eq!(c.line(&format!("CLUSTER SET-CONFIG-EPOCH {}", i + 1)).to_string(), "+OK");
+    }
+    for n in &nodes[1..] {
+        let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", n.server.port, n.bus);
+        assert_eq!(all[0].line(&meet).to_string(), "+OK");
+    }
+    for (c, range) in all.iter_mut().zip(["0 5460", "5461 10922", "10923 16383"]) {
+        assert_eq!(c.line(&format!("CLUSTER ADDSLOTSRANGE {range}")).to_string(), "+OK");
+    }
+    let known = format!("cluster_known_nodes:{}", nodes.len());
+    for c in &mut all {
+        eventually("the cluster is up everywhere", PATIENCE, || {
+            let info = c.line("CLUSTER INFO").to_string();
+            info.contains("cluster_state:ok") && info.contains(&known) && info.contains("cluster_slots_ok:16384")
+        });
+    }
+    all
+}
+
+/// Sends to the first node and goes where it is sent. Returns the node that answered, and what it said.
+fn follow(nodes: &[Node], all: &mut [Connection], line: &str) -> (usize, String) {
+    let mut at = 0;
+    for _ in 0..4 {
+        let said = all[at].line(line).to_string();
+        let Some(moved) = said.strip_prefix("-MOVED ") else { return (at, said) };
+        let port: u16 = moved.rsplit_once(':').expect("a place").1.parse().expect("a port");
+        at = nodes.iter().position(|n| n.server.port == port).expect("a node of ours");
+    }
+    panic!("sent around in circles");
+}
+
+fn id(c: &mut Connection) -> String {
+    c.line("CLUSTER MYID").to_string().trim_matches('"').to_owned()
+}
+
+#[test]
+fn three_nodes_over_tls_serve_their_slots_send_clients_to_them_and_move_one() {
+    let (nodes, ca) = nodes(3);
+    let mut all = form(&nodes, &ca);
+    for (key, owner) in [("b", 0), ("c", 1), ("a", 2)] {
+        let (at, said) = follow(&nodes, &mut all, &format!("SET {key} 1"));
+        assert_eq!((at, said.as_str()), (owner, "+OK"), "{key}");
+    }
+    // A channel's message is heard at every node.
+    all[1].line("SUBSCRIBE news");
+    all[0].line("PUBLISH news hello");
+    assert!(all[1].read().expect("a message").to_string().contains("hello"));
+    all[1].line("UNSUBSCRIBE news");
+    // Slot 3300, that of b, goes from the first node to the third while it has a key.
+    let (from, to) = (id(&mut all[0]), id(&mut all[2]));
+    all[0].line("SET {b}2 2");
+    check(&mut all[2], &[(&format!("CLUSTER SETSLOT 3300 IMPORTING {from}"), "+OK")]);
+    check(&mut all[0], &[(&format!("CLUSTER SETSLOT 3300 MIGRATING {to}"), "+OK")]);
+    let place = format!("127.0.0.1:{}", nodes[2].server.port);
+    check(
+        &mut all[0],
+        &[
+            ("GET b", "\"1\""),
+            ("GET {b}none", &format!("-ASK 3300 {place}")),
+            ("MGET b {b}none", "-TRYAGAIN Multiple keys request during rehashing of slot"),
+            (&format!("MIGRATE 127.0.0.1 {} b 0 5000", nodes[2].server.port), "+OK"),
+            ("GET b", &format!("-ASK 3300 {place}")),
+            (
+                &format!("CLUSTER SETSLOT 3300 NODE {to}"),
+                "-ERR Can't assign hashslot 3300 to a different node while I still hold keys for this hash slot.",
+            ),
+        ],
+    );
+    check(
+        &mut all[2],
+        &[
+            ("GET b", &format!("-MOVED 3300 127.0.0.1:{}", nodes[0].server.port)),
+            ("ASKING", "+OK"),
+            ("GET b", "\"1\""),
+            ("GET b", &format!("-MOVED 3300 127.0.0.1:{}", nodes[0].server.port)),
+            ("ASKING", "+OK"),
+            ("MGET b {b}2", "-TRYAGAIN Multiple keys request during rehashing of slot"),
+        ],
+    );
+    all[0].line(&format!("MIGRATE 127.0.0.1 {} {{b}}2 0 5000", nodes[2].server.port));
+    check(&mut all[2], &[(&format!("CLUSTER SETSLOT 3300 NODE {to}"), "+OK")]);
+    check(
+        &mut all[0],
+        &[(&format!("CLUSTER SETSLOT 3300 NODE {to}"), "+OK"), ("GET b", &format!("-MOVED 3300 {place}"))],
+    );
+    check(&mut all[2], &[("GET b", "\"1\""), ("GET {b}2", "\"2\"")]);
+    eventually("the second node believes it", PATIENCE, || {
+        all[1].line("GET b").to_string() == format!("-MOVED 3300 {place}")
+    });
+}
+
+#[test]
+fn a_waiting_client_is_sent_after_its_slot() {
+    let (nodes, ca) = nodes(3);
+    let mut all = form(&nodes, &ca);
+    let mut waiting = nodes[0].connect(&ca);
+    waiting.send(b"*3\r\n$5\r\nBLPOP\r\n$1\r\nb\r\n$1\r\n0\r\n").expect("sent");
+    eventually("it waits", PATIENCE, || all[0].line("INFO clients").to_string().contains("blocked_clients:1"));
+    let to = id(&mut all[1]);
+    for i in [1, 0] {
+        assert_eq!(all[i].line(&format!("CLUSTER SETSLOT 3300 NODE {to}")).to_string(), "+OK");
+    }
+    let said = waiting.read().expect("an answer").to_string();
+    assert_eq!(said, format!("-MOVED 3300 127.0.0.1:{}", nodes[1].server.port));
+}
+
+#[test]
+fn a_replica_takes_over_from_a_primary_that_is_gone() {
+    let (mut nodes, ca) = nodes(4);
+    let mut all = form(&nodes, &ca);
+    let primary = id(&mut all[0]);
+    assert_eq!(all[3].line(&format!("CLUSTER REPLICATE {primary}")).to_string(), "+OK");
+    assert_eq!(all[0].line("SET b 1").to_string(), "+OK");
+    let place = format!("127.0.0.1:{}", nodes[0].server.port);
+    eventually("the replica has it", PATIENCE, || {
+        all[3].line("READONLY");
+        all[3].line("GET b").to_string() == "\"1\""
+    });
+    check(
+        &mut all[3],
+        &[
+            ("SET b 2", &format!("-MOVED 3300 {place}")),
+            ("READWRITE", "+OK"),
+            ("GET b", &format!("-MOVED 3300 {place}")),
+        ],
+    );
+    eventually("all know the replica", PATIENCE, || {
+        (0..4).all(|i| all[i].line(&format!("CLUSTER REPLICAS {primary}")).to_string().contains("slave"))
+    });
+    all.remove(0);
+    let gone = nodes.remove(0);
+    gone.server.signal("KILL");
+    let last = 2;
+    eventually("the replica leads", PATIENCE, || all[last].line("SET b 3").to_string() == "+OK");
+    check(&mut all[last], &[("GET b", "\"3\"")]);
+    let place = format!("127.0.0.1:{}", nodes[last].server.port);
+    eventually("the others send there", PATIENCE, || {
+        all[0].line("GET b").to_string() == format!("-MOVED 3300 {place}")
+    });
+    assert!(all[0].line("CLUSTER INFO").to_string().contains("cluster_state:ok"));
+}
+
+#[test]
+fn a_manual_failover_loses_nothing() {
+    let (nodes, ca) = nodes(4);
+    let mut all = form(&nodes, &ca);
+    let primary = id(&mut all[0]);
+    all[3].line(&format!("CLUSTER REPLICATE {primary}"));
+    eventually("the link is up", PATIENCE, || {
+        all[3].line("INFO replication").to_string().contains("master_link_status:up")
+    });
+    for i in 0..100 {
+        all[0].line(&format!("SET {{b}}{i} {i}"));
+    }
+    assert_eq!(all[3].line("CLUSTER FAILOVER").to_string(), "+OK");
+    eventually("the replica leads", PATIENCE, || all[3].line("ROLE").to_string().contains("master"));
+    check(&mut all[3], &[("GET {b}99", "\"99\""), ("SET {b}new 1", "+OK")]);
+    eventually("the old one follows", PATIENCE, || all[0].line("ROLE").to_string().contains("slave"));
+    let place = format!("127.0.0.1:{}", nodes[3].server.port);
+    check(&mut all[0], &[("GET b", &format!("-MOVED 3300 {place}"))]);
+}
+
+#[test]
+fn whoever_shows_no_certificate_is_no_node_and_garbage_ends_a_link() {
+    use std::io::{Read, Write};
+    let (nodes, ca) = nodes(1);
+    let mut plain = std::net::TcpStream::connect(("127.0.0.1", nodes[0].bus)).expect("the bus listens");
+    plain.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let _ = plain.write_all(b"RCmb\xff\xff\xff\xffgarbage that is no TLS record either");
+    let mut rest = Vec::new();
+    // An alert at most, then the end.
+    let _ = plain.read_to_end(&mut rest);
+    assert!(rest.len() < 64);
+    assert!(nodes[0].connect(&ca).line("CLUSTER INFO").to_string().contains("cluster_known_nodes:1"));
+
+    let bus = free_port().to_string();
+    let words = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--tls-cluster", "no"];
+    let open = Server::plain(&words);
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"RCmb\xff\xff\xff\xff",
+        b"RCmb\0\0\0\x20\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    ] {
+        let mut link =
+            std::net::TcpStream::connect(("127.0.0.1", bus.parse::<u16>().expect("a port"))).expect("the bus listens");
+        link.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        link.write_all(garbage).expect("sent");
+        assert_eq!(link.read_to_end(&mut rest).unwrap_or(0), 0);
+    }
+    assert_eq!(open.connect_plain().line("PING").to_string(), "+PONG");
+    assert!(open.log().contains("it does not begin as a message of the cluster bus"));
 }

@@ -1,9 +1,16 @@
-//! What the cluster looks like from this node: itself.
+//! What the cluster looks like from this node.
 
 use super::cluster;
+use crate::base::slot::{self, SlotId};
+use crate::cluster::machine::{Machine, NOBODY};
+use crate::cluster::node::{Node, flag};
+use crate::cluster::wire::KINDS;
+use crate::cluster::{Seen, line_behind_address};
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
-use crate::config::Config;
+use crate::config::types::ClusterPreferredEndpoint;
+use crate::resp::reply::Reply;
 use crate::spec::{CommandSpec, Group};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
@@ -75,171 +82,299 @@ pub static REPLICAS: Command = Command::node(CLUSTER_REPLICAS, replicas);
 pub static SLAVES: Command = Command::node(CLUSTER_SLAVES, replicas);
 pub static HELP: Command = Command::node(CLUSTER_HELP, help);
 
-/// The address that is announced; clients that are told none take the one they are connected to.
-fn address(config: &Config) -> &str {
-    config.cluster.announce_ip.as_deref().unwrap_or_default()
-}
-
-fn or(announced: u16, real: u16) -> u16 {
-    if announced == 0 { real } else { announced }
-}
-
-fn tcp_port(config: &Config) -> u16 {
-    if config.network.port == 0 { 0 } else { or(config.cluster.announce_port, config.network.port) }
-}
-
-fn tls_port(config: &Config) -> u16 {
-    if config.tls.port == 0 { 0 } else { or(config.cluster.announce_tls_port, config.tls.port) }
-}
-
-/// The port a client of this kind would connect to.
-fn port(cx: &NodeContext<'_, '_>) -> u16 {
-    let tls = cx.client.shared.tls.load(Ordering::Relaxed);
-    let (tcp_port, tls_port) = (tcp_port(cx.config), tls_port(cx.config));
-    if (tls && tls_port != 0) || tcp_port == 0 { tls_port } else { tcp_port }
+/// How the client is connected.
+fn seen(cx: &NodeContext<'_, '_>) -> Seen {
+    let shared = &cx.client.shared;
+    Seen {
+        tls: shared.tls.load(Ordering::Relaxed),
+        ipv6: shared.addr.starts_with('['),
+        kind: cx.config.cluster.preferred_endpoint_type,
+    }
 }
 
 fn info(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let this = cluster(cx)?;
-    let (owned, state) = (this.count(), this.state());
-    let up = this.is_whole() || (!cx.config.cluster.require_full_coverage && owned > 0);
-    let mut out = String::new();
-    let _ = write!(
-        out,
-        "cluster_state:{}\r\ncluster_slots_assigned:{owned}\r\ncluster_slots_ok:{owned}\r\ncluster_slots_pfail:0\r\n\
-         cluster_slots_fail:0\r\ncluster_nodes_pfail:0\r\ncluster_nodes_fail:0\r\ncluster_voting_nodes_pfail:0\r\n\
-         cluster_voting_nodes_fail:0\r\ncluster_known_nodes:1\r\ncluster_size:{}\r\ncluster_current_epoch:{}\r\n\
-         cluster_my_epoch:{}\r\ncluster_stats_messages_sent:0\r\ncluster_stats_messages_received:0\r\n\
-         cluster_stats_bytes_sent:0\r\ncluster_stats_bytes_received:0\r\ncluster_stats_pubsub_bytes_sent:0\r\n\
-         cluster_stats_pubsub_bytes_received:0\r\ncluster_stats_module_bytes_sent:0\r\n\
-         cluster_stats_module_bytes_received:0\r\ntotal_cluster_links_buffer_limit_exceeded:0\r\n",
-        if up { "ok" } else { "fail" },
-        u8::from(owned > 0),
-        state.current_epoch,
-        state.epoch,
-    );
+    let out = cluster(cx)?.look(info_text);
     cx.reply.verbatim("txt", out.as_bytes());
     Ok(())
 }
 
-fn nodes(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let this = cluster(cx)?;
-    let state = this.state();
-    // No bus: port 0 says so.
-    let mut line = format!(
-        "{} {}:{}@0{}{} myself,master - 0 0 {} connected",
-        state.id,
-        address(cx.config),
-        port(cx),
-        if cx.config.cluster.announce_hostname.is_some() { "," } else { "" },
-        cx.config.cluster.announce_hostname.as_deref().unwrap_or_default(),
-        state.epoch
-    );
-    for (first, last) in this.ranges() {
-        let _ = if first == last { write!(line, " {first}") } else { write!(line, " {first}-{last}") };
+fn info_text(m: &Machine) -> String {
+    let mut out = String::new();
+    let of_slots =
+        |wanted: &dyn Fn(&Node) -> bool| -> usize { m.nodes.values().filter(|n| wanted(n)).map(|n| n.count).sum() };
+    let of_nodes = |wanted: &dyn Fn(&Node) -> bool| m.known().filter(|(_, n)| wanted(n)).count();
+    let assigned = of_slots(&|_| true);
+    let failed = of_slots(&|n| n.is(flag::FAIL));
+    let suspected = of_slots(&|n| n.is(flag::PFAIL) && !n.is(flag::FAIL));
+    let epoch = match m.my_primary().and_then(|h| m.nodes.get(&h)).filter(|_| m.myself().is(flag::REPLICA)) {
+        Some(primary) => primary.config_epoch,
+        None => m.myself().config_epoch,
+    };
+    let rows = [
+        ("cluster_slots_assigned", assigned as u64),
+        ("cluster_slots_ok", (assigned - failed - suspected) as u64),
+        ("cluster_slots_pfail", suspected as u64),
+        ("cluster_slots_fail", failed as u64),
+        ("cluster_nodes_pfail", of_nodes(&|n| n.is(flag::PFAIL)) as u64),
+        ("cluster_nodes_fail", of_nodes(&|n| n.is(flag::FAIL)) as u64),
+        ("cluster_voting_nodes_pfail", of_nodes(&|n| n.is(flag::PFAIL) && n.votes()) as u64),
+        ("cluster_voting_nodes_fail", of_nodes(&|n| n.is(flag::FAIL) && n.votes()) as u64),
+        ("cluster_known_nodes", m.nodes.len() as u64),
+        ("cluster_size", m.size as u64),
+        ("cluster_current_epoch", m.current_epoch),
+        ("cluster_my_epoch", epoch),
+    ];
+    let _ = write!(out, "cluster_state:{}\r\n", if m.is_up { "ok" } else { "fail" });
+    for (name, n) in rows {
+        let _ = write!(out, "{name}:{n}\r\n");
     }
-    line.push('\n');
-    cx.reply.verbatim("txt", line.as_bytes());
+    let f = &m.figures;
+    for (way, counts) in [("sent", &f.sent), ("received", &f.received)] {
+        for kind in KINDS.into_iter().filter(|k| counts[k.index()] > 0) {
+            let _ = write!(out, "cluster_stats_messages_{}_{way}:{}\r\n", kind.name(), counts[kind.index()]);
+        }
+        let _ = write!(out, "cluster_stats_messages_{way}:{}\r\n", counts.iter().sum::<u64>());
+    }
+    for (name, n) in [
+        ("cluster_stats_bytes_sent", f.bytes_sent),
+        ("cluster_stats_bytes_received", f.bytes_received),
+        ("cluster_stats_pubsub_bytes_sent", f.pubsub_bytes_sent),
+        ("cluster_stats_pubsub_bytes_received", f.pubsub_bytes_received),
+        ("cluster_stats_module_bytes_sent", 0),
+        ("cluster_stats_module_bytes_received", 0),
+        ("total_cluster_links_buffer_limit_exceeded", f.links_over_limit),
+    ] {
+        let _ = write!(out, "{name}:{n}\r\n");
+    }
+    out
+}
+
+/// A node's line in CLUSTER NODES, without its end.
+fn line(m: &Machine, node: &Node, seen: Seen) -> String {
+    let a = &node.address;
+    let mut line = format!("{} {}:{}@{}", node.id, a.client_ip(seen), a.client_port(seen), a.bus_port);
+    if !a.hostname.is_empty() {
+        let _ = write!(line, ",{}", a.hostname);
+    }
+    line + &line_behind_address(m, node)
+}
+
+fn nodes(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let seen = seen(cx);
+    let text = cluster(cx)?.look(|m| {
+        let mut text = String::new();
+        // A node that is being met has no name yet, but an address that says so.
+        for node in m.nodes.values() {
+            text.push_str(&line(m, node, seen));
+            text.push('\n');
+        }
+        text
+    });
+    cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }
 
-fn slots(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let this = cluster(cx)?;
-    let (ranges, state, port) = (this.ranges(), this.state(), port(cx));
-    cx.reply.array(ranges.len());
-    for (first, last) in ranges {
-        cx.reply.array(3);
-        cx.reply.integer(i64::from(first));
-        cx.reply.integer(i64::from(last));
-        cx.reply.array(4);
-        cx.reply.bulk(address(cx.config).as_bytes());
-        cx.reply.integer(i64::from(port));
-        cx.reply.bulk(state.id.as_bytes());
-        match &cx.config.cluster.announce_hostname {
-            None => cx.reply.map(0),
-            Some(name) => {
-                cx.reply.map(1);
-                cx.reply.bulk(b"hostname");
-                cx.reply.bulk(name.as_bytes());
-            }
+/// The endpoint that clients are to use, and what else they may know.
+fn endpoint(reply: &mut Reply, node: &Node, seen: Seen) {
+    let a = &node.address;
+    let mut more: Vec<(&str, &str)> = Vec::new();
+    match seen.kind {
+        ClusterPreferredEndpoint::Ip => reply.bulk(a.client_ip(seen).as_bytes()),
+        ClusterPreferredEndpoint::Hostname if a.hostname.is_empty() => reply.bulk(b"?"),
+        ClusterPreferredEndpoint::Hostname => reply.bulk(a.hostname.as_bytes()),
+        ClusterPreferredEndpoint::UnknownEndpoint => reply.null(),
+    }
+    reply.integer(i64::from(a.client_port(seen)));
+    reply.bulk(node.id.bytes());
+    if seen.kind != ClusterPreferredEndpoint::Ip && !a.client_ip(seen).is_empty() {
+        more.push(("ip", a.client_ip(seen)));
+    }
+    if seen.kind != ClusterPreferredEndpoint::Hostname && !a.hostname.is_empty() {
+        more.push(("hostname", &a.hostname));
+    }
+    if !a.zone.is_empty() {
+        more.push(("availability-zone", &a.zone));
+    }
+    reply.map(more.len());
+    for (name, value) in more {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+}
+
+/// Runs of slots that one node has.
+fn runs(m: &Machine) -> Vec<(u16, u16, u32)> {
+    let mut found: Vec<(u16, u16, u32)> = Vec::new();
+    for slot in (0..slot::SLOTS as u16).filter_map(SlotId::new) {
+        let (owner, n) = (m.owner(slot), slot.get());
+        match found.last_mut() {
+            Some((_, last, of)) if *of == owner && *last + 1 == n => *last = n,
+            _ if owner != NOBODY => found.push((n, n, owner)),
+            _ => {}
         }
     }
+    found
+}
+
+fn slots(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let seen = seen(cx);
+    let this = cluster(cx)?;
+    let own_offset = cx.node.journal.end();
+    let reply = &mut *cx.reply;
+    this.look(|m| {
+        let runs = runs(m);
+        reply.array(runs.len());
+        for (first, last, owner) in runs {
+            let Some(primary) = m.nodes.get(&owner) else { continue };
+            let replicas: Vec<&Node> = m
+                .replicas_of(primary.id)
+                .filter(|(h, n)| !n.is(flag::FAIL) && (n.offset > 0 || (*h == m.me && own_offset > 0)))
+                .map(|(_, n)| n)
+                .collect();
+            reply.array(3 + replicas.len());
+            reply.integer(i64::from(first));
+            reply.integer(i64::from(last));
+            for node in std::iter::once(primary).chain(replicas) {
+                reply.array(4);
+                endpoint(reply, node, seen);
+            }
+        }
+    });
     Ok(())
 }
 
 fn shards(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    let seen = seen(cx);
     let this = cluster(cx)?;
-    let (ranges, state) = (this.ranges(), this.state());
-    let (tcp_port, tls_port) = (tcp_port(cx.config), tls_port(cx.config));
-    let hostname = cx.config.cluster.announce_hostname.as_deref();
-    let r = &mut *cx.reply;
-    r.array(1);
-    r.map(3);
-    r.bulk(b"slots");
-    r.array(ranges.len() * 2);
-    for (first, last) in ranges {
-        r.integer(i64::from(first));
-        r.integer(i64::from(last));
-    }
-    r.bulk(b"nodes");
-    r.array(1);
-    r.map(6 + usize::from(tcp_port != 0) + usize::from(tls_port != 0) + usize::from(hostname.is_some()));
-    r.bulk(b"id");
-    r.bulk(state.id.as_bytes());
-    for (name, port) in [("port", tcp_port), ("tls-port", tls_port)] {
-        if port != 0 {
-            r.bulk(name.as_bytes());
-            r.integer(i64::from(port));
+    let own_offset = cx.node.journal.end();
+    let loading = cx.node.loading.is_running() || cx.node.replication.follower.look().is_loading();
+    let reply = &mut *cx.reply;
+    this.look(|m| {
+        let mut shards: BTreeMap<_, Vec<(u32, &Node)>> = BTreeMap::new();
+        for (handle, node) in m.known() {
+            shards.entry(node.shard).or_default().push((handle, node));
         }
-    }
-    for (name, value) in [("ip", address(cx.config)), ("endpoint", address(cx.config))] {
-        r.bulk(name.as_bytes());
-        r.bulk(value.as_bytes());
-    }
-    if let Some(name) = hostname {
-        r.bulk(b"hostname");
-        r.bulk(name.as_bytes());
-    }
-    r.bulk(b"role");
-    r.bulk(b"master");
-    r.bulk(b"replication-offset");
-    r.integer(cx.node.journal.end() as i64);
-    r.bulk(b"health");
-    r.bulk(b"online");
-    r.bulk(b"id");
-    r.bulk(state.shard.as_bytes());
+        reply.array(shards.len());
+        for (id, mut nodes) in shards {
+            // The one with the slots first.
+            nodes.sort_by_key(|(_, n)| !n.is_primary());
+            reply.map(3);
+            reply.bulk(b"slots");
+            let ranges: Vec<(u16, u16)> = nodes.iter().flat_map(|(_, n)| n.slots.ranges()).collect();
+            reply.array(ranges.len() * 2);
+            for (first, last) in ranges {
+                reply.integer(i64::from(first));
+                reply.integer(i64::from(last));
+            }
+            reply.bulk(b"nodes");
+            reply.array(nodes.len());
+            for (handle, node) in nodes {
+                let offset = if handle == m.me { own_offset } else { node.offset };
+                let health = match (handle == m.me, node.is(flag::FAIL)) {
+                    (true, _) if loading => "loading",
+                    (_, true) => "fail",
+                    (false, _) if node.is(flag::REPLICA) && node.offset == 0 => "loading",
+                    _ => "online",
+                };
+                shard_node(reply, node, seen, offset, health);
+            }
+            reply.bulk(b"id");
+            reply.bulk(id.bytes());
+        }
+    });
     Ok(())
 }
 
+fn shard_node(r: &mut Reply, node: &Node, seen: Seen, offset: u64, health: &str) {
+    let a = &node.address;
+    let or = |own: u16, other: u16| if other == 0 || own == 0 { other } else { own };
+    let ports = [("port", or(a.client_port, a.tcp_port)), ("tls-port", or(a.client_tls_port, a.tls_port))];
+    let texts = [("hostname", &a.hostname), ("availability-zone", &a.zone)];
+    let more = ports.iter().filter(|(_, p)| *p != 0).count() + texts.iter().filter(|(_, t)| !t.is_empty()).count();
+    r.map(6 + more);
+    let mut pair = |name: &str, value: &[u8]| {
+        r.bulk(name.as_bytes());
+        r.bulk(value);
+    };
+    pair("id", node.id.bytes());
+    for (name, port) in ports.into_iter().filter(|(_, p)| *p != 0) {
+        r.bulk(name.as_bytes());
+        r.integer(i64::from(port));
+    }
+    r.bulk(b"ip");
+    r.bulk(a.client_ip(seen).as_bytes());
+    r.bulk(b"endpoint");
+    match seen.kind {
+        ClusterPreferredEndpoint::Ip => r.bulk(a.client_ip(seen).as_bytes()),
+        ClusterPreferredEndpoint::Hostname if a.hostname.is_empty() => r.bulk(b"?"),
+        ClusterPreferredEndpoint::Hostname => r.bulk(a.hostname.as_bytes()),
+        ClusterPreferredEndpoint::UnknownEndpoint => r.null(),
+    }
+    for (name, text) in texts.into_iter().filter(|(_, t)| !t.is_empty()) {
+        r.bulk(name.as_bytes());
+        r.bulk(text.as_bytes());
+    }
+    r.bulk(b"role");
+    r.bulk(if node.is_primary() { b"master" } else { b"replica" });
+    r.bulk(b"replication-offset");
+    r.integer(offset as i64);
+    r.bulk(b"health");
+    r.bulk(health.as_bytes());
+}
+
 fn myid(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let state = cluster(cx)?.state();
-    cx.reply.bulk(state.id.as_bytes());
+    let id = cluster(cx)?.id();
+    cx.reply.bulk(id.bytes());
     Ok(())
 }
 
 fn myshardid(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let state = cluster(cx)?.state();
-    cx.reply.bulk(state.shard.as_bytes());
+    let shard = cluster(cx)?.look(|m| m.myself().shard);
+    cx.reply.bulk(shard.bytes());
     Ok(())
 }
 
 fn links(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    cluster(cx)?;
-    cx.reply.array(0);
+    let this = cluster(cx)?;
+    let reply = &mut *cx.reply;
+    this.look(|m| {
+        let named: Vec<_> = m.links.values().filter_map(|l| Some((l, m.nodes.get(&l.node?)?))).collect();
+        reply.array(named.len());
+        for (link, node) in named {
+            let queued = link.queued.load(Ordering::Relaxed);
+            reply.map(6);
+            for (name, value) in [("direction", if link.inbound { "from" } else { "to" }), ("node", node.id.as_str())] {
+                reply.bulk(name.as_bytes());
+                reply.bulk(value.as_bytes());
+            }
+            reply.bulk(b"create-time");
+            reply.integer(link.created_ms as i64);
+            reply.bulk(b"events");
+            reply.bulk(if queued > 0 { b"rw" } else { b"r" });
+            for name in ["send-buffer-allocated", "send-buffer-used"] {
+                reply.bulk(name.as_bytes());
+                reply.integer(queued as i64);
+            }
+        }
+    });
     Ok(())
 }
 
-/// Of this node: replicas of a cluster's node find it over the bus.
 fn replicas(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let state = cluster(cx)?.state();
-    let id = cx.args.at(2);
-    if id != state.id.as_bytes() {
-        return Err(CommandError::err(format_args!(
-            "Unknown node {}",
-            String::from_utf8_lossy(&id[..id.len().min(64)])
-        )));
+    let seen = seen(cx);
+    let this = cluster(cx)?;
+    let lines = this.look(|m| {
+        let (_, node) = m.named(cx.args.at(2))?;
+        if !node.is_primary() {
+            return Err("The specified node is not a master".to_string());
+        }
+        Ok(m.replicas_of(node.id).map(|(_, n)| line(m, n, seen)).collect::<Vec<_>>())
+    });
+    let lines = lines.map_err(CommandError::err)?;
+    cx.reply.array(lines.len());
+    for line in lines {
+        cx.reply.bulk(line.as_bytes());
     }
-    cx.reply.array(0);
     Ok(())
 }
 
@@ -252,32 +387,50 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Give ranges of slots to this node.",
         "BUMPEPOCH",
         "    Raise the config epoch.",
+        "COUNT-FAILURE-REPORTS <node-id>",
+        "    Count the reports that a node does not answer.",
         "COUNTKEYSINSLOT <slot>",
         "    Tell how many keys are in a slot.",
         "DELSLOTS <slot> [<slot> ...]",
         "    Take slots from this node.",
         "DELSLOTSRANGE <start slot> <end slot> [<start slot> <end slot> ...]",
         "    Take ranges of slots from this node.",
+        "FAILOVER [FORCE|TAKEOVER]",
+        "    Take the place of this replica's primary.",
+        "FLUSHSLOT <slot> [ASYNC|SYNC]",
+        "    Delete the keys of a slot.",
         "FLUSHSLOTS",
         "    Take all slots from this node.",
+        "FORGET <node-id>",
+        "    Forget a node.",
         "GETKEYSINSLOT <slot> <count>",
         "    List keys of a slot.",
         "INFO",
         "    Describe the cluster.",
         "KEYSLOT <key>",
         "    Tell the slot of a key.",
+        "LINKS",
+        "    Describe the connections to other nodes.",
+        "MEET <ip> <port> [<bus-port>]",
+        "    Get to know another node.",
         "MYID",
         "    Tell the id of this node.",
         "MYSHARDID",
         "    Tell the id of this node's shard.",
         "NODES",
         "    Describe the nodes.",
+        "REPLICAS <node-id>",
+        "    Describe the replicas of a primary.",
+        "REPLICATE (<node-id>|NO ONE)",
+        "    Follow a primary, or nobody.",
         "RESET [HARD|SOFT]",
-        "    Begin again without slots; HARD: under a new id.",
+        "    Begin again without other nodes and slots; HARD: under a new id.",
         "SAVECONFIG",
         "    Write the cluster's state to disk.",
         "SET-CONFIG-EPOCH <epoch>",
         "    Set the epoch of a new node.",
+        "SETSLOT <slot> (IMPORTING <node-id>|MIGRATING <node-id>|STABLE|NODE <node-id>)",
+        "    Say that a slot comes or goes, stays, or whose it is.",
         "SHARDS",
         "    Describe the shards.",
         "SLOTS",

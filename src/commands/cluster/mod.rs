@@ -1,12 +1,16 @@
-//! CLUSTER: a cluster of one node. What needs other nodes is not there: it says so.
+//! CLUSTER, and ASKING. Slots move key by key: what moves them at once says that it is not there.
 
 mod describe;
 mod keys;
+mod nodes;
 mod slots;
 
-use super::{Command, CommandError, NodeContext};
-use crate::cluster::Cluster;
+use super::{Command, CommandError, NodeContext, Outcome};
+use crate::cluster::machine::Machine;
+use crate::cluster::{Cluster, Host};
+use crate::keyspace::{Plan, Space};
 use crate::spec::{CommandSpec, Group, KeySpec};
+use std::sync::Arc;
 
 const ASKING: CommandSpec = CommandSpec::new("asking", 1, Group::Cluster, "fast")
     .acl("connection")
@@ -22,44 +26,10 @@ const CLUSTER_CANCELSLOTMIGRATIONS: CommandSpec =
         .since("9.0.0")
         .doc("Stops the slot moves that are under way.", "O(N), N: moves stopped");
 
-const CLUSTER_COUNT_FAILURE_REPORTS: CommandSpec =
-    CommandSpec::sub("cluster", "count-failure-reports", 3, Group::Cluster, "admin stale")
-        .since("3.0.0")
-        .tips("nondeterministic_output")
-        .history(&[("9.0.0", "Reports about a node that is marked as failed no longer count.")])
-        .args("node-id")
-        .doc("Counts the reports that a node failed.", "O(N), N: reports");
-
-const CLUSTER_FAILOVER: CommandSpec =
-    CommandSpec::sub("cluster", "failover", -2, Group::Cluster, "admin stale no_async_loading")
-        .since("3.0.0")
-        .args("[options{FORCE|TAKEOVER}]")
-        .doc("Makes this replica take over from its primary.", "O(1)");
-
-const CLUSTER_FLUSHSLOT: CommandSpec =
-    CommandSpec::sub("cluster", "flushslot", -3, Group::Cluster, "write admin no_async_loading arbitrary_keys")
-        .acl("keyspace")
-        .since("9.0.0")
-        .args("slot:integer [flush-type{ASYNC|SYNC}]")
-        .doc("Removes every key of a slot.", "O(N), N: keys in the slot");
-
-const CLUSTER_FORGET: CommandSpec =
-    CommandSpec::sub("cluster", "forget", 3, Group::Cluster, "admin stale no_async_loading")
-        .since("3.0.0")
-        .args("node-id")
-        .doc("Removes a node from this node's view.", "O(1)");
-
 const CLUSTER_GETSLOTMIGRATIONS: CommandSpec =
     CommandSpec::sub("cluster", "getslotmigrations", 2, Group::Cluster, "admin stale no_async_loading")
         .since("9.0.0")
         .doc("Describes slot moves, running and past.", "O(N), N: moves");
-
-const CLUSTER_MEET: CommandSpec =
-    CommandSpec::sub("cluster", "meet", -4, Group::Cluster, "admin stale no_async_loading")
-        .since("3.0.0")
-        .history(&[("4.0.0", "Port of the cluster bus.")])
-        .args("ip port:integer [cluster-bus-port:integer@4.0.0]")
-        .doc("Introduces another node.", "O(1)");
 
 const CLUSTER_MIGRATESLOTS: CommandSpec =
     CommandSpec::sub("cluster", "migrateslots", -4, Group::Cluster, "admin stale no_async_loading")
@@ -69,23 +39,6 @@ const CLUSTER_MIGRATESLOTS: CommandSpec =
         end-slot:integer)... NODE=node-token:token node-id)...",
         )
         .doc("Moves ranges of slots to other nodes.", "O(N), N: slots in the ranges");
-
-const CLUSTER_REPLICATE: CommandSpec =
-    CommandSpec::sub("cluster", "replicate", -3, Group::Cluster, "admin stale no_async_loading")
-        .since("3.0.0")
-        .history(&[("9.0.0", "`NO ONE` detaches a replica from its primary.")])
-        .args("args{node-id|no-one(NO ONE)@9.0.0}")
-        .doc("Makes this node a replica of another.", "O(1)");
-
-const CLUSTER_SETSLOT: CommandSpec =
-    CommandSpec::sub("cluster", "setslot", -4, Group::Cluster, "admin stale no_async_loading")
-        .since("3.0.0")
-        .history(&[("8.0.0", "Option `TIMEOUT`.")])
-        .args(
-            "slot:integer subcommand{IMPORTING=importing/node-id/ | MIGRATING=migrating/node-id/ | \
-        NODE=node/node-id/ | STABLE} [TIMEOUT=timeout:integer@8.0.0]",
-        )
-        .doc("Says who owns a slot, or that it is on its way.", "O(1)");
 
 const CLUSTER_SLOT_STATS: CommandSpec = CommandSpec::sub("cluster", "slot-stats", -4, Group::Cluster, "loading stale")
     .since("8.0.0")
@@ -113,54 +66,95 @@ const CLUSTERSCAN: CommandSpec = CommandSpec::new("clusterscan", -2, Group::Clus
     )
     .doc("Walks over the keys of the cluster in steps.", "O(N), N: elements returned");
 
-const BUS: &str = "this server is a cluster of one node, and has no bus to others";
+const MOVES: &str = "slots move key by key, with CLUSTER SETSLOT and MIGRATE";
+const STATS: &str = "requests are not counted by slot";
+const SCAN: &str = "use SCAN on each node";
 
 /// The cluster this server is, if it is one.
 fn cluster<'a>(cx: &NodeContext<'a, '_>) -> Result<&'a Cluster, CommandError> {
     cx.node.cluster.as_ref().ok_or(CommandError::NO_CLUSTER)
 }
 
+/// Orders the machine something.
+fn order<T>(cx: &NodeContext<'_, '_>, f: impl FnOnce(&mut Machine) -> Result<T, String>) -> Result<T, CommandError> {
+    let host: Arc<dyn Host> = Arc::clone(cx.node) as Arc<dyn Host>;
+    cluster(cx)?.order(&*host, f).map_err(CommandError::err)
+}
+
+/// Runs `f` while every stripe is held.
+fn whole<'a, 'k, T>(cx: &mut NodeContext<'a, 'k>, f: impl FnOnce(&mut NodeContext<'a, 'k>) -> T) -> T {
+    if cx.space.is_whole() {
+        return f(cx);
+    }
+    cx.space.lock(&Plan::All);
+    let result = f(cx);
+    cx.space.unlock();
+    result
+}
+
+/// The same while every stripe is held, and with what follows from it for the data: nobody sees half of it.
+fn order_whole<T>(
+    cx: &mut NodeContext<'_, '_>,
+    f: impl FnOnce(&mut Machine, &mut Space<'_>) -> Result<T, String>,
+) -> Result<T, CommandError> {
+    let host: Arc<dyn Host> = Arc::clone(cx.node) as Arc<dyn Host>;
+    let node = cx.node;
+    let Some(this) = &node.cluster else { return Err(CommandError::NO_CLUSTER) };
+    whole(cx, |cx| {
+        let result = this.order(&*host, |m| f(m, cx.space)).map_err(CommandError::err)?;
+        this.perform(&host, cx.space);
+        Ok(result)
+    })
+}
+
+fn asking(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cluster(cx)?;
+    cx.client.asking = true;
+    cx.reply.ok();
+    Ok(())
+}
+
 /// The rows in reading order.
 pub static COMMANDS: &[&Command] = &[
-    &Command::missing(ASKING, BUS),
+    &Command::node(ASKING, asking),
     &Command::container(
         CLUSTER,
         &[
             &slots::ADDSLOTS,
             &slots::ADDSLOTSRANGE,
             &slots::BUMPEPOCH,
-            &Command::missing(CLUSTER_CANCELSLOTMIGRATIONS, BUS),
-            &Command::missing(CLUSTER_COUNT_FAILURE_REPORTS, BUS),
+            &Command::missing(CLUSTER_CANCELSLOTMIGRATIONS, MOVES),
+            &nodes::COUNT_FAILURE_REPORTS,
             &keys::COUNTKEYSINSLOT,
             &slots::DELSLOTS,
             &slots::DELSLOTSRANGE,
-            &Command::missing(CLUSTER_FAILOVER, BUS),
-            &Command::missing(CLUSTER_FLUSHSLOT, BUS),
+            &nodes::FAILOVER,
+            &slots::FLUSHSLOT,
             &slots::FLUSHSLOTS,
-            &Command::missing(CLUSTER_FORGET, BUS),
+            &nodes::FORGET,
             &keys::GETKEYSINSLOT,
-            &Command::missing(CLUSTER_GETSLOTMIGRATIONS, BUS),
+            &Command::missing(CLUSTER_GETSLOTMIGRATIONS, MOVES),
             &describe::HELP,
             &describe::INFO,
             &keys::KEYSLOT,
             &describe::LINKS,
-            &Command::missing(CLUSTER_MEET, BUS),
-            &Command::missing(CLUSTER_MIGRATESLOTS, BUS),
+            &nodes::MEET,
+            &Command::missing(CLUSTER_MIGRATESLOTS, MOVES),
             &describe::MYID,
             &describe::MYSHARDID,
             &describe::NODES,
             &describe::REPLICAS,
-            &Command::missing(CLUSTER_REPLICATE, BUS),
+            &nodes::REPLICATE,
             &slots::RESET,
             &slots::SAVECONFIG,
             &slots::SET_CONFIG_EPOCH,
-            &Command::missing(CLUSTER_SETSLOT, BUS),
+            &slots::SETSLOT,
             &describe::SHARDS,
             &describe::SLAVES,
-            &Command::missing(CLUSTER_SLOT_STATS, BUS),
+            &Command::missing(CLUSTER_SLOT_STATS, STATS),
             &describe::SLOTS,
-            &Command::missing(CLUSTER_SYNCSLOTS, BUS),
+            &Command::missing(CLUSTER_SYNCSLOTS, MOVES),
         ],
     ),
-    &Command::missing(CLUSTERSCAN, BUS),
+    &Command::missing(CLUSTERSCAN, SCAN),
 ];

@@ -1,9 +1,10 @@
-//! Which slots are this node's, and its epoch.
+//! Which slots are whose, and this node's epoch.
 
-use super::cluster;
+use super::{cluster, order, order_whole};
 use crate::base::number::parse_i64;
 use crate::base::slot::SlotId;
-use crate::cluster::Change;
+use crate::cluster::node::NodeId;
+use crate::cluster::{Change, SetSlot, drop_keys};
 use crate::commands::arguments::{integer, is};
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::spec::{CommandSpec, Group};
@@ -59,15 +60,34 @@ const CLUSTER_SAVECONFIG: CommandSpec =
         .since("3.0.0")
         .doc("Writes the cluster's state to disk.", "O(1)");
 
+const CLUSTER_SETSLOT: CommandSpec =
+    CommandSpec::sub("cluster", "setslot", -4, Group::Cluster, "admin stale no_async_loading")
+        .since("3.0.0")
+        .history(&[("8.0.0", "Option `TIMEOUT`.")])
+        .args(
+            "slot:integer subcommand{IMPORTING=importing/node-id/ | MIGRATING=migrating/node-id/ | \
+        NODE=node/node-id/ | STABLE} [TIMEOUT=timeout:integer@8.0.0]",
+        )
+        .doc("Says who owns a slot, or that it is on its way.", "O(1)");
+
+const CLUSTER_FLUSHSLOT: CommandSpec =
+    CommandSpec::sub("cluster", "flushslot", -3, Group::Cluster, "write admin no_async_loading arbitrary_keys")
+        .acl("keyspace")
+        .since("9.0.0")
+        .args("slot:integer [flush-type{ASYNC|SYNC}]")
+        .doc("Removes every key of a slot.", "O(N), N: keys in the slot");
+
 pub static ADDSLOTS: Command = Command::node(CLUSTER_ADDSLOTS, addslots);
 pub static ADDSLOTSRANGE: Command = Command::node(CLUSTER_ADDSLOTSRANGE, addslotsrange);
-pub static DELSLOTS: Command = Command::node(CLUSTER_DELSLOTS, delslots);
-pub static DELSLOTSRANGE: Command = Command::node(CLUSTER_DELSLOTSRANGE, delslotsrange);
-pub static FLUSHSLOTS: Command = Command::node(CLUSTER_FLUSHSLOTS, flushslots);
+pub static DELSLOTS: Command = Command::span(CLUSTER_DELSLOTS, delslots);
+pub static DELSLOTSRANGE: Command = Command::span(CLUSTER_DELSLOTSRANGE, delslotsrange);
+pub static FLUSHSLOTS: Command = Command::span(CLUSTER_FLUSHSLOTS, flushslots);
 pub static SET_CONFIG_EPOCH: Command = Command::node(CLUSTER_SET_CONFIG_EPOCH, set_config_epoch);
 pub static BUMPEPOCH: Command = Command::node(CLUSTER_BUMPEPOCH, bumpepoch);
-pub static RESET: Command = Command::node(CLUSTER_RESET, reset);
+pub static RESET: Command = Command::span(CLUSTER_RESET, reset);
 pub static SAVECONFIG: Command = Command::node(CLUSTER_SAVECONFIG, saveconfig);
+pub static SETSLOT: Command = Command::span(CLUSTER_SETSLOT, setslot);
+pub static FLUSHSLOT: Command = Command::span(CLUSTER_FLUSHSLOT, flushslot);
 
 fn slot(arg: &[u8]) -> Result<SlotId, CommandError> {
     parse_i64(arg)
@@ -99,9 +119,12 @@ fn in_ranges(cx: &NodeContext<'_, '_>) -> Result<Vec<SlotId>, CommandError> {
     Ok(all)
 }
 
-/// Gives slots to this node, or takes them from it, all or none.
+/// Gives slots to this node, or takes them from their owners, all or none.
 fn change(cx: &mut NodeContext<'_, '_>, slots: &[SlotId], change: Change) -> Outcome {
-    cluster(cx)?.change(slots, change).map_err(CommandError::err)?;
+    match change {
+        Change::Add => order(cx, |m| m.change(slots, change))?,
+        Change::Remove => order_whole(cx, |m, _| m.change(slots, change))?,
+    }
     cx.reply.ok();
     Ok(())
 }
@@ -141,23 +164,26 @@ fn flushslots(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if !is_empty(cx) {
         return Err(CommandError::err("DB must be empty to perform CLUSTER FLUSHSLOTS."));
     }
-    cluster(cx)?.clear().map_err(CommandError::err)?;
+    order_whole(cx, |m, _| {
+        m.clear();
+        Ok(())
+    })?;
     cx.reply.ok();
     Ok(())
 }
 
 fn set_config_epoch(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let this = cluster(cx)?;
+    cluster(cx)?;
     let epoch = integer(cx.args.at(2))?;
     let epoch =
         u64::try_from(epoch).map_err(|_| CommandError::err(format_args!("Invalid config epoch specified: {epoch}")))?;
-    this.set_epoch(epoch).map_err(CommandError::err)?;
+    order(cx, |m| m.set_epoch(epoch))?;
     cx.reply.ok();
     Ok(())
 }
 
 fn bumpepoch(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let (raised, epoch) = cluster(cx)?.bump_epoch().map_err(CommandError::err)?;
+    let (raised, epoch) = order(cx, |m| Ok(m.bump_epoch()))?;
     cx.reply.status(&format!("{} {epoch}", if raised { "BUMPED" } else { "STILL" }));
     Ok(())
 }
@@ -171,10 +197,24 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
         Some(word) if is(word, "SOFT") => false,
         Some(_) => return Err(CommandError::Syntax),
     };
-    if !is_empty(cx) {
+    let replica = cluster(cx)?.look(|m| !m.myself().is_primary());
+    if !replica && !is_empty(cx) {
         return Err(CommandError::err("CLUSTER RESET can't be called with master nodes containing keys"));
     }
-    cluster(cx)?.reset(hard).map_err(CommandError::err)?;
+    order_whole(cx, |m, _| {
+        m.reset(hard);
+        Ok(())
+    })?;
+    if replica {
+        // What it has is a copy of what it does not follow any more.
+        super::whole(cx, |cx| {
+            let (keys, flushed) = cx.space.flush(None);
+            cx.space.changes.dirty += keys as u64;
+            cx.space.replace_effect(0, &[b"FLUSHALL"]);
+            cx.space.changes.flushed = Some((flushed, false));
+            cx.node.journal.append(&mut cx.space.changes.effects);
+        });
+    }
     cx.reply.ok();
     Ok(())
 }
@@ -182,6 +222,90 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn saveconfig(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let saved = cluster(cx)?.save();
     saved.map_err(|e| CommandError::err(format_args!("error saving the cluster node config: {e}")))?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn keys_in(cx: &mut NodeContext<'_, '_>, slot: SlotId) -> bool {
+    let stripe = crate::keyspace::stripe_of(slot);
+    let mut any = false;
+    for db in 0..cx.space.databases() {
+        cx.with_stripe(stripe, |space, _| {
+            let table = &space.stripe(stripe).database(db).table;
+            table.for_each(|record| any |= crate::base::slot::slot_of(record.name()) == slot);
+        });
+    }
+    any
+}
+
+const SETSLOT_WRONG: CommandError =
+    CommandError::fixed("ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
+
+/// The node that SETSLOT names; one that is no id is not known either.
+fn setslot_action(cx: &NodeContext<'_, '_>) -> Result<(SetSlot, usize), CommandError> {
+    let word = cx.args.at(3);
+    if is(word, "STABLE") {
+        return Ok((SetSlot::Stable, 4));
+    }
+    let Some(name) = cx.args.get(4) else { return Err(SETSLOT_WRONG) };
+    let shown = || String::from_utf8_lossy(&name[..name.len().min(64)]).into_owned();
+    let id = NodeId::parse(name);
+    let action = if is(word, "MIGRATING") {
+        SetSlot::Migrating(id.ok_or_else(|| CommandError::err(format_args!("I don't know about node {}", shown())))?)
+    } else if is(word, "IMPORTING") {
+        SetSlot::Importing(id.ok_or_else(|| CommandError::err(format_args!("I don't know about node {}", shown())))?)
+    } else if is(word, "NODE") {
+        SetSlot::Node(id.ok_or_else(|| CommandError::err(format_args!("Unknown node {}", shown())))?)
+    } else {
+        return Err(SETSLOT_WRONG);
+    };
+    Ok((action, 5))
+}
+
+fn setslot(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cluster(cx)?;
+    let slot = slot(cx.args.at(2))?;
+    let (action, used) = setslot_action(cx)?;
+    match (cx.args.get(used), cx.args.get(used + 1)) {
+        (None, _) => {}
+        (Some(word), value) if is(word, "TIMEOUT") => {
+            let value = value.ok_or(CommandError::fixed("ERR Missing timeout value"))?;
+            let ms = parse_i64(value).ok_or(CommandError::fixed("ERR timeout is not an integer or out of range"))?;
+            if ms < 0 {
+                return Err(CommandError::fixed("ERR timeout is negative"));
+            }
+            if cx.args.len() > used + 2 {
+                return Err(SETSLOT_WRONG);
+            }
+        }
+        (Some(_), _) => return Err(SETSLOT_WRONG),
+    }
+    if cluster(cx)?.look(|m| !m.myself().is_primary()) {
+        return Err(CommandError::fixed("ERR You can use SETSLOT only with masters."));
+    }
+    // With every stripe held nobody is in the middle of a command in the slot.
+    super::whole(cx, |cx| {
+        let keys = keys_in(cx, slot);
+        order_whole(cx, |m, _| m.set_slot(slot, action, keys))
+    })?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn flushslot(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    cluster(cx)?;
+    let slot = slot(cx.args.at(2))?;
+    match (cx.args.len(), cx.args.get(3)) {
+        (3, _) => {}
+        (4, Some(word)) if is(word, "SYNC") || is(word, "ASYNC") => {}
+        _ => return Err(CommandError::Syntax),
+    }
+    if !cx.space.is_whole() {
+        cx.space.lock(&crate::keyspace::Plan::All);
+    }
+    // Left locked: the engine commits what it has changed.
+    drop_keys(cx.space, std::iter::once(slot));
+    cx.space.no_effect();
     cx.reply.ok();
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! The command itself, its switches and who may use it stand in `server/debug.rs`.
 
+pub mod cluster;
 pub mod digest;
 pub mod key;
 pub mod reload;

@@ -481,9 +481,11 @@ fn exchange(
         encode_request(&mut request, &[&b"SELECT"[..], target.db.to_string().as_bytes()]);
         before += 1;
     }
+    // The slot is on its way there, and not there yet.
+    let restore: &[u8] = if node.cluster.is_some() { b"RESTORE-ASKING" } else { b"RESTORE" };
     for p in packed {
         let ttl = p.ttl_ms.to_string();
-        let mut words: Vec<&[u8]> = vec![b"RESTORE", &p.name, ttl.as_bytes(), &p.payload];
+        let mut words: Vec<&[u8]> = vec![restore, &p.name, ttl.as_bytes(), &p.payload];
         if target.replace {
             words.push(b"REPLACE");
         }

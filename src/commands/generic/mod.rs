@@ -40,5 +40,6 @@ pub static COMMANDS: &[&Command] = &[
     &sort::SORT_RO,
     &serialise::DUMP,
     &serialise::RESTORE,
+    &serialise::RESTORE_ASKING,
     &migrate::MIGRATE,
 ];

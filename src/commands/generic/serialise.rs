@@ -39,7 +39,23 @@ const RESTORE_SPEC: CommandSpec = CommandSpec::new("restore", -4, Group::Generic
     )
     .doc("Creates a key from a payload.", "O(1) and O(N*M) to rebuild, N: elements, M: their mean size");
 
+const RESTORE_ASKING_SPEC: CommandSpec = CommandSpec::new("restore-asking", -4, Group::Server, "write denyoom asking")
+    .acl("keyspace dangerous")
+    .since("3.0.0")
+    .system()
+    .keys(&[KeySpec::index(1, "OW update")])
+    .history(&[("3.0.0", "Word `REPLACE`."), ("5.0.0", "Word `ABSTTL`."), ("5.0.0", "Options `IDLETIME` and `FREQ`.")])
+    .args(
+        "key:key ttl:integer serialized-value [REPLACE@3.0.0] [ABSTTL@5.0.0] \
+        [IDLETIME=seconds:integer@5.0.0] [FREQ=frequency:integer@5.0.0]",
+    )
+    .doc(
+        "Creates a key in a slot that is being imported.",
+        "O(1) and O(N*M) to rebuild, N: elements, M: their mean size",
+    );
+
 pub static RESTORE: Command = Command::data(RESTORE_SPEC, restore);
+pub static RESTORE_ASKING: Command = Command::data(RESTORE_ASKING_SPEC, restore);
 
 /// The words behind RESTORE's payload.
 #[derive(Debug, Default)]

@@ -1,7 +1,10 @@
 //! PUBLISH and SPUBLISH.
 
+use crate::client::Source;
+use crate::cluster::Host;
 use crate::commands::{Command, NodeContext, Outcome};
 use crate::spec::{ChannelUse, CommandSpec, Group, KeySpec};
+use std::sync::Arc;
 
 const PUBLISH_SPEC: CommandSpec =
     CommandSpec::new("publish", 3, Group::PubSub, "pubsub loading stale fast may_replicate")
@@ -21,6 +24,16 @@ const SPUBLISH_SPEC: CommandSpec =
 pub static PUBLISH: Command = Command::node(PUBLISH_SPEC, publish);
 pub static SPUBLISH: Command = Command::node(SPUBLISH_SPEC, spublish);
 
+/// Other nodes of a cluster have subscribers too; what comes from a primary or a log has been told to them there. True if it was.
+fn over_bus(cx: &NodeContext<'_, '_>, shard: bool) -> bool {
+    let Some(cluster) = cx.node.cluster.as_ref().filter(|_| cx.client.source == Source::Connection) else {
+        return false;
+    };
+    let host: Arc<dyn Host> = Arc::clone(cx.node) as Arc<dyn Host>;
+    cluster.order(&*host, |m| m.publish(shard, cx.args.at(1), cx.args.at(2)));
+    true
+}
+
 /// Replicas have subscribers too: they hear it at its place in the stream.
 fn forward(cx: &mut NodeContext<'_, '_>) {
     if !cx.node.journal.is_read() {
@@ -35,14 +48,18 @@ fn forward(cx: &mut NodeContext<'_, '_>) {
 }
 
 fn publish(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    forward(cx);
+    if !over_bus(cx, false) {
+        forward(cx);
+    }
     let n = cx.node.pubsub.publish(&cx.node.clients, cx.args.at(1), cx.args.at(2));
     cx.reply.integer(n as i64);
     Ok(())
 }
 
 fn spublish(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    forward(cx);
+    if !over_bus(cx, true) {
+        forward(cx);
+    }
     let n = cx.node.pubsub.publish_shard(&cx.node.clients, cx.args.at(1), cx.args.at(2));
     cx.reply.integer(n as i64);
     Ok(())

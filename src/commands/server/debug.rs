@@ -5,7 +5,7 @@
 use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Client;
 use crate::commands::arguments::{integer_in, is};
-use crate::commands::debug::{digest, key, reload, table};
+use crate::commands::debug::{cluster, digest, key, reload, table};
 use crate::commands::list;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::config::Config;
@@ -65,6 +65,11 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("DIGEST", 2..=2, digest::of_all),
     ("DIGEST-VALUE", 2..=usize::MAX, digest::of_values),
     ("REPLICATE", 3..=usize::MAX, replicate),
+    ("CLUSTERLINK", 5..=5, cluster::kill_link),
+    ("DROP-CLUSTER-PACKET-FILTER", 3..=3, cluster::drop_packets),
+    ("CLOSE-CLUSTER-LINK-ON-PACKET-DROP", 3..=3, cluster::close_on_drop),
+    ("DISABLE-CLUSTER-RECONNECTION", 3..=3, cluster::disable_reconnection),
+    ("DISABLE-CLUSTER-RANDOM-PING", 3..=3, cluster::disable_random_ping),
     ("PAUSE-AFTER-FORK", 3..=3, pause_after_fork),
     ("DELAY-RDB-CLIENT-FREE-SECONDS", 3..=3, grace),
     ("HELP", 2..=2, help),

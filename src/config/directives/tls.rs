@@ -73,8 +73,8 @@ topic! {
     "tls-client-key-file-pass" => client_key_file_pass: Secret = Secret::default(), Password, Runtime, Secret, Standing::Missing("encrypted private keys are not supported");
     /// TLS on replication links, with the primary's certificate verified. Without a `tls-port` it is `no` unless it is set.
     "tls-replication" => replication: bool = true, YesNo, Runtime, Open, Standing::Works;
-    /// TLS on the cluster bus.
-    "tls-cluster" => cluster: bool = false, YesNo, Runtime, Open, Standing::Later("the cluster is not there yet");
+    /// TLS on the cluster bus, with the certificates of both sides verified. Without a `tls-port` it is `no` unless it is set.
+    "tls-cluster" => cluster: bool = true, YesNo, Start, Open, Standing::Works;
     /// Diffie-Hellman parameters.
     "tls-dh-params-file" => dh_params_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Inert(DH);
 }

@@ -3,7 +3,7 @@
 use super::Worker;
 use crate::acl::Acl;
 use crate::base::clock;
-use crate::client::{Client, Message, Shared, TimeoutReply};
+use crate::client::{Client, Message, Shared, SubscriptionKind, TimeoutReply};
 use crate::commands::Node;
 use crate::config::Config;
 use crate::metrics::counters::Counter;
@@ -116,6 +116,21 @@ impl Worker {
                 Message::Served { client, token, reply } => self.answer(client, Some(token), reply, now_mono),
                 Message::Unblock { client, error } => self.unblock(client, error, now_mono),
                 Message::RoleLost { client } => self.role_lost(client, now_mono),
+                Message::LostShardChannel { client, name } => {
+                    let Some(&i) = self.by_id.get(&client) else { continue };
+                    let Some(c) = self.connections[i].as_mut() else { continue };
+                    if self.node.pubsub.unsubscribe(&mut c.client, SubscriptionKind::Shard, &name) {
+                        let mut reply = Reply::new(c.client.version);
+                        reply.push(3);
+                        reply.bulk(b"sunsubscribe");
+                        reply.bulk(&name);
+                        reply.integer(c.client.subscriptions.counted(SubscriptionKind::Shard) as i64);
+                        c.client.output.push(&reply.buf);
+                        if told.last() != Some(&i) {
+                            told.push(i);
+                        }
+                    }
+                }
                 Message::Push { client, reply } => {
                     let Some(&i) = self.by_id.get(&client) else { continue };
                     let Some(c) = self.connections[i].as_mut() else { continue };

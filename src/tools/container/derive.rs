@@ -194,7 +194,9 @@ fn variables(v: &Variables<'_>, d: &mut Lines) -> Result<(), String> {
     replication(v, d)?;
     for name in ["VALKEY_NODES", "VALKEY_CLUSTER_CREATOR"] {
         if v.get(name)?.is_some_and(|value| value != "no") {
-            return Err(format!("{name}: the cluster is not there yet; unset it to run a server by itself"));
+            return Err(format!(
+                "{name}: clusters are not made from variables; unset it, and mount a configuration file with cluster-enabled"
+            ));
         }
     }
     Ok(())
