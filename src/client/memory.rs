@@ -15,7 +15,41 @@ pub const NAME_BYTES: usize = 112;
 /// The limit is not taken below this: a server without any client is of no use.
 const LIMIT_MIN: u64 = 128 * 1024;
 
+/// What the beginning of a request is given at once: about what a socket hands over with it.
+const QUERY_BYTES: usize = 16 << 10;
+/// A buffer up to this size stays with a client that is not idle.
+const QUERY_RESIZE_BYTES: usize = 32 << 10;
+/// What an argument is given whose length has been announced: a promise alone costs no more.
+const PROMISED_BYTES_MAX: usize = 1 << 20;
+/// A client that has sent nothing for so long gives its buffer back.
+const QUERY_IDLE_MS: u64 = 2000;
+
 impl Client {
+    /// Makes room in the query buffer for the rest of a request, before its beginning is put there.
+    pub fn make_query_room(&mut self) {
+        let room = self.promised().map_or(QUERY_BYTES, |n| n.min(PROMISED_BYTES_MAX));
+        if self.query.capacity() < room {
+            self.query.reserve_exact(room - self.query.len());
+        }
+    }
+
+    /// Bytes of the request that is under way, if it has announced a large argument and may be believed.
+    fn promised(&self) -> Option<usize> {
+        self.partial.wanted().filter(|n| self.authenticated && *n > QUERY_RESIZE_BYTES)
+    }
+
+    /// Gives back what the query buffer has not been needed for lately.
+    pub fn trim_query(&mut self, idle_ms: u64) {
+        let len = self.query.len();
+        let peak = std::mem::replace(&mut self.query_peak, len).max(len);
+        let capacity = self.query.capacity();
+        if idle_ms > QUERY_IDLE_MS {
+            self.query.shrink_to_fit();
+        } else if capacity > QUERY_RESIZE_BYTES && capacity / 2 > peak.max(self.promised().unwrap_or(0)) {
+            self.query.shrink_to(peak.max(QUERY_BYTES));
+        }
+    }
+
     /// Bytes this client holds.
     #[inline]
     pub fn memory_bytes(&self) -> u64 {
@@ -79,6 +113,24 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_buffer_has_room_for_what_is_coming_and_is_given_back_when_nothing_comes() {
+        let acl = crate::acl::Acl::new(crate::acl::Catalog::new(Vec::new()));
+        let shared = Arc::new(Shared::new(1, 0, String::new(), String::new(), 0, 0));
+        let mut c = Client::internal(shared, &acl, crate::client::Source::Connection);
+        c.make_query_room();
+        assert_eq!(c.query.capacity(), QUERY_BYTES);
+        c.query = Vec::with_capacity(400_000);
+        c.query_peak = 400_000;
+        c.trim_query(0);
+        assert!(c.query.capacity() >= 400_000, "it was just used");
+        c.trim_query(0);
+        assert_eq!(c.query.capacity(), QUERY_BYTES);
+        c.query.extend_from_slice(b"*3");
+        c.trim_query(QUERY_IDLE_MS + 1);
+        assert_eq!(c.query.capacity(), 2);
+    }
 
     #[test]
     fn the_largest_go_first_and_only_as_many_as_needed() {

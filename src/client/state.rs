@@ -75,6 +75,8 @@ pub struct Client {
     pub no_evict: bool,
     /// Bytes of an unfinished request, and how far it was understood.
     pub query: Vec<u8>,
+    /// The most that `query` has held lately.
+    pub query_peak: usize,
     pub partial: Partial,
     pub output: Output,
     /// Monotonic ms since when the output has been above its soft limit.
@@ -145,6 +147,7 @@ impl Client {
             no_touch: false,
             no_evict: false,
             query: Vec::new(),
+            query_peak: 0,
             partial: Partial::default(),
             output: Output::default(),
             soft_limit_since: None,

@@ -167,30 +167,32 @@ impl CommandTable {
                 tops.push(add(command, &mut entries));
             }
         }
-        for (from, _) in renames {
-            if !tops.iter().any(|e| e.name.eq_ignore_ascii_case(from)) {
+        let places = vec![None; (tops.len() * 2 + 1).next_power_of_two().max(1024)];
+        let mut named: Vec<(String, &'static Entry)> = tops.into_iter().map(|top| (top.name.clone(), top)).collect();
+        // One after the other: a name that a rename gives, the next may take.
+        for (from, to) in renames {
+            let Some(at) = named.iter().position(|(name, _)| name.eq_ignore_ascii_case(from)) else {
                 return Err(format!("No such command in rename-command: '{from}'"));
+            };
+            let (_, entry) = named.remove(at);
+            if !to.is_empty() {
+                if named.iter().any(|(name, _)| name.eq_ignore_ascii_case(to)) {
+                    return Err(format!("Target command name already exists: '{to}'"));
+                }
+                named.push((to.to_ascii_lowercase(), entry));
             }
         }
-        let mut table =
-            CommandTable { entries, places: vec![None; (tops.len() * 2 + 1).next_power_of_two().max(1024)] };
-        for top in tops {
-            match renames.iter().rev().find(|(from, _)| from.eq_ignore_ascii_case(&top.name)) {
-                None => table.place(top.name.as_bytes(), top)?,
-                Some((_, to)) if to.is_empty() => {}
-                Some((_, to)) => table.place(to.to_ascii_lowercase().as_bytes(), top)?,
-            }
+        let mut table = CommandTable { entries, places };
+        for (name, top) in named {
+            table.place(name.as_bytes(), top);
         }
         Ok(table)
     }
 
-    fn place(&mut self, name: &[u8], entry: &'static Entry) -> Result<(), String> {
+    fn place(&mut self, name: &[u8], entry: &'static Entry) {
         let mask = self.places.len() - 1;
         let mut at = hash(name) & mask;
-        while let Some(other) = self.places[at] {
-            if other.name.as_bytes().eq_ignore_ascii_case(name) {
-                return Err(format!("Target command name already exists: '{}'", String::from_utf8_lossy(name)));
-            }
+        while self.places[at].is_some() {
             at = (at + 1) & mask;
         }
         // A renamed command keeps its own name in statistics but is found by the new one.
@@ -203,7 +205,6 @@ impl CommandTable {
                 ..*entry
             }))
         });
-        Ok(())
     }
 
     /// A command by name, in any case.

@@ -230,6 +230,12 @@ impl Turn<'_> {
                 .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(flags))),
             _ => entry.is(flags),
         };
+        // A queued script has said of itself whether it writes; one that has said nothing is judged by what it does.
+        let writes = is(CommandFlags::WRITE)
+            || (matches!(entry.command.handler, Handler::Transaction(TransactionCommand::Exec))
+                && client.transaction.queue.iter().any(|q| {
+                    self.node.commands.by_id(q.command).is_some_and(|e| self.says_it_writes(e, q.args.args()))
+                }));
         // EXEC itself is for every time; what it would run need not be.
         let lacks = |flag: CommandFlags| match entry.command.handler {
             Handler::Transaction(TransactionCommand::Exec) => client
@@ -243,15 +249,15 @@ impl Turn<'_> {
         if g.look.is_following()
             && self.node.cluster.is_none()
             && client.shared.capa_redirect.load(Ordering::Relaxed)
-            && (is(CommandFlags::WRITE) || (is(reads) && !client.shared.readonly.load(Ordering::Relaxed)))
+            && (writes || (is(reads) && !client.shared.readonly.load(Ordering::Relaxed)))
             && let Some(f) = self.node.replication.follower.following()
         {
             return Err(CommandError::Bytes(format!("REDIRECT {}:{}", f.host, f.port).into_bytes()));
         }
-        if g.too_few_replicas && is(CommandFlags::WRITE) {
+        if g.too_few_replicas && writes {
             return Err(CommandError::fixed("NOREPLICAS Not enough good replicas to write."));
         }
-        if g.readonly && is(CommandFlags::WRITE) {
+        if g.readonly && writes {
             return Err(CommandError::fixed("READONLY You can't write against a read only replica."));
         }
         if g.stale && lacks(CommandFlags::STALE) {

@@ -520,6 +520,9 @@ impl<'k> Turn<'k> {
         if outcome == Err(CommandError::Aside) {
             return self.put_aside(mark);
         }
+        if !self.space.changes.effects.is_empty() && !entry.spec().key_specs.is_empty() {
+            self.space.changes.effects.bind();
+        }
         if client.tracking.is_some() {
             self.note_reads(client, entry, args);
         }

@@ -261,6 +261,17 @@ impl Turn<'_> {
         }
     }
 
+    /// A script or function whose header does not say that it writes nothing.
+    pub(super) fn says_it_writes(&self, entry: &'static Entry, args: Args<'_>) -> bool {
+        match entry.command.handler {
+            Handler::Script(which) => self.find_code(which, args).is_ok_and(|code| {
+                let rules = code.rules();
+                !rules.compatible && !rules.no_writes
+            }),
+            _ => false,
+        }
+    }
+
     /// What speaks against running it at all. Returns whether it may only read.
     fn may_start(&self, entry: &'static Entry, rules: Rules) -> Result<bool, CommandError> {
         let read_only_call = entry.is(CommandFlags::READONLY);

@@ -40,8 +40,11 @@ impl Expiry {
         }
         if node.journal.state() == State::Following {
             // What is past its deadline goes when the primary says so, but for what it knows nothing of.
-            expire_own(node, config, now_ms);
+            expire_own(node, config, now_ms, recorder);
             return true;
+        }
+        if node.keyspace.own_keys() > 0 {
+            forget_own(node, config, now_ms);
         }
         let begin = clock::monotonic_ns();
         let mut space = node.keyspace.space(super::access(config, now_ms));
@@ -101,8 +104,23 @@ impl Expiry {
     }
 }
 
+/// What this server was written while it followed another goes like all else, now that it does not.
+#[cold]
+fn forget_own(node: &Arc<Node>, config: &Config, now_ms: i64) {
+    let mut space = node.keyspace.space(super::access(config, now_ms));
+    for stripe in 0..STRIPES as u16 {
+        if !space.lock_stripe_unless_busy(stripe) {
+            return;
+        }
+        if node.journal.state() != State::Following {
+            space.forget_own(stripe);
+        }
+        space.unlock();
+    }
+}
+
 /// Deletes what clients of a replica have written themselves and whose time has come.
-fn expire_own(node: &Arc<Node>, config: &Config, now_ms: i64) {
+fn expire_own(node: &Arc<Node>, config: &Config, now_ms: i64, recorder: &mut Recorder) {
     if config.replication.replica_read_only {
         return;
     }
@@ -125,4 +143,5 @@ fn expire_own(node: &Arc<Node>, config: &Config, now_ms: i64) {
         super::tracking::invalidate(node, &mut space.changes.invalidated);
         super::events::publish(node, config, &mut space.changes.events);
     }
+    recorder.counters.add(Counter::ExpiredKeys, space.changes.expired);
 }

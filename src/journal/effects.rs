@@ -10,6 +10,8 @@ use std::io::Write;
 pub struct Effects {
     bytes: Vec<u8>,
     count: usize,
+    /// How many of them are the server's own deletions, which have nothing to do with one another or with a command.
+    apart: usize,
     /// Databases of the first and of the last.
     first: u32,
     last: u32,
@@ -20,6 +22,7 @@ pub struct Effects {
 pub struct EffectsMark {
     bytes: usize,
     count: usize,
+    apart: usize,
     last: u32,
 }
 
@@ -39,6 +42,22 @@ impl Effects {
     pub fn push(&mut self, db: u32, args: &[&[u8]]) {
         self.select(db);
         put_command(&mut self.bytes, args);
+    }
+
+    /// A key's deletion by the server itself, for its deadline or for room.
+    pub fn push_deletion(&mut self, db: u32, name: &[u8]) {
+        self.push(db, &[b"UNLINK", name]);
+        self.apart += 1;
+    }
+
+    /// Those so far are of one command that names its keys: they are seen together.
+    pub fn bind(&mut self) {
+        self.apart = 0;
+    }
+
+    /// Whether nobody may see, or keep, a part of them.
+    pub(super) fn belong_together(&self) -> bool {
+        self.count > 1 && self.apart < self.count
     }
 
     /// A command as it was called.
@@ -62,13 +81,14 @@ impl Effects {
 
     /// A place to come back to.
     pub fn mark(&self) -> EffectsMark {
-        EffectsMark { bytes: self.bytes.len(), count: self.count, last: self.last }
+        EffectsMark { bytes: self.bytes.len(), count: self.count, apart: self.apart, last: self.last }
     }
 
     /// Takes back what was added since `mark`.
     pub fn rewind(&mut self, mark: EffectsMark) {
         self.bytes.truncate(mark.bytes);
         self.count = mark.count;
+        self.apart = mark.apart;
         self.last = mark.last;
     }
 
@@ -76,6 +96,7 @@ impl Effects {
         self.bytes.clear();
         self.bytes.shrink_to(KEEP_BYTES);
         self.count = 0;
+        self.apart = 0;
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -7,6 +7,7 @@
 //! ```text
 //! step of one effect:      [SELECT db] effect                  SELECT where the database is another than that of the effect before
 //! step of several:         MULTI [SELECT db] effect ... EXEC   nobody may see, or keep, a part of it
+//! the server's deletions:  [SELECT db] UNLINK ...              keys that one step came upon without having named them: each for itself
 //! talk:                    PING | REPLCONF GETACK * | PUBLISH  changes nothing; never between the effects of a step
 //! ```
 //!

@@ -123,7 +123,7 @@ impl Stream {
         if self.selected != Some(first) {
             put_select(&mut select, first);
         }
-        let together = effects.len() > 1;
+        let together = effects.belong_together();
         let around = if together { MULTI.len() + EXEC.len() } else { 0 };
         self.room(around + select.len() + effects.bytes().len(), Kind::Data);
         if together {

@@ -53,6 +53,26 @@ fn a_step_of_several_effects_stands_between_multi_and_exec_with_its_select_insid
 }
 
 #[test]
+fn deletions_of_the_servers_own_stand_each_for_itself_unless_a_command_named_the_keys_or_follows_from_them() {
+    let j = Arc::new(Journal::default());
+    let mut c = j.cursor_here(0);
+    let mut e = Effects::default();
+    e.push_deletion(1, b"a");
+    e.push_deletion(2, b"b");
+    j.append(&mut e);
+    e.push_deletion(2, b"c");
+    e.push(2, &[b"SET", b"c", b"1"]);
+    j.append(&mut e);
+    e.push_deletion(2, b"d");
+    e.push_deletion(2, b"e");
+    e.bind();
+    j.append(&mut e);
+    let mut want = vec!["SELECT 1", "UNLINK a", "SELECT 2", "UNLINK b", "MULTI", "UNLINK c", "SET c 1", "EXEC"];
+    want.extend(["MULTI", "UNLINK d", "UNLINK e", "EXEC"]);
+    assert_eq!(drain(&mut c), want);
+}
+
+#[test]
 fn a_new_cursor_makes_the_next_effect_say_its_database() {
     let j = Arc::new(Journal::default());
     let mut a = j.cursor_here(0);

@@ -6,6 +6,7 @@
 use super::key::Key;
 use super::space::{EventClass, Space};
 use crate::value::object::Object;
+use std::sync::atomic::Ordering;
 
 impl Space<'_> {
     /// Deletes up to `max` keys of a database of a held stripe whose deadline has passed. Returns how many went and whether more may
@@ -46,10 +47,15 @@ impl Space<'_> {
             }
         }
         let own = &mut self.stripe(stripe).own;
-        done.iter().for_each(|at| {
-            own.remove(at);
-        });
+        let gone = done.iter().filter(|at| own.remove(*at)).count();
+        self.keyspace().own_keys.fetch_sub(gone, Ordering::Relaxed);
         done.len()
+    }
+
+    /// On a primary: forgets which keys of a held stripe its clients made while it was a replica. All of them go like any others now.
+    pub fn forget_own(&mut self, stripe: u16) {
+        let gone = std::mem::take(&mut self.stripe(stripe).own).len();
+        self.keyspace().own_keys.fetch_sub(gone, Ordering::Relaxed);
     }
 
     /// Deletes up to about `max` hash fields of a held stripe whose deadline has passed, and the keys they leave empty: an HDEL for each

@@ -395,7 +395,7 @@ impl<'k> Space<'k> {
     /// Notes that the server itself deleted a key: replicas and the log see an UNLINK.
     pub(super) fn deleted_by_itself(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
         if self.journaled {
-            self.changes.effects.push(key.db, &[b"UNLINK", key.name]);
+            self.changes.effects.push_deletion(key.db, key.name);
         }
         self.mark_by_server(key);
         self.event(class, event, key);
@@ -551,10 +551,13 @@ impl<'k> Space<'k> {
     #[cold]
     fn note_own(&mut self, key: Key<'_>) {
         let own = &mut self.held.stripe(key.hash.stripe).own;
+        let count = &self.keyspace.own_keys;
         if !self.replays {
-            own.insert((key.db, key.name.into()));
-        } else if !own.is_empty() {
-            own.remove(&(key.db, Box::from(key.name)));
+            if own.insert((key.db, key.name.into())) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        } else if !own.is_empty() && own.remove(&(key.db, Box::from(key.name))) {
+            count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -698,6 +701,7 @@ impl<'k> Space<'k> {
             std::mem::swap(&mut mine.databases, &mut theirs.databases);
             std::mem::swap(&mut mine.volatile, &mut theirs.volatile);
             // What takes its place is a primary's, or this server's before it followed one.
+            self.keyspace.own_keys.fetch_sub(mine.own.len(), Ordering::Relaxed);
             mine.own.clear();
         }
     }

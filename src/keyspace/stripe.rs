@@ -168,6 +168,8 @@ pub struct Keyspace {
     left: parking_lot::Mutex<Vec<Left>>,
     /// Commands on big values that hold locks for long.
     long: AtomicUsize,
+    /// Of all stripes' `own`.
+    pub(super) own_keys: AtomicUsize,
 }
 
 /// A watch that has to be taken back once its stripe is free.
@@ -319,7 +321,13 @@ impl Keyspace {
             alone: RwLock::new(()),
             left: Default::default(),
             long: AtomicUsize::new(0),
+            own_keys: AtomicUsize::new(0),
         }
+    }
+
+    /// Keys that clients of a replica have changed and that no primary knows to have changed so.
+    pub fn own_keys(&self) -> usize {
+        self.own_keys.load(Ordering::Relaxed)
     }
 
     pub fn databases(&self) -> u32 {

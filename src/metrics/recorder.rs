@@ -6,6 +6,7 @@ use super::errors::{ErrorStats, Origin};
 use super::latency::LatencyMonitor;
 use super::sampler::Sampler;
 use super::slowlog::CommandLogs;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What readers see.
 pub struct Metrics {
@@ -17,6 +18,41 @@ pub struct Metrics {
     pub ops: Sampler,
     pub net_input: Sampler,
     pub net_output: Sampler,
+    /// Turns of all workers, and the microseconds in them.
+    pub turns: Sampler,
+    pub turn_us: Sampler,
+    pub peaks: Peaks,
+}
+
+/// What `INFO debug` tells of the workers' turns and of the periodic tasks since the last reset.
+#[derive(Debug, Default)]
+pub struct Peaks {
+    /// Microseconds of the longest turn, and the commands of the fullest.
+    turn_us: AtomicU64,
+    turn_commands: AtomicU64,
+    /// Microseconds in periodic tasks.
+    pub cron_us: AtomicU64,
+}
+
+impl Peaks {
+    /// Notes a turn. Nearly none is a peak, so nearly none writes what the workers have in common.
+    #[inline]
+    pub fn turn(&self, us: u64, commands: u64) {
+        for (peak, value) in [(&self.turn_us, us), (&self.turn_commands, commands)] {
+            if peak.load(Ordering::Relaxed) < value {
+                peak.fetch_max(value, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Microseconds of the longest turn, and the commands of the fullest.
+    pub fn of_turns(&self) -> (u64, u64) {
+        (self.turn_us.load(Ordering::Relaxed), self.turn_commands.load(Ordering::Relaxed))
+    }
+
+    fn reset(&self) {
+        [&self.turn_us, &self.turn_commands, &self.cron_us].iter().for_each(|n| n.store(0, Ordering::Relaxed));
+    }
 }
 
 /// One thread's side.
@@ -41,6 +77,9 @@ impl Metrics {
             ops: Sampler::new(),
             net_input: Sampler::new(),
             net_output: Sampler::new(),
+            turns: Sampler::new(),
+            turn_us: Sampler::new(),
+            peaks: Peaks::default(),
         };
         let recorders = command_recorders
             .into_iter()
@@ -70,5 +109,8 @@ impl Metrics {
         self.ops.reset();
         self.net_input.reset();
         self.net_output.reset();
+        self.turns.reset();
+        self.turn_us.reset();
+        self.peaks.reset();
     }
 }

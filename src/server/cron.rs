@@ -77,6 +77,8 @@ impl Cron {
             m.ops.sample(now, m.counters.get(Counter::CommandsProcessed));
             m.net_input.sample(now, m.counters.get(Counter::NetInputBytes));
             m.net_output.sample(now, m.counters.get(Counter::NetOutputBytes));
+            m.turns.sample(now, m.counters.get(Counter::EventloopCycles));
+            m.turn_us.sample(now, m.counters.get(Counter::EventloopDurationUsec));
         }
         node.migrations.tidy(now);
         self.watch.look(node);
@@ -93,6 +95,7 @@ impl Cron {
         let end = if waived { 0 } else { node.journal.end() };
         node.aof.watch(&mut self.aof_progress, end, clock::monotonic_ms());
         node.peak_memory.fetch_max(memory::used(), Ordering::Relaxed);
+        node.metrics.peaks.cron_us.fetch_add((clock::monotonic_ns() - begin) / 1000, Ordering::Relaxed);
         period
     }
 

@@ -103,6 +103,8 @@ pub struct Worker {
     away: HashMap<u64, Vec<Message>>,
     /// Nanoseconds spent in turns that have not been counted yet.
     busy_ns: u64,
+    /// Commands of this turn.
+    turn_commands: u64,
     /// Bytes of output that the node has been told of.
     told_output: u64,
 }
@@ -150,6 +152,7 @@ impl Worker {
             aside: parts.aside,
             away: HashMap::new(),
             busy_ns: 0,
+            turn_commands: 0,
             told_output: 0,
         }
     }
@@ -243,7 +246,9 @@ impl Worker {
         }
         self.recorder.counters.add(Counter::EventloopCycles, 1);
         // Whole microseconds are told; what is left over is kept for the next turn.
-        self.busy_ns += clock::Tick::now().ns_since(begin);
+        let took_ns = clock::Tick::now().ns_since(begin);
+        self.node.metrics.peaks.turn(took_ns / 1000, std::mem::take(&mut self.turn_commands));
+        self.busy_ns += took_ns;
         self.recorder.counters.add(Counter::EventloopDurationUsec, self.busy_ns / 1000);
         self.busy_ns %= 1000;
     }
@@ -482,12 +487,12 @@ impl Worker {
                 // Evicting keys would only make more of it.
                 output += waiting;
             }
-            if c.client.query.is_empty() && c.client.query.capacity() > 0 {
-                // What was kept is done: an idle connection holds no buffer.
-                c.client.query = Vec::new();
-            }
-            c.client.tell_figures(&self.node.clients);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
+            if c.client.query.capacity() > 0 && !self.node.cron_paused.load(Ordering::Relaxed) {
+                c.client.trim_query(idle);
+            }
+            let s = &c.client.shared;
+            c.client.tell_figures(&self.node.clients);
             let late = c.handshaking && now_mono.saturating_sub(c.accepted_ms) > HANDSHAKE_MS_MAX;
             // Who waits for a key or for messages is silent by nature.
             let waits = c.client.blocked.is_some() || !c.client.subscriptions.is_empty() || c.client.attached;

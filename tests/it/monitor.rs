@@ -36,6 +36,39 @@ fn monitors_see_commands_of_all_workers_in_order_and_no_secret() {
 }
 
 #[test]
+fn renamed_commands_keep_their_secrets_from_monitors_and_the_slow_log() {
+    let mut words = vec!["--slowlog-log-slower-than", "0"];
+    for [from, to] in [["AUTH", "LETMEIN"], ["ACL", "PEOPLE"], ["HELLO", "GREET"], ["CONFIG", "SETTINGS"]] {
+        words.extend(["--rename-command", from, to]);
+    }
+    let server = Server::with(&words);
+    let (mut monitor, mut c) = (server.connect(), server.connect());
+    assert_eq!(monitor.line("MONITOR").to_string(), "+OK");
+    assert!(c.line("AUTH default s3cret").to_string().starts_with("-ERR unknown command"));
+    assert_eq!(c.line("PEOPLE SETUSER bob on >s3cret +@all ~*").to_string(), "+OK");
+    assert_eq!(c.line("LETMEIN bob s3cret").to_string(), "+OK");
+    assert!(c.line("GREET 2 AUTH bob s3cret").to_string().contains("version"));
+    assert_eq!(c.line("SETTINGS SET primaryauth s3cret").to_string(), "+OK");
+    let logged = c.line("SLOWLOG GET 100").to_string();
+    c.line("ECHO end");
+    let mut seen = String::new();
+    while !seen.contains("\"end\"") {
+        seen.push_str(&monitor.read().unwrap().to_string());
+    }
+    for shown in ["\"LETMEIN\" \"(redacted)\" \"(redacted)\"", "\"GREET\" \"2\" \"AUTH\" \"(redacted)\" \"(redacted)\""]
+    {
+        assert!(seen.contains(shown), "no {shown} in {seen}");
+    }
+    for command in ["LETMEIN", "PEOPLE", "GREET", "SETTINGS"] {
+        assert!(logged.contains(command), "no {command} in {logged}");
+    }
+    // The one that is no command here was told to nobody as one, so that nothing could be hidden of it.
+    for (place, text) in [("MONITOR", &seen), ("SLOWLOG", &logged)] {
+        assert!(!text.contains("s3cret"), "{place} tells the secret: {text}");
+    }
+}
+
+#[test]
 fn a_monitor_that_does_not_read_is_closed() {
     let server = Server::with(&["--client-output-buffer-limit", "pubsub 1mb 0 0"]);
     let (mut monitor, mut c) = (server.connect(), server.connect());

@@ -233,6 +233,7 @@ fn approved_protocols_suites_groups_and_schemes_are_accepted_and_all_else_is_ref
         line.trim().parse::<u64>().unwrap()
     };
     for (reason, at_least) in [
+        ("tls_refused_version", 2),
         ("tls_refused_suite", 10),
         ("tls_refused_group", 4),
         ("tls_refused_signature_scheme", 3),

@@ -121,6 +121,52 @@ fn a_log_brings_everything_back_through_rewrites_and_switching() {
 }
 
 #[test]
+fn a_base_without_a_snapshot_is_readable_commands_that_make_the_same_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["--save", "", "--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes"];
+    let mut server = start(folder.path(), &words);
+    let mut c = server.connect_plain();
+    fill(&mut c);
+    for line in [
+        "XADD x 2-1 g w",
+        "XADD x 3-1 h u",
+        "XGROUP CREATE x group 0",
+        "XREADGROUP GROUP group reader COUNT 2 STREAMS x >",
+        "XDEL x 3-1",
+        "XGROUP CREATE nothing group $ MKSTREAM",
+        "ZADD odd -inf low inf high 0.1 tenth 12345678901234567 big",
+        "DEBUG POPULATE 300 many 10",
+    ] {
+        c.line(line);
+    }
+    for n in 0..200 {
+        c.line(&format!("RPUSH long-list element-{n}"));
+    }
+    let library = b"#!lua name=lib\nserver.register_function{function_name='one', callback=function() return 1 end, flags={'no-writes'}}";
+    assert!(matches!(c.command(&[b"FUNCTION", b"LOAD", library]), Ok(Value::Bulk(_))));
+    c.line("BGREWRITEAOF");
+    while !c.line("INFO persistence").to_string().contains("aof_rewrites:1") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (before, streams) = (digest(&mut c), ["XINFO GROUPS x", "XPENDING x group", "XINFO STREAM nothing"]);
+    let told: Vec<String> = streams.iter().map(|line| c.line(line).to_string()).collect();
+    server.signal("TERM");
+    server.wait(Duration::from_secs(20));
+    let base = std::fs::read(folder.path().join("appendonlydir/appendonly.aof.2.base.aof")).unwrap();
+    assert!(base.starts_with(b"#TS:"), "{}", base.escape_ascii());
+    let pushed = b"$5\r\nRPUSH\r\n$1\r\nl\r\n";
+    assert!(base.windows(pushed.len()).any(|w| w == pushed), "a list is pushed");
+    // The growing part alone would bring nothing back.
+    std::fs::write(folder.path().join("appendonlydir/appendonly.aof.2.incr.aof"), "").unwrap();
+    let server = start(folder.path(), &words);
+    let mut c = server.connect_plain();
+    assert_eq!(digest(&mut c), before);
+    assert_eq!(streams.iter().map(|line| c.line(line).to_string()).collect::<Vec<_>>(), told);
+    check(&mut c, &[("HTTL h FIELDS 1 g", "[:-1]"), ("FCALL one 0", ":1")]);
+    assert!(c.line("HTTL h FIELDS 1 f").to_string().starts_with("[:9"));
+}
+
+#[test]
 fn a_log_whose_end_is_torn_loads_to_its_last_whole_step() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = start(folder.path(), &["--save", "", "--appendonly", "yes"]);

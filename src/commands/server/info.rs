@@ -71,6 +71,7 @@ pub fn with_facts<R>(
         migrate_sockets: node.migrations.cached(),
         subscribed: [SubscriptionKind::Channel, SubscriptionKind::Pattern, SubscriptionKind::Shard]
             .map(|kind| node.pubsub.len(kind)),
+        own_keys: node.keyspace.own_keys(),
         jobs_begun: saving.begun,
         freed: &node.freer.counts,
         now_us: clock::wall_us(),
@@ -88,6 +89,7 @@ pub fn with_facts<R>(
         tls: &tls,
         audit: &node.audit,
         aof_behind: node.aof.figures().behind,
+        aof_us: node.aof.busy_us.load(Relaxed),
         databases,
         fips: &fips,
     };

@@ -50,8 +50,9 @@ topic! {
     "auto-aof-rewrite-min-size" => auto_aof_rewrite_min_size: u64 = 64 << 20, MEM_LONG, Runtime, Open, Standing::Works;
     /// Load an append-only file whose end is cut off.
     "aof-load-truncated" => aof_load_truncated: bool = true, YesNo, Runtime, Open, Standing::Works;
-    /// Start a rewritten append-only file with a snapshot.
-    "aof-use-rdb-preamble" => aof_use_rdb_preamble: bool = true, YesNo, Runtime, Open, Standing::Later("a rewritten file always begins with a snapshot; files that do not are loaded");
+    /// Start a rewritten append-only file with a snapshot; with `no` with the commands that make the same data, which is made of one and
+    /// takes longer.
+    "aof-use-rdb-preamble" => aof_use_rdb_preamble: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Note times in the append-only file.
     "aof-timestamp-enabled" => aof_timestamp_enabled: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Seal snapshots and append-only files with AES-256-GCM. `migrate` seals what is written and still loads plain files; `yes` refuses those.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError};
-use rustls::{CommonState, ServerConfig};
+use rustls::{CommonState, PeerIncompatible, ServerConfig};
 
 /// Bytes a record adds to its plaintext at most: 5 of header and, in TLS 1.2, 8 of nonce and 16 of tag.
 const RECORD_OVERHEAD_MAX: usize = 5 + 8 + 16;
@@ -74,6 +74,7 @@ impl Session {
         let mut done = Opened::default();
         loop {
             let rest = buffer.get_mut(done.consumed..).unwrap_or_default();
+            let old = self.inner.protocol_version().is_none() && is_old_hello(rest);
             let status = self.inner.process_tls_records(rest);
             let mut discard = status.discard;
             let mut stop = false;
@@ -96,6 +97,11 @@ impl Session {
                 // No configuration of ours accepts early data, so rustls has rejected it; whatever else a later version
                 // may add is not something this code can go on after.
                 Ok(_) => return Err(self.fail(rustls::Error::General("unexpected state".into()), out)),
+                // What it lacks is what its version did not have: the version is the reason.
+                Err(rustls::Error::PeerIncompatible(_)) if old => {
+                    let error = PeerIncompatible::Tls12NotOffered.into();
+                    return Err(self.fail(error, out));
+                }
                 Err(error) => return Err(self.fail(error, out)),
             }
             done.consumed += discard;
@@ -158,6 +164,13 @@ impl Session {
             Ok(written) => Ok(written),
         }
     }
+}
+
+/// A first message that offers nothing newer than TLS 1.1: later versions all say 3.3 where it tells its version.
+fn is_old_hello(record: &[u8]) -> bool {
+    /// Type of record, its version and length, type of message and its length; then the version.
+    const MINOR_VERSION: usize = 1 + 2 + 2 + 1 + 3 + 1;
+    matches!(record, [22, 3, _, _, _, 1, _, _, _, 3, ..]) && record.get(MINOR_VERSION).is_some_and(|minor| *minor < 3)
 }
 
 type WriteTraffic<'c> = rustls::unbuffered::WriteTraffic<'c, ServerConnectionData>;

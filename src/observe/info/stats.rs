@@ -13,6 +13,11 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
         }
         out(name, Unsigned(m.counters.get(*counter)));
         match counter {
+            Counter::EventloopDurationCmdUsec => {
+                let (turns, us) = (m.turns.per_second(), m.turn_us.per_second());
+                out("instantaneous_eventloop_cycles_per_sec", Unsigned(turns));
+                out("instantaneous_eventloop_duration_usec", Unsigned(us.checked_div(turns).unwrap_or(0)));
+            }
             Counter::CommandsProcessed => out("instantaneous_ops_per_sec", Unsigned(m.ops.per_second())),
             Counter::NetReplOutputBytes => {
                 let kbps = |s: &crate::metrics::sampler::Sampler| Float(s.per_second() as f64 / 1024.0, 2);
@@ -47,7 +52,14 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
                     "current_active_defrag_time",
                 ] {
                     // Nothing forks; who watches the field wants to see that a snapshot or a rewrite has begun.
-                    out(name, Unsigned(if name == "total_forks" { f.jobs_begun } else { 0 }));
+                    out(
+                        name,
+                        Unsigned(match name {
+                            "total_forks" => f.jobs_begun,
+                            "slave_expires_tracked_keys" => f.own_keys as u64,
+                            _ => 0,
+                        }),
+                    );
                     if name == "total_forks" {
                         out("migrate_cached_sockets", Unsigned(f.migrate_sockets as u64));
                     }
@@ -72,6 +84,15 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     for counter in Counter::ALL.iter().filter(|c| c.name().starts_with("tls_")) {
         out(counter.name(), Unsigned(m.counters.get(*counter)));
     }
+}
+
+/// What is told only who asks for it by name.
+pub(super) fn debug(f: &Facts<'_>, out: Out<'_>) {
+    let (turn_us, turn_commands) = f.metrics.peaks.of_turns();
+    out("eventloop_duration_aof_sum", Unsigned(f.aof_us));
+    out("eventloop_duration_cron_sum", Unsigned(f.metrics.peaks.cron_us.load(std::sync::atomic::Ordering::Relaxed)));
+    out("eventloop_duration_max", Unsigned(turn_us));
+    out("eventloop_cmd_per_cycle_max", Unsigned(turn_commands));
 }
 
 pub(super) fn commands(f: &Facts<'_>, out: Out<'_>) {

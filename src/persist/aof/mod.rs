@@ -24,6 +24,7 @@
 //! What the thread has not written yet stays in the journal. Writers are refused while the disk fails, and held up while the log is more
 //! than [`BEHIND_BYTES_MAX`] behind.
 
+mod commands;
 pub mod load;
 pub mod log;
 pub mod manifest;
@@ -110,6 +111,8 @@ pub struct Aof {
     behind: AtomicBool,
     /// Microseconds to wait before each write, for tests.
     sleep_us: AtomicU64,
+    /// Microseconds the thread has spent writing and syncing.
+    pub busy_us: AtomicU64,
     figures: Mutex<Figures>,
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
 }

@@ -2,12 +2,14 @@
 
 use super::log::Log;
 use super::manifest::Manifest;
-use super::{Opened, Order, load, writer};
+use super::{Opened, Order, commands, load, writer};
+use crate::base::clock;
 use crate::config::Config;
-use crate::keyspace::{Pace, Space, WalkError};
+use crate::config::types::RdbVersion;
+use crate::keyspace::{AccessPolicy, Keyspace, Pace, Space, WalkError};
 use crate::persist::rdb;
 use crate::persist::saver::{JobKind, Owner, Refused};
-use crate::persist::snapshot::{Snapshot, format};
+use crate::persist::snapshot::{self, Snapshot, format};
 use crate::storage::{self, Disk, Local, SealedDisk};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -32,11 +34,68 @@ fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What the base says of itself.
-fn base_format<S: Owner>(server: &S, config: &Config, access: crate::keyspace::Access) -> rdb::Format {
-    let mut format = format(config, access, server.functions());
-    format.aux.push(("aof-base", "1".into()));
-    format
+/// A base that is being made. What the directives say when it begins holds until it is there.
+struct Base {
+    /// Where the snapshot is written.
+    snapshot: PathBuf,
+    /// Where the base is when it is whole: the snapshot itself, or its commands.
+    path: PathBuf,
+    /// When it was begun, in seconds since the epoch, if that is to be noted.
+    second: Option<i64>,
+}
+
+impl Base {
+    fn new(config: &Config, infix: &str) -> Base {
+        let (folder, pid) = (folder(config), std::process::id());
+        let path = folder.join(format!("temp-rewriteaof-{infix}{pid}.aof"));
+        let snapshot = match config.persistence.aof_use_rdb_preamble {
+            true => path.clone(),
+            false => folder.join(format!("temp-rewriteaof-{infix}{pid}.rdb")),
+        };
+        let second = config.persistence.aof_timestamp_enabled.then(|| clock::wall_ms() / 1000);
+        Base { snapshot, path, second }
+    }
+
+    fn is_snapshot(&self) -> bool {
+        self.snapshot == self.path
+    }
+
+    fn format<S: Owner>(&self, server: &S, config: &Config, access: crate::keyspace::Access) -> rdb::Format {
+        let mut format = format(config, access, server.functions());
+        // What the base says of itself.
+        format.aux.push(("aof-base", "1".into()));
+        if !self.is_snapshot() {
+            // It is read here only, so that nothing need be left out for those who are older.
+            format.version = RdbVersion::V9;
+        }
+        format
+    }
+
+    /// The snapshot is whole: makes the base of it. `bytes` are the snapshot's; the base's are returned.
+    fn finish(
+        &self,
+        config: &Config,
+        keyspace: &Keyspace,
+        bytes: u64,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<u64, WalkError> {
+        if self.is_snapshot() {
+            return Ok(bytes);
+        }
+        let incremental = config.persistence.aof_rewrite_incremental_fsync;
+        let options = snapshot::load_options(config, false);
+        let access = crate::keyspace::Access { policy: AccessPolicy::Lru, now_ms: clock::wall_ms() };
+        let made = storage::open_data(&self.snapshot).and_then(|file| file.ok_or(io::ErrorKind::NotFound.into()));
+        let made = made.and_then(|file| {
+            storage::create_snapshot(&self.path, incremental, |out| {
+                let databases = keyspace.databases();
+                commands::of_snapshot(file, out, &options, access, databases, self.second, stop)
+                    .map_err(|e| io::Error::other(e.to_string()))
+            })
+        });
+        storage::remove(&self.snapshot);
+        made.map_err(|e| if stop() { WalkError::Stopped } else { WalkError::Sink(e) })
+    }
 }
 
 /// Begins a rewrite, or, while the log is off, what it begins with. Every stripe is held.
@@ -45,7 +104,9 @@ fn base_format<S: Owner>(server: &S, config: &Config, access: crate::keyspace::A
 /// Something runs already.
 pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Refused> {
     let (config, aof, saver) = (server.configuration(), server.aof(), server.saver());
-    let format = base_format(&**server, &config, space.access);
+    let base = Base::new(&config, "bg-");
+    let rdb = base.is_snapshot();
+    let format = base.format(&**server, &config, space.access);
     let (snapshot, stop) = saver.begin_job(JobKind::Rewrite, || Snapshot::cut(space, format).ok())?;
     let (cursor, history) = (server.journal().cursor_here(0), aof.history());
     tracing::info!("Background append only file rewriting started by thread of pid {}", std::process::id());
@@ -62,20 +123,19 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
     }
     let own = Arc::clone(server);
     let thread = std::thread::Builder::new().name("aof-rewrite".into()).spawn(move || {
-        let config = own.configuration();
-        let path = folder(&config).join(format!("temp-rewriteaof-bg-{}.aof", std::process::id()));
         let pace = Pace {
             stop: &|| stop.load(Ordering::Acquire),
             key_delay_us: &|| own.configuration().persistence.rdb_key_save_delay_us,
         };
         let incremental = config.persistence.aof_rewrite_incremental_fsync;
         let result = make_folder(&folder(&config)).map_err(WalkError::Sink).and_then(|()| {
-            storage::create_snapshot(&path, incremental, |out| {
+            storage::create_snapshot(&base.snapshot, incremental, |out| {
                 snapshot.run(own.keyspace(), &pace, &mut |bytes| out.write_all(bytes))
             })
         });
-        let written = match result {
-            Ok(written) => Some((path, written.bytes)),
+        let written = result.and_then(|written| base.finish(&config, own.keyspace(), written.bytes, pace.stop));
+        let written = match written {
+            Ok(bytes) => Some((base.path, bytes)),
             Err(WalkError::Stopped) => None,
             Err(WalkError::Sink(e)) => {
                 tracing::warn!("Writing the AOF base failed: {e}");
@@ -83,16 +143,15 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
             }
         };
         if !logged {
-            put_alone(&*own, written);
-        } else if let Err(Order::Base { written, .. }) = own.aof().order_if_writing(Order::Base { written, rdb: true })
-        {
+            put_alone(&*own, written, rdb);
+        } else if let Err(Order::Base { written, .. }) = own.aof().order_if_writing(Order::Base { written, rdb }) {
             forget(&*own, written.as_ref());
         }
     });
     if let Err(e) = thread {
         tracing::warn!("Can't rewrite the append only file in background: no thread: {e}");
         if logged {
-            aof.order(Order::Base { written: None, rdb: true });
+            aof.order(Order::Base { written: None, rdb });
         } else {
             saver.end_job();
         }
@@ -111,13 +170,13 @@ pub(super) fn forget<S: Owner>(server: &S, written: Option<&(PathBuf, u64)>) {
 }
 
 /// A base that nothing follows: what a rewrite makes while the log is off.
-fn put_alone<S: Owner>(server: &S, written: Option<(PathBuf, u64)>) {
+fn put_alone<S: Owner>(server: &S, written: Option<(PathBuf, u64)>, rdb: bool) {
     let (config, saver) = (server.configuration(), server.saver());
     let prefix = &config.persistence.appendfilename;
     let result = match &written {
         Some((path, bytes)) => left_behind(&config).and_then(|manifest| {
             let first = manifest.next_increment(prefix).number;
-            Log::new(disk(), &folder(&config), prefix, manifest, 0, false).put_base(path, true, first, *bytes)
+            Log::new(disk(), &folder(&config), prefix, manifest, 0, false).put_base(path, rdb, first, *bytes)
         }),
         None => Err(io::Error::other("its base could not be written")),
     };
@@ -174,10 +233,14 @@ pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, u64)>, space: &m
     } else {
         log = Log::new(disk(), &folder, prefix, Manifest::default(), 0, false);
         let first = log.begin_increment()?;
-        let path = folder.join(format!("temp-rewriteaof-{}.aof", std::process::id()));
-        let format = base_format(&**server, &config, space.access);
-        let written = storage::create_snapshot(&path, true, |out| rdb::write(space, out, &format))?;
-        log.put_base(&path, true, first, written.bytes)?;
+        let base = Base::new(&config, "");
+        let format = base.format(&**server, &config, space.access);
+        let written = storage::create_snapshot(&base.snapshot, true, |out| rdb::write(space, out, &format))?;
+        let bytes = base.finish(&config, server.keyspace(), written.bytes, &|| false).map_err(|e| match e {
+            WalkError::Sink(e) => e,
+            WalkError::Stopped => io::ErrorKind::Interrupted.into(),
+        })?;
+        log.put_base(&base.path, base.is_snapshot(), first, bytes)?;
         tracing::info!(
             "Creating AOF base file {} on server start",
             log.manifest().base.as_ref().map_or("", |b| &b.name)

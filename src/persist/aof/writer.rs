@@ -106,7 +106,11 @@ impl<S: Owner> Writer<S> {
                 }
                 continue;
             }
+            let begin = clock::monotonic_ns();
             let worked = self.step();
+            if worked {
+                self.aof().busy_us.fetch_add((clock::monotonic_ns() - begin) / 1000, Ordering::Relaxed);
+            }
             self.tell();
             if worked {
                 continue;

@@ -1,11 +1,11 @@
 //! Whole files, as they are loaded: what stands between the keys, and who takes them in.
 
 use super::parallel::{Common, Head, Takers};
-use super::read::Limits;
+use super::read::{Limits, Value, get_value};
 use super::source::{Fault, Got, RdbError, Source};
 use super::{is_readable, opcode};
 use crate::base::names;
-use crate::keyspace::Space;
+use crate::keyspace::{Access, Space};
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -127,16 +127,64 @@ pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions
     Ok((loaded, from.offset()))
 }
 
-/// Reads a file up to its end; the keys go to the takers, who count them.
-fn read<'e, 'k: 'e, R: Read>(
-    from: &mut Source<R>,
-    takers: &mut Takers<'_, 'e, 'k>,
+/// Where what a file holds goes.
+pub(super) trait Taker<R> {
+    /// How accesses are kept there, and how many databases there are.
+    fn place(&self) -> (Access, u32);
+
+    /// A key, whose name and value follow.
+    fn key(&mut self, from: &mut Source<R>, head: Head) -> Got<()>;
+}
+
+/// A key of a file, for whoever wants to look at it and not to have it in the key space.
+#[derive(Debug)]
+pub struct Seen {
+    pub db: u32,
+    pub name: Vec<u8>,
+    pub value: Value,
+    /// In ms since the epoch.
+    pub deadline: Option<i64>,
+}
+
+/// Shows the keys of a file one after the other, in their order, whatever their deadlines are. What it says beside them is returned.
+///
+/// # Errors
+/// See [`Fault`]; those of `show` too.
+pub fn look_at(
+    from: impl Read,
     options: &LoadOptions,
-) -> Got<Loaded> {
+    access: Access,
+    databases: u32,
+    show: &mut dyn FnMut(Seen) -> std::io::Result<()>,
+) -> Result<Loaded, RdbError> {
+    struct Looker<'s, 'o> {
+        show: &'s mut dyn FnMut(Seen) -> std::io::Result<()>,
+        options: &'o LoadOptions,
+        access: Access,
+        databases: u32,
+    }
+    impl<R: Read> Taker<R> for Looker<'_, '_> {
+        fn place(&self) -> (Access, u32) {
+            (self.access, self.databases)
+        }
+
+        fn key(&mut self, from: &mut Source<R>, head: Head) -> Got<()> {
+            let name = from.string()?;
+            let value = get_value(from, head.kind, &self.options.limits)?;
+            let seen = Seen { db: head.db, name, value, deadline: head.deadline };
+            (self.show)(seen).map_err(|e| from.error(Fault::Io(e)))
+        }
+    }
+    let mut looker = Looker { show, options, access, databases };
+    read(&mut Source::new(from, options.checksum), &mut looker, options)
+}
+
+/// Reads a file up to its end; the keys go to the taker, who counts them.
+fn read<R: Read>(from: &mut Source<R>, taker: &mut impl Taker<R>, options: &LoadOptions) -> Got<Loaded> {
     let version = header(from, options.relaxed)?;
     let (mut db, mut loaded, mut keys) = (0, Loaded::default(), 0);
     let (mut deadline, mut word) = (None, None);
-    let (access, databases) = takers.place();
+    let (access, databases) = taker.place();
     loop {
         let kind = from.u8()?;
         match kind {
@@ -182,7 +230,7 @@ fn read<'e, 'k: 'e, R: Read>(
                 // Where a history goes on, the end of a key is a part of what is to come: those who follow it have the key too.
                 let keep = options.keep_expired || loaded.repl_offset.is_some();
                 let head = Head { kind, db, deadline: deadline.take(), access: word.take(), keep, version };
-                takers.key(from, head)?;
+                taker.key(from, head)?;
                 keys += 1;
                 if options.loading.as_ref().is_some_and(|loading| !loading.key(keys, from.offset())) {
                     return Err(from.error(Fault::Io(std::io::Error::other("it is not wanted any more"))));

@@ -33,7 +33,7 @@ mod tests;
 mod write;
 
 pub use file::{Format, Summed, Written, write};
-pub use load::{LoadOptions, Loaded, Loading, begins, load, load_prefix};
+pub use load::{LoadOptions, Loaded, Loading, Seen, begins, load, load_prefix, look_at};
 pub use payload::{PayloadError, dump_functions, dump_value, restore_functions, restore_value, skip_checksum};
 pub use read::{Limits, Value};
 pub use source::{Fault, RdbError};

@@ -9,7 +9,7 @@
 //! * The first thing that is wrong, by its place in the file, is what is told, whoever found it.
 //! * A thread holds one stripe at a time, and for one key.
 
-use super::load::{LoadOptions, Loaded};
+use super::load::{LoadOptions, Loaded, Taker};
 use super::read::get_value;
 use super::source::{Fault, Got, RdbError, Source};
 use super::{is_foreign, kind};
@@ -212,31 +212,6 @@ impl<'s, 'e, 'k: 'e> Takers<'s, 'e, 'k> {
         Takers { space, options, common, scope, batch, threads, out: None, back: None, told: Loaded::default() }
     }
 
-    /// How accesses are kept where the keys go, and how many databases there are.
-    pub fn place(&self) -> (Access, u32) {
-        (self.space.access, self.space.databases())
-    }
-
-    /// Takes in a key, whose name and value follow, or has it taken in.
-    pub fn key<R: Read>(&mut self, from: &mut Source<R>, head: Head) -> Got<()> {
-        if self.options.threads > 1 && !self.space.is_whole() {
-            let offset = from.offset();
-            from.mark();
-            match skip(from, head.kind) {
-                Ok(true) => {
-                    let at = self.batch.bytes.len();
-                    self.batch.bytes.extend_from_slice(from.since_mark());
-                    self.batch.items.push((at, self.batch.bytes.len(), offset, head));
-                    return if self.batch.bytes.len() < BATCH { Ok(()) } else { self.give() };
-                }
-                Err(e @ RdbError { fault: Fault::Io(_), .. }) => return Err(e),
-                // What is wrong is found again, with its true name.
-                Ok(false) | Err(_) => from.rewind(),
-            }
-        }
-        take(from, head, self.space, self.options, &mut self.told)
-    }
-
     /// Gives the batch away.
     fn give(&mut self) -> Got<()> {
         if self.common.stop.load(Ordering::Acquire) {
@@ -293,6 +268,32 @@ impl<'s, 'e, 'k: 'e> Takers<'s, 'e, 'k> {
         }
         let read = read.unwrap_or_default();
         Ok(Loaded { keys: self.told.keys, expired: self.told.expired, empty: self.told.empty, ..read })
+    }
+}
+
+impl<'e, 'k: 'e, R: Read> Taker<R> for Takers<'_, 'e, 'k> {
+    fn place(&self) -> (Access, u32) {
+        (self.space.access, self.space.databases())
+    }
+
+    /// Takes the key in, or has it taken in.
+    fn key(&mut self, from: &mut Source<R>, head: Head) -> Got<()> {
+        if self.options.threads > 1 && !self.space.is_whole() {
+            let offset = from.offset();
+            from.mark();
+            match skip(from, head.kind) {
+                Ok(true) => {
+                    let at = self.batch.bytes.len();
+                    self.batch.bytes.extend_from_slice(from.since_mark());
+                    self.batch.items.push((at, self.batch.bytes.len(), offset, head));
+                    return if self.batch.bytes.len() < BATCH { Ok(()) } else { self.give() };
+                }
+                Err(e @ RdbError { fault: Fault::Io(_), .. }) => return Err(e),
+                // What is wrong is found again, with its true name.
+                Ok(false) | Err(_) => from.rewind(),
+            }
+        }
+        take(from, head, self.space, self.options, &mut self.told)
     }
 }
 

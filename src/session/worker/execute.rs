@@ -1,8 +1,8 @@
 //! What a worker does with a batch: it runs the requests and sends the replies. What may run a script has a turn of its own behind the others,
 //! in the middle of which other connections are served if it takes long.
 
-use super::Worker;
 use super::output::{output_room, over_limit};
+use super::{KEEP_MAX, Worker};
 use crate::base::clock;
 use crate::client::{Client, Output};
 use crate::commands::Pace;
@@ -187,7 +187,9 @@ impl Worker {
         if c.client.closing {
             return;
         }
+        c.client.make_query_room();
         c.client.query.extend_from_slice(&batch.bytes(run.source)[rest..run.end]);
+        c.client.query_peak = c.client.query_peak.max(c.client.query.len());
         if rest != run.parsed {
             c.client.partial = Default::default();
         }
@@ -214,16 +216,26 @@ impl Worker {
                     own.drain(..rest);
                     c.client.query = own;
                 }
-                Source::Arena => c.client.query.extend_from_slice(&batch.arena[rest..run.end]),
+                Source::Arena => {
+                    c.client.make_query_room();
+                    c.client.query.extend_from_slice(&batch.arena[rest..run.end]);
+                }
             }
+            c.client.query_peak = c.client.query_peak.max(c.client.query.len());
             if rest != run.parsed {
                 // Cut again from there; the progress in a request behind it is void.
                 c.client.partial = Default::default();
             }
         } else if run.end > run.begin
-            && let Source::Own(_) = run.source
+            && let Source::Own(n) = run.source
         {
-            c.client.query = Vec::new();
+            // The next request may be as large; if none is, the buffer goes by itself.
+            let mut own = std::mem::take(&mut batch.own[n as usize]);
+            c.client.query_peak = c.client.query_peak.max(own.len());
+            own.clear();
+            if own.capacity() <= KEEP_MAX {
+                c.client.query = own;
+            }
         }
         self.sent_run(run, from, to, rest, flow, now_mono, now_ms);
     }
@@ -270,6 +282,7 @@ impl Worker {
         if n > 0 {
             s.commands.fetch_add(n, Ordering::Relaxed);
             self.recorder.counters.add(Counter::CommandsProcessed, n);
+            self.turn_commands += n;
         }
         s.last_ms.store(now_ms, Ordering::Relaxed);
         if flow == Flow::Paused {
