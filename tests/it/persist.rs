@@ -163,7 +163,8 @@ fn a_base_without_a_snapshot_is_readable_commands_that_make_the_same_data() {
     assert_eq!(digest(&mut c), before);
     assert_eq!(streams.iter().map(|line| c.line(line).to_string()).collect::<Vec<_>>(), told);
     check(&mut c, &[("HTTL h FIELDS 1 g", "[:-1]"), ("FCALL one 0", ":1")]);
-    assert!(c.line("HTTL h FIELDS 1 f").to_string().starts_with("[:9"));
+    let left = c.line("HTTL h FIELDS 1 f").to_string();
+    assert!(left.starts_with("[:9") || left == "[:1000]", "{left}");
 }
 
 #[test]

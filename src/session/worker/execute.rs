@@ -1,8 +1,8 @@
 //! What a worker does with a batch: it runs the requests and sends the replies. What may run a script has a turn of its own behind the others,
 //! in the middle of which other connections are served if it takes long.
 
+use super::Worker;
 use super::output::{output_room, over_limit};
-use super::{KEEP_MAX, Worker};
 use crate::base::clock;
 use crate::client::{Client, Output};
 use crate::commands::Pace;
@@ -20,6 +20,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// A buffer in which a long request was received is kept up to this size for the next.
+const QUERY_KEEP: usize = 64 * 1024;
 
 impl Worker {
     /// Runs the batch and sends the replies.
@@ -233,9 +236,8 @@ impl Worker {
             let mut own = std::mem::take(&mut batch.own[n as usize]);
             c.client.query_peak = c.client.query_peak.max(own.len());
             own.clear();
-            if own.capacity() <= KEEP_MAX {
-                c.client.query = own;
-            }
+            own.shrink_to(QUERY_KEEP);
+            c.client.query = own;
         }
         self.sent_run(run, from, to, rest, flow, now_mono, now_ms);
     }
