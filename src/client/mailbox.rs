@@ -6,7 +6,7 @@ use super::tracking::Notice;
 use crate::journal::Cursor;
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a replica is sent: first `head`, then the copy, then what the journal has from the cut on; without a cursor nothing more.
 #[derive(Debug)]
@@ -73,11 +73,36 @@ pub struct Mailbox {
     waker: mio::Waker,
     /// Set while the worker has not begun to read: one wake is enough.
     rung: AtomicBool,
+    /// What the worker tells of itself: it is in a turn, and the nanoseconds its turns have taken.
+    at_work: AtomicBool,
+    busy_ns: AtomicU64,
 }
 
 impl Mailbox {
     pub fn new(waker: mio::Waker) -> Mailbox {
-        Mailbox { queue: Mutex::new(Vec::new()), waker, rung: AtomicBool::new(false) }
+        Mailbox {
+            queue: Mutex::new(Vec::new()),
+            waker,
+            rung: AtomicBool::new(false),
+            at_work: AtomicBool::new(false),
+            busy_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// Its worker begins a turn.
+    pub fn begin_turn(&self) {
+        self.at_work.store(true, Ordering::Relaxed);
+    }
+
+    /// Its worker has ended a turn, which took so long. Only the worker calls it.
+    pub fn end_turn(&self, ns: u64) {
+        self.busy_ns.store(self.busy_ns.load(Ordering::Relaxed) + ns, Ordering::Relaxed);
+        self.at_work.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether its worker is in a turn, and the nanoseconds its turns have taken.
+    pub fn activity(&self) -> (bool, u64) {
+        (self.at_work.load(Ordering::Relaxed), self.busy_ns.load(Ordering::Relaxed))
     }
 
     pub fn send(&self, message: Message) {

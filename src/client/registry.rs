@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The texts a client has: rarely written, read by CLIENT LIST.
 #[derive(Clone, Debug, Default)]
@@ -191,13 +191,45 @@ pub struct Registry {
     memory: AtomicU64,
     /// Clients whose next command waits for CLIENT PAUSE to end.
     paused: AtomicU32,
-    mailboxes: OnceLock<Vec<Arc<Mailbox>>>,
+    mailboxes: Mailboxes,
 }
 
+/// The mailboxes of workers by their number. Workers come and none ever goes, so that a number stays good.
+#[derive(Debug)]
+struct Mailboxes {
+    places: Box<[OnceLock<Arc<Mailbox>>]>,
+    used: AtomicUsize,
+}
+
+impl Default for Mailboxes {
+    fn default() -> Self {
+        Mailboxes { places: (0..WORKERS_MAX).map(|_| OnceLock::new()).collect(), used: AtomicUsize::new(0) }
+    }
+}
+
+/// As many as `io-threads` may ask for.
+pub const WORKERS_MAX: usize = 256;
+
 impl Registry {
-    /// Set once, before the first client.
-    pub fn set_mailboxes(&self, mailboxes: Vec<Arc<Mailbox>>) {
-        assert!(self.mailboxes.set(mailboxes).is_ok(), "mailboxes are set once");
+    /// Adds a worker's mailbox; one thread does. Returns the worker's number.
+    pub fn add_worker(&self, mailbox: Arc<Mailbox>) -> Option<u16> {
+        let n = self.mailboxes.used.load(Ordering::Acquire);
+        self.mailboxes.places.get(n)?.set(mailbox).ok()?;
+        self.mailboxes.used.store(n + 1, Ordering::Release);
+        Some(n as u16)
+    }
+
+    /// The mailboxes of all workers, in the order of their numbers.
+    pub fn workers(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
+        self.mailboxes.places.iter().map_while(OnceLock::get)
+    }
+
+    /// Gives a new connection, whose place is taken, to the next of the first `count` workers in turn.
+    pub fn attach(&self, turn: usize, count: usize, stream: Box<crate::net::Stream>) {
+        let there = self.mailboxes.used.load(Ordering::Acquire).min(count).max(1);
+        if let Some(mailbox) = self.mailboxes.places.get(turn % there).and_then(OnceLock::get) {
+            mailbox.send(Message::Attach(stream));
+        }
     }
 
     pub fn next_id(&self) -> u64 {
@@ -268,14 +300,14 @@ impl Registry {
 
     /// Sends to the worker of a client.
     pub fn send(&self, client: &Shared, message: Message) {
-        if let Some(boxes) = self.mailboxes.get() {
-            boxes[client.worker as usize].send(message);
+        if let Some(mailbox) = self.mailboxes.places.get(client.worker as usize).and_then(OnceLock::get) {
+            mailbox.send(message);
         }
     }
 
     /// Wakes every worker, so that it looks at what has changed.
     pub fn ring_all(&self) {
-        for m in self.mailboxes.get().into_iter().flatten() {
+        for m in self.workers() {
             m.send(Message::Look);
         }
     }

@@ -1,9 +1,15 @@
 //! What a command leaves behind: effects into the journal, waiters served, values freed.
 
 use super::Turn;
-use crate::keyspace::Garbage;
+use crate::journal::State;
+use crate::keyspace::{Garbage, Plan};
 use crate::persist::JobKind;
 use crate::resp::args::Args;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long a save of what FLUSHALL has left is waited for: a disk that takes longer is not made faster by it.
+const SAVE_WAIT: Duration = Duration::from_secs(1);
 
 impl Turn<'_> {
     /// Commits what the handler of `args` did, under its locks.
@@ -52,6 +58,29 @@ impl Turn<'_> {
         }
     }
 
+    /// Everything was flushed: what is left, hardly anything, is on disk before that is answered, as `save` promises of so many changes.
+    /// Others are not held up; where something else runs it follows by itself.
+    #[cold]
+    fn save_what_is_left(&mut self) {
+        let saver = &self.node.saver;
+        if self.node.loading.is_running() || self.node.journal.state() == State::Following {
+            // Told by a file or a primary: nobody waits for it, and the rest may be still to come.
+            return saver.schedule();
+        }
+        saver.wait_for(JobKind::Save, SAVE_WAIT);
+        saver.changes.fetch_add(std::mem::take(&mut self.dirty), Ordering::Relaxed);
+        let begun = self.space.lock_unless_busy(&Plan::All) && {
+            let begun = saver.begin(self.node, &mut self.space).is_ok();
+            self.space.unlock();
+            begun
+        };
+        if begun {
+            saver.wait_for(JobKind::Save, SAVE_WAIT);
+        } else {
+            saver.schedule();
+        }
+    }
+
     /// What needs no lock: events are published, big values go.
     #[cold]
     pub(super) fn after_unlock(&mut self) {
@@ -65,19 +94,20 @@ impl Turn<'_> {
         if !unlinked.is_empty() {
             self.node.freer.free(Garbage::Records(unlinked));
         }
-        if std::mem::take(&mut changes.flushed_all) {
-            // A snapshot of what is gone is not wanted any more. One of what is left is, if any are: a start must not bring back what was
-            // flushed.
-            self.node.saver.give_up(JobKind::Save);
-            if !self.config.persistence.save.is_empty() {
-                self.node.saver.schedule();
-            }
-        }
+        let flushed_all = std::mem::take(&mut changes.flushed_all);
         if let Some((mut flushed, wait)) = changes.flushed.take() {
             if wait {
                 while flushed.drop_slice() {}
             } else {
                 self.node.freer.free(Garbage::Flushed(flushed));
+            }
+        }
+        if flushed_all {
+            // A snapshot of what is gone is not wanted any more. One of what is left is, if any are: a start must not bring back what was
+            // flushed.
+            self.node.saver.give_up(JobKind::Save);
+            if !self.config.persistence.save.is_empty() {
+                self.save_what_is_left();
             }
         }
     }

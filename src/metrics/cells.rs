@@ -4,10 +4,13 @@
 //! to write its block, so adding is a load and a store without a locked instruction; readers sum the blocks with relaxed
 //! loads and may miss the last few events, never more. A reset cannot clear cells that another thread is adding to: it
 //! raises the registry's epoch; readers skip blocks of an older epoch, and each writer clears its block before it next
-//! writes.
+//! writes. Writers come as threads do, up to [`WRITERS_MAX`]; none ever goes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Two for each of as many workers as there may be, and some for other threads.
+pub const WRITERS_MAX: usize = 2 * 256 + 32;
 
 /// A count with one writer.
 #[derive(Debug, Default)]
@@ -50,22 +53,35 @@ struct Slot<T> {
 /// The blocks of all writing threads.
 pub struct Registry<T> {
     epoch: AtomicU64,
-    slots: Box<[Slot<T>]>,
+    /// The first `used` are there, or about to be.
+    slots: Box<[OnceLock<Arc<Slot<T>>>]>,
+    used: AtomicUsize,
+    make: Box<dyn Fn() -> T + Send + Sync>,
 }
 
 impl<T: Cells> Registry<T> {
     /// Makes `writers` blocks and the one writer of each, in order.
-    pub fn new(writers: usize, mut make: impl FnMut() -> T) -> (Arc<Self>, Vec<Writer<T>>) {
-        let slots = (0..writers).map(|_| Slot { epoch: AtomicU64::new(0), cells: make() }).collect();
-        let registry = Arc::new(Registry { epoch: AtomicU64::new(0), slots });
-        let writers = (0..writers).map(|index| Writer { registry: Arc::clone(&registry), index }).collect();
+    pub fn new(writers: usize, make: impl Fn() -> T + Send + Sync + 'static) -> (Arc<Self>, Vec<Writer<T>>) {
+        let slots = (0..WRITERS_MAX.max(writers)).map(|_| OnceLock::new()).collect();
+        let registry =
+            Arc::new(Registry { epoch: AtomicU64::new(0), slots, used: AtomicUsize::new(0), make: Box::new(make) });
+        let writers = (0..writers).filter_map(|_| registry.add()).collect();
         (registry, writers)
+    }
+
+    /// One more block, and its writer. `None` if there are as many as there may be.
+    pub fn add(self: &Arc<Self>) -> Option<Writer<T>> {
+        let place = self.slots.get(self.used.fetch_add(1, Ordering::Relaxed))?;
+        let slot = Arc::new(Slot { epoch: AtomicU64::new(self.epoch.load(Ordering::Acquire)), cells: (self.make)() });
+        let _ = place.set(Arc::clone(&slot));
+        Some(Writer { registry: Arc::clone(self), slot })
     }
 
     /// The blocks that count since the last reset.
     pub fn blocks(&self) -> impl Iterator<Item = &T> {
         let epoch = self.epoch.load(Ordering::Acquire);
-        self.slots.iter().filter(move |slot| slot.epoch.load(Ordering::Acquire) == epoch).map(|slot| &slot.cells)
+        let there = self.slots.iter().filter_map(OnceLock::get);
+        there.filter(move |slot| slot.epoch.load(Ordering::Acquire) == epoch).map(|slot| &slot.cells)
     }
 
     /// Sum of one cell over the blocks.
@@ -82,7 +98,7 @@ impl<T: Cells> Registry<T> {
 /// The right to write one block. Not `Clone`, and it takes `&mut self`: one writer per block.
 pub struct Writer<T> {
     registry: Arc<Registry<T>>,
-    index: usize,
+    slot: Arc<Slot<T>>,
 }
 
 impl<T: Cells> Writer<T> {
@@ -90,7 +106,7 @@ impl<T: Cells> Writer<T> {
     #[inline]
     pub fn cells(&mut self) -> &T {
         let epoch = self.registry.epoch.load(Ordering::Relaxed);
-        let slot = &self.registry.slots[self.index];
+        let slot = &*self.slot;
         if slot.epoch.load(Ordering::Relaxed) != epoch {
             slot.cells.clear();
             slot.epoch.store(epoch, Ordering::Release);
@@ -124,6 +140,19 @@ mod tests {
         assert_eq!(registry.sum(Count::get), 0);
         writers[1].cells().add(5);
         assert_eq!(registry.sum(Count::get), 5);
+    }
+
+    #[test]
+    fn a_writer_that_comes_later_counts_with_the_others() {
+        let (registry, mut writers) = Registry::new(1, Count::new);
+        writers[0].cells().add(3);
+        registry.reset();
+        writers.extend(registry.add());
+        writers[1].cells().add(4);
+        writers[0].cells().add(1);
+        assert_eq!(registry.sum(Count::get), 5);
+        let more = std::iter::from_fn(|| registry.add()).count();
+        assert_eq!(more, WRITERS_MAX - 2);
     }
 
     #[test]

@@ -97,8 +97,13 @@ pub struct CommandStats(Arc<Registry<Rows>>);
 impl CommandStats {
     /// Cells for `commands` commands and `workers` workers, and each worker's recorder.
     pub fn new(commands: usize, workers: usize) -> (Self, Vec<CommandRecorder>) {
-        let (registry, writers) = Registry::new(workers, || Rows((0..commands).map(|_| Row::default()).collect()));
+        let (registry, writers) = Registry::new(workers, move || Rows((0..commands).map(|_| Row::default()).collect()));
         (CommandStats(registry), writers.into_iter().map(CommandRecorder).collect())
+    }
+
+    /// One more thread's recorder, as long as there is room for one.
+    pub fn add(&self) -> Option<CommandRecorder> {
+        self.0.add().map(CommandRecorder)
     }
 
     /// The figures of one command; zeros for an id beyond the table.

@@ -179,6 +179,11 @@ impl Counters {
         (Counters(registry), writers.into_iter().map(CounterRecorder).collect())
     }
 
+    /// One more thread's recorder, as long as there is room for one.
+    pub fn add(&self) -> Option<CounterRecorder> {
+        self.0.add().map(CounterRecorder)
+    }
+
     /// A total over all threads since the last reset.
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.sum(|totals| totals.0.get(counter as usize).map_or(0, Count::get))

@@ -89,6 +89,11 @@ impl Metrics {
         (metrics, recorders)
     }
 
+    /// One more thread's side, as long as there is room for one.
+    pub fn recorder(&self) -> Option<Recorder> {
+        Some(Recorder { commands: self.commands.add()?, counters: self.counters.add()?, busy_ns: 0 })
+    }
+
     /// Counts an error reply by its kind; `text` has no leading `-`.
     pub fn error(&self, recorder: &mut Recorder, text: &[u8]) {
         self.errors.record(text, Origin::Own);

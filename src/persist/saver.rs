@@ -219,6 +219,19 @@ impl Saver {
         job.inspect(|job| job.stop.store(true, Ordering::Release)).is_some()
     }
 
+    /// Waits until nothing of this kind runs, for so long at the most.
+    pub fn wait_for(&self, kind: JobKind, at_most: Duration) {
+        let until = clock::monotonic_ms() + at_most.as_millis() as u64;
+        let mut inner = self.inner.lock();
+        while inner.job.as_ref().is_some_and(|job| job.kind == kind) {
+            let left = until.saturating_sub(clock::monotonic_ms());
+            if left == 0 {
+                return;
+            }
+            self.ended.wait_for(&mut inner, Duration::from_millis(left));
+        }
+    }
+
     /// Stops whatever runs and waits until it has ended.
     pub fn stop(&self) {
         self.scheduled.store(false, Ordering::Relaxed);

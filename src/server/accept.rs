@@ -2,7 +2,6 @@
 //!
 //! Errors of one connection end that connection; a lack of descriptors or memory is waited out, so that no error on accept stops the server.
 
-use crate::client::{Mailbox, Message};
 use crate::commands::Node;
 use crate::config::Config;
 use crate::metrics::counters::Counter;
@@ -87,7 +86,6 @@ impl Acceptor {
         node: Arc<Node>,
         listeners: Vec<(Kind, Listener)>,
         tls: Option<Arc<ServerConfig>>,
-        mailboxes: Vec<Arc<Mailbox>>,
         recorder: Recorder,
     ) -> std::io::Result<Arc<Acceptor>> {
         let poll = Poll::new()?;
@@ -99,17 +97,8 @@ impl Acceptor {
         });
         let handle = Arc::clone(&acceptor);
         std::thread::Builder::new().name("acceptor".into()).spawn(move || {
-            let mut thread = Thread {
-                node,
-                poll,
-                listeners: Vec::new(),
-                next_token: 1,
-                mailboxes,
-                turn: 0,
-                recorder,
-                receiver,
-                handle,
-            };
+            let mut thread =
+                Thread { node, poll, listeners: Vec::new(), next_token: 1, turn: 0, recorder, receiver, handle };
             for (kind, l) in listeners {
                 thread.add(kind, l);
             }
@@ -138,7 +127,6 @@ struct Thread {
     poll: Poll,
     listeners: Vec<(Kind, Token, Listener)>,
     next_token: usize,
-    mailboxes: Vec<Arc<Mailbox>>,
     turn: usize,
     recorder: Recorder,
     receiver: mpsc::Receiver<Replace>,
@@ -272,7 +260,8 @@ impl Thread {
                 }
             }
         };
-        self.turn = (self.turn + 1) % self.mailboxes.len();
-        self.mailboxes[self.turn].send(Message::Attach(Box::new(stream)));
+        self.turn = self.turn.wrapping_add(1);
+        // Workers beyond `io-threads`, from when it was larger, keep what they have and get nothing new.
+        self.node.clients.attach(self.turn, config.general.io_threads as usize, Box::new(stream));
     }
 }

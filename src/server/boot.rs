@@ -9,12 +9,13 @@ use super::sandbox;
 use super::service::Service;
 use super::tls;
 use super::tuning;
+use super::workers::Workers;
 use crate::acl::{Acl, Policy};
 use crate::audit::{self, Audit, Event, Outcome, Record};
 use crate::base::background::Background;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, memory, process};
-use crate::client::{Mailbox, Registry, WaitList};
+use crate::client::{Registry, WaitList};
 use crate::cluster::{self, Cluster};
 use crate::commands::server::shutdown;
 use crate::commands::{CommandTable, FAMILIES, Node};
@@ -25,15 +26,13 @@ use crate::engine::{Executor, access};
 use crate::fips::Booting;
 use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace, Plan};
-use crate::metrics::recorder::{Metrics, Recorder};
+use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
 use crate::net::listener::Listener;
 use crate::observe::logs::{self, Logs};
 use crate::persist::{JobKind, Saver};
 use crate::replication::{Host, Replication};
-use crate::session::{Aside, Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::{Mutex, RwLock};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,17 +52,10 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> BootError + '_ {
     move |e| BootError(format!("{what}: {e}"))
 }
 
-/// The status of a process that a panic ended.
-const PANICKED: i32 = 70;
 /// What others may not do with files that are made without a mode of their own.
 const UMASK: u32 = 0o027;
 /// Descriptors beside the clients': files, listeners, polls.
 const OTHER_DESCRIPTORS: u64 = 64;
-/// Stack of a worker: what scripts nest, their compiler and their values are as deep as they are.
-const WORKER_STACK: usize = 8 << 20;
-
-/// Threads for commands that take long: what several clients ask of the kind at once goes one after the other.
-const ASIDES_MAX: usize = 4;
 
 /// How many databases there are, and the cluster this server is, if it is to be one.
 fn open_cluster(config: &Config) -> Result<(u32, Option<Cluster>), String> {
@@ -133,9 +125,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         config.security.rename_command.iter().map(|r| (r.from.clone(), r.to.clone())).collect();
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
-    let workers = config.general.io_threads as usize;
-    let asides = workers.min(ASIDES_MAX);
-    let (metrics, mut recorders) = Metrics::new(commands.len(), 2 * workers + asides + 5);
+    let (metrics, mut recorders) = Metrics::new(commands.len(), 5);
     let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
@@ -200,27 +190,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     node.loading.begin(clock::wall_ms() / 1000);
     apply_metrics(&node, &config);
 
-    let mut parts = Vec::new();
-    let mut mailboxes: Vec<Arc<Mailbox>> = Vec::new();
-    let of_aside = recorders.split_off(2 * workers);
-    let aside = Arc::new(Aside::default());
-    let mut of_scripts = recorders.split_off(workers).into_iter();
-    for (n, recorder) in recorders.into_iter().enumerate() {
-        let of_scripts = of_scripts.next().expect("one for each worker");
-        let (poll, mailbox) = poll_and_mailbox().map_err(failed("a worker's poll"))?;
-        mailboxes.push(Arc::clone(&mailbox));
-        parts.push(WorkerParts {
-            node: Arc::clone(&node),
-            id: n as u16,
-            poll,
-            mailbox,
-            recorder,
-            of_scripts,
-            aside: Arc::clone(&aside),
-        });
-    }
-    node.clients.set_mailboxes(mailboxes.clone());
-
+    let workers = Arc::new(Workers::new(&node, config.general.io_threads as usize).map_err(BootError)?);
     let listeners = listen(&node, &config)?;
     let bus_listeners = listen_for_nodes(&node, &config, &dir)?;
     let names: Vec<String> = listeners.iter().map(|(k, l)| format!("{} ({k:?})", l.describe())).collect();
@@ -228,33 +198,22 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         Arc::clone(&node),
         listeners,
         tls.as_ref().map(|t| Arc::clone(&t.server.config)),
-        mailboxes,
         accept_recorder.expect("one recorder per thread"),
     )
     .map_err(failed("the accepting thread"))?;
     hooks(&node, &acceptor, &endpoint, logs, dir.clone());
+    let growing = Arc::downgrade(&workers);
+    node.config.on_change(
+        &["io-threads"],
+        Box::new(move |_, new| match growing.upgrade() {
+            Some(workers) => workers.grow(new.general.io_threads as usize),
+            None => Ok(()),
+        }),
+    );
     let executor = Executor::new(Arc::clone(&node), apply_recorder.expect("one recorder per thread"));
     *node.executor.lock() = Some(Box::new(executor));
     tuning::apply(&node, &config);
-    let threads: Vec<_> = parts
-        .into_iter()
-        .map(|p| {
-            std::thread::Builder::new()
-                .name(format!("worker-{}", p.id))
-                .stack_size(WORKER_STACK)
-                .spawn(move || work(p))
-                .expect("a thread")
-        })
-        .collect();
-
-    for (n, recorder) in of_aside.into_iter().enumerate() {
-        let (node, aside) = (Arc::clone(&node), Arc::clone(&aside));
-        std::thread::Builder::new()
-            .name(format!("aside-{n}"))
-            .stack_size(WORKER_STACK)
-            .spawn(move || work_aside(&aside, &node, recorder, n as u64))
-            .map_err(failed("a thread for long commands"))?;
-    }
+    workers.start().map_err(BootError)?;
 
     sandbox::limit_calls(&config)?;
     node.baseline_memory.store(memory::used(), Ordering::Relaxed);
@@ -294,10 +253,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
 
     node.clients.ring_all();
     acceptor.wake();
-    for t in threads {
-        // A worker's panic has ended the process already.
-        let _ = t.join();
-    }
+    workers.join();
     // After the last worker: what they acknowledged is in the journal.
     if !node.aof.flush() {
         tracing::warn!("The append only file could not be brought to disk.");
@@ -415,25 +371,6 @@ fn end(node: &Node, signal: &str) {
         tracing::warn!(
             "{signal} received but errors trying to shut down the server, check the logs for more information"
         );
-    }
-}
-
-/// A worker's thread: what panics in it ends the process, because half a server is worse than none.
-fn work(parts: WorkerParts) {
-    match catch_unwind(AssertUnwindSafe(|| Worker::new(parts).run())) {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => {
-            tracing::error!("A worker cannot wait for its connections any more: {e}");
-            std::process::exit(PANICKED);
-        }
-        Err(_) => std::process::exit(PANICKED),
-    }
-}
-
-/// The same for a thread that runs what would hold up a worker.
-fn work_aside(aside: &Aside, node: &Arc<Node>, mut recorder: Recorder, seed: u64) {
-    if catch_unwind(AssertUnwindSafe(|| aside.run(node, &mut recorder, seed))).is_err() {
-        std::process::exit(PANICKED);
     }
 }
 

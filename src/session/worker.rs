@@ -46,6 +46,8 @@ const HANDSHAKE_MS_MAX: u64 = 10_000;
 const TICK_MS: u64 = 100;
 /// How long the end waits for the listeners to be gone before it closes connections.
 const DEAF_MS_MAX: u64 = 1_000;
+/// The reply buffer is left this large.
+const REPLY_BYTES: usize = 64 * 1024;
 /// Receive and reply buffers are given back above this size.
 const KEEP_MAX: usize = 1 << 20;
 
@@ -103,6 +105,8 @@ pub struct Worker {
     away: HashMap<u64, Vec<Message>>,
     /// Nanoseconds spent in turns that have not been counted yet.
     busy_ns: u64,
+    /// The longest replies of one turn since the last tick.
+    reply_most: usize,
     /// Commands of this turn.
     turn_commands: u64,
     /// Bytes of output that the node has been told of.
@@ -152,6 +156,7 @@ impl Worker {
             aside: parts.aside,
             away: HashMap::new(),
             busy_ns: 0,
+            reply_most: 0,
             turn_commands: 0,
             told_output: 0,
         }
@@ -199,6 +204,7 @@ impl Worker {
     /// One turn: everything that is ready.
     fn turn(&mut self, events: &Events) {
         let begin = clock::Tick::now();
+        self.mailbox.begin_turn();
         let now_mono = clock::monotonic_ms();
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
@@ -249,6 +255,7 @@ impl Worker {
         let took_ns = clock::Tick::now().ns_since(begin);
         self.node.metrics.peaks.turn(took_ns / 1000, std::mem::take(&mut self.turn_commands));
         self.busy_ns += took_ns;
+        self.mailbox.end_turn(took_ns);
         self.recorder.counters.add(Counter::EventloopDurationUsec, self.busy_ns / 1000);
         self.busy_ns %= 1000;
     }
@@ -477,6 +484,11 @@ impl Worker {
 
     /// Timeouts, limits, statistics.
     fn tick(&mut self, now_mono: u64) {
+        // What replies have not needed lately is given back.
+        let most = std::mem::take(&mut self.reply_most);
+        if self.reply.buf.capacity() / 2 > most.max(REPLY_BYTES) {
+            self.reply.buf.shrink_to(most.max(REPLY_BYTES));
+        }
         let timeout = u64::from(self.config.network.timeout_secs) * 1000;
         let mut output = 0;
         for i in 0..self.connections.len() {

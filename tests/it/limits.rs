@@ -90,3 +90,42 @@ fn big_values_come_back_whole() {
         assert!(got == crate::support::Value::Bulk(value), "{size} bytes");
     }
 }
+
+#[test]
+fn workers_come_when_io_threads_goes_up_and_no_connection_ends_when_it_comes_down() {
+    let server = Server::with(&["--io-threads", "1"]);
+    let mut first = server.connect();
+    let threads = |c: &mut Connection| {
+        let info = c.line("INFO cpu").to_string();
+        info.matches("used_active_time_io_thread_").count()
+    };
+    assert_eq!(threads(&mut first), 0);
+    assert_eq!(first.line("CONFIG SET io-threads 4").to_string(), "+OK");
+    let mut others: Vec<Connection> = (0..8).map(|_| server.connect()).collect();
+    for (n, c) in others.iter_mut().enumerate() {
+        assert_eq!(c.line(&format!("SET k{n} {n}")).to_string(), "+OK");
+    }
+    assert_eq!(threads(&mut first), 3);
+    assert_eq!(first.line("CONFIG SET io-threads 1").to_string(), "+OK");
+    assert_eq!(threads(&mut first), 0);
+    others.push(server.connect());
+    for c in &mut others {
+        assert_eq!(c.line("DBSIZE").to_string(), ":8");
+    }
+    assert!(first.line("CONFIG SET io-threads 257").to_string().starts_with("-ERR"));
+    assert_eq!(first.line("CONFIG GET io-threads").to_string(), "[\"io-threads\" \"1\"]");
+}
+
+#[test]
+fn what_flushall_leaves_is_on_disk_when_it_answers_if_there_are_save_points() {
+    let server = Server::with(&["--save", "3600 1"]);
+    let mut c = server.connect();
+    assert_eq!(c.line("SET k v").to_string(), "+OK");
+    let changes = |c: &mut Connection| {
+        let info = c.line("INFO persistence").to_string();
+        info.split_once("rdb_changes_since_last_save:").unwrap().1.split_once('\r').unwrap().0.to_owned()
+    };
+    assert_eq!(changes(&mut c), "1");
+    assert_eq!(c.line("FLUSHALL").to_string(), "+OK");
+    assert_eq!(changes(&mut c), "0");
+}

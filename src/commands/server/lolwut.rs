@@ -1,5 +1,6 @@
 //! LOLWUT: a picture, and the version.
 
+use crate::base::names::{REDIS_VERSION, VALKEY_VERSION};
 use crate::commands::arguments::{integer, is};
 use crate::commands::{Command, NodeContext, Outcome};
 use crate::spec::{CommandSpec, Group};
@@ -41,7 +42,12 @@ fn lolwut(cx: &mut NodeContext<'_, '_>) -> Outcome {
     {
         integer(version)?;
     }
-    let text = format!("{}\nHold fast. Holdfast ver. {}\n", braid(), env!("CARGO_PKG_VERSION"));
+    let (as_whom, version) = match cx.config.general.extended_redis_compatibility {
+        true => ("Redis", REDIS_VERSION),
+        false => ("Valkey", VALKEY_VERSION),
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    let text = format!("{}\nHold fast. Holdfast ver. {own}, compatible with {as_whom} ver. {version}\n", braid());
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }

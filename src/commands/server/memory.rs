@@ -12,6 +12,7 @@ use crate::value::object::Object;
 use crate::value::record::Record;
 use crate::value::set::SetRef;
 use crate::value::table::{MemberPath, Table};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 
 const MEMORY_SPEC: CommandSpec = CommandSpec::container("memory", Group::Server, "")
@@ -179,8 +180,10 @@ fn stats(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     row("lua.caches", Bytes(0));
     row("functions.caches", Bytes(0));
+    // Databases with something in them, and those that somebody works with.
+    let selected: HashSet<u32> = cx.node.clients.all().iter().map(|c| c.db.load(Relaxed)).collect();
     for (db, (k, bytes)) in keys.iter().zip(&tables).enumerate() {
-        if k.0 > 0 {
+        if k.0 > 0 || *bytes > 0 || selected.contains(&(db as u32)) {
             row(&format!("db.{db}"), Database(*bytes as u64));
         }
     }

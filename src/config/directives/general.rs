@@ -45,8 +45,9 @@ topic! {
 
     /// Databases, numbered from 0.
     "databases" => databases: u32 = 16, int(1, i32::MAX as i128), Start, Open, Standing::Works;
-    /// Worker threads; each runs the commands of its own connections. The default is a worker for each core.
-    "io-threads" => io_threads: u32 = cores(), int(1, 256), Start, Open, Standing::Works;
+    /// Worker threads; each runs the commands of its own connections. The default is a worker for each core. Those beyond a smaller number
+    /// keep the connections they have and get no new ones.
+    "io-threads" => io_threads: u32 = cores(), int(1, 256), Runtime, Open, Standing::Works;
     /// Upkeep rounds in a second: expiry, statistics, clients that time out.
     "hz" => hz: u32 = 10, Clamped { low: 1, high: 500 }, Runtime, Open, Standing::Works;
     /// Folder the server works in: its files and generated certificates.
@@ -118,6 +119,8 @@ topic! {
     "jemalloc-bg-thread" => jemalloc_bg_thread: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Once chose whether reads went to I/O threads.
     "io-threads-do-reads" => io_threads_do_reads: bool = true, YesNo, Start, Unlisted, Standing::Inert("workers always read");
+    /// Once kept I/O threads awake, for tests.
+    "io-threads-always-active" => io_threads_always_active: bool = false, YesNo, Runtime, Hidden, Standing::Inert("every worker reads and writes its own connections whenever they have something");
     /// Once adapted `hz` to the number of clients.
     "dynamic-hz" => dynamic_hz: bool = true, YesNo, Runtime, Unlisted, Standing::Inert("hz is fixed");
     /// Stop on assertions that are meant for tests.

@@ -56,7 +56,8 @@ pub(super) fn server(f: &Facts<'_>, out: Out<'_>) {
     let executable = std::env::current_exe().unwrap_or_default();
     out("executable", Text(&executable.to_string_lossy()));
     out("config_file", Text(&f.config_file.unwrap_or(std::path::Path::new("")).to_string_lossy()));
-    out("io_threads_active", Flag(c.general.io_threads > 1));
+    // The one that answers is at work in any case.
+    out("io_threads_active", Flag(f.clients.workers().filter(|w| w.activity().0).count() > 1));
     out("availability_zone", Text(&c.general.availability_zone));
     let binds: Vec<String> =
         c.network.bind.iter().map(|b| format!("bind={}{}", if b.optional { "-" } else { "" }, b.address)).collect();
@@ -123,6 +124,10 @@ pub(super) fn cpu(f: &Facts<'_>, out: Out<'_>) {
     out("used_cpu_user_main_thread", Float(user, 6));
     let active_us = f.metrics.counters.get(crate::metrics::counters::Counter::EventloopDurationUsec);
     out("used_active_time_main_thread", Float(active_us as f64 / 1e6, 6));
+    // Those that connections are given to; the first is the one there always is.
+    for (n, worker) in f.clients.workers().enumerate().take(f.config.general.io_threads as usize).skip(1) {
+        out(&format!("used_active_time_io_thread_{n}"), Float(worker.activity().1 as f64 / 1e9, 6));
+    }
 }
 
 pub(super) fn cluster(f: &Facts<'_>, out: Out<'_>) {

@@ -69,8 +69,12 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
                 out("tracking_total_prefixes", Unsigned(f.tracking.prefixes() as u64));
             }
             Counter::WritesProcessed => {
-                for name in ["io_threaded_reads_processed", "io_threaded_writes_processed"] {
-                    out(name, Unsigned(0));
+                // Every worker is a thread that reads and writes; one alone is what elsewhere the main thread is.
+                for (name, counter) in [
+                    ("io_threaded_reads_processed", Counter::ReadsProcessed),
+                    ("io_threaded_writes_processed", Counter::WritesProcessed),
+                ] {
+                    out(name, Unsigned(if f.config.general.io_threads > 1 { m.counters.get(counter) } else { 0 }));
                 }
             }
             Counter::OutputBufferLimitDisconnections => {

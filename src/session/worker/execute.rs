@@ -11,6 +11,7 @@ use crate::engine::{Flow, Meanwhile, Turn, lend};
 use crate::metrics::counters::Counter;
 use crate::net::{Stream, StreamError};
 use crate::resp::args::OwnedArgs;
+use crate::resp::reply::Reply;
 use crate::session::ahead::Ahead;
 use crate::session::batch::{Batch, Run, Source};
 use mio::Events;
@@ -78,6 +79,11 @@ impl Worker {
         for (run, (from, to, rest, flow)) in runs.iter().zip(sends) {
             let to = if silent { from } else { to };
             self.after_run(&mut batch, run, from, to, rest, flow, now_mono, now_ms);
+        }
+        self.reply_most = self.reply_most.max(self.reply.buf.len());
+        if self.reply.is_full() {
+            // It grew for somebody who is not there any more.
+            self.reply = Reply::default();
         }
         self.reply.clear();
         for (i, request) in long {

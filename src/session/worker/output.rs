@@ -185,6 +185,7 @@ impl Worker {
                     c.client.last_active_ms = clock::monotonic_ms();
                     c.client.shared.net_out.fetch_add(n as u64, Ordering::Relaxed);
                     self.recorder.counters.add(Counter::NetOutputBytes, n as u64);
+                    self.recorder.counters.add(Counter::WritesProcessed, 1);
                     if c.client.attached {
                         self.recorder.counters.add(Counter::NetReplOutputBytes, n as u64);
                     }
