@@ -23,6 +23,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::ClientConfig;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,6 +40,8 @@ const HANDSHAKE_MS_MIN: u64 = 1000;
 const TLS_MS: u64 = 5000;
 /// A buffer that a large message has made is not kept.
 const KEPT_BYTES_MAX: usize = 64 << 10;
+/// The status of a process that a panic ended.
+const PANICKED: i32 = 70;
 /// Reads of one connection before the others are looked at.
 const READS_MAX: usize = 16;
 
@@ -99,7 +102,10 @@ pub fn start(host: Arc<dyn Host>, mut listeners: Vec<Listener>) -> std::io::Resu
             tls: None,
             warned_plain: false,
         };
-        bus.run();
+        // A node without its bus would be taken for dead, and not know it.
+        if catch_unwind(AssertUnwindSafe(|| bus.run())).is_err() {
+            std::process::exit(PANICKED);
+        }
     })?;
     Ok(())
 }

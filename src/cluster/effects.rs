@@ -1,11 +1,11 @@
 //! What the machine has decided happens outside: roles in replication, keys that go, pauses, messages of channels.
 
 use super::machine::Effect;
-use super::{Cluster, Owner, View};
+use super::{Cluster, Owner, Slots, View};
 use crate::base::slot::{SlotId, slot_of};
 use crate::client::{Message, SubscriptionKind};
 use crate::config::Config;
-use crate::keyspace::{EventClass, Key, Space, stripe_of};
+use crate::keyspace::{EventClass, Key, STRIPES, Space, stripe_of};
 use crate::pubsub::Broker;
 use crate::replication::{self, Replication};
 use crate::resp::reply::{Reply, Version};
@@ -24,6 +24,15 @@ pub trait Host: replication::Host {
 }
 
 impl Cluster {
+    /// The data have been loaded: keys in slots that nobody serves are this node's, those in another's slot came halfway.
+    pub fn loaded(&self, host: &dyn Host, space: &mut Space<'_>) {
+        if self.look(|m| !m.myself().is_primary() || m.myself().count == crate::base::slot::SLOTS) {
+            return;
+        }
+        let slots = slots_with_keys(space);
+        self.order(host, |m| m.adopt(&slots));
+    }
+
     /// Does what needs all stripes, which are held.
     pub fn perform(&self, host: &Arc<dyn Host>, space: &mut Space<'_>) {
         let effects = self.order(&**host, |m| m.take_effects());
@@ -37,7 +46,10 @@ impl Cluster {
                         tracing::error!("This node cannot be a primary: {e}");
                     }
                 }
-                Effect::Drop(slots) => drop(drop_keys(space, slots.iter())),
+                Effect::Drop(slots) => {
+                    drop_keys(space, slots.iter(), true);
+                    space.keyspace().journal().append(&mut space.changes.effects);
+                }
                 other => others.push(other),
             }
         }
@@ -110,13 +122,26 @@ fn follow(host: &Arc<dyn Host>, space: &mut Space<'_>, ip: &str, tcp_port: u16, 
     }
 }
 
-/// Deletes the keys of slots; all stripes are held.
-pub fn drop_keys(space: &mut Space<'_>, slots: impl Iterator<Item = SlotId>) -> u64 {
+/// Slots that have keys, one stripe after the other.
+pub fn slots_with_keys(space: &mut Space<'_>) -> Slots {
+    let mut found = Slots::default();
+    for stripe in 0..STRIPES as u16 {
+        space.lock_stripe(stripe);
+        for db in 0..space.databases() {
+            let table = &space.stripe(stripe).database(db).table;
+            table.for_each(|record| found.set(slot_of(record.name()), true));
+        }
+        space.unlock();
+    }
+    found
+}
+
+/// Deletes the keys of slots; all stripes are held. `told`: each as an effect of its own.
+pub fn drop_keys(space: &mut Space<'_>, slots: impl Iterator<Item = SlotId>, told: bool) {
     let mut by_stripe: BTreeMap<u16, Vec<SlotId>> = BTreeMap::new();
     for slot in slots {
         by_stripe.entry(stripe_of(slot)).or_default().push(slot);
     }
-    let mut dropped = 0;
     for (stripe, slots) in by_stripe {
         for db in 0..space.databases() {
             let mut names: Vec<Vec<u8>> = Vec::new();
@@ -129,13 +154,11 @@ pub fn drop_keys(space: &mut Space<'_>, slots: impl Iterator<Item = SlotId>) -> 
                 let key = Key::new(db, &name);
                 if space.delete(key) {
                     space.changed(key, EventClass::GENERIC, "del");
-                    space.replace_effect(db, &[b"DEL", &name]);
-                    dropped += 1;
+                    if told {
+                        space.replace_effect(db, &[b"DEL", &name]);
+                    }
                 }
             }
         }
     }
-    let journal = space.keyspace().journal();
-    journal.append(&mut space.changes.effects);
-    dropped
 }

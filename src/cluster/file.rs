@@ -14,7 +14,7 @@
 
 use super::machine::{Machine, NOBODY};
 use super::node::{Address, Node, NodeId, flag};
-use super::wire::is_plain_text;
+use super::wire::{EPOCH_MAX, is_plain_text};
 use crate::base::slot::SlotId;
 use crate::storage;
 use std::fmt::Write as _;
@@ -151,7 +151,8 @@ pub fn parse(text: &str, tls_first: bool, seed: u64, now_ms: u64) -> Result<Mach
                 for pair in variables.chunks(2) {
                     match pair {
                         ["currentEpoch", value] => {
-                            current_epoch = value.parse().map_err(|_| bad("currentEpoch is no number"))?;
+                            let epoch = value.parse().ok().filter(|n| *n <= EPOCH_MAX);
+                            current_epoch = epoch.ok_or_else(|| bad("currentEpoch is none"))?;
                         }
                         ["lastVoteEpoch", value] => {
                             last_vote_epoch = value.parse().map_err(|_| bad("lastVoteEpoch is no number"))?;
@@ -200,6 +201,7 @@ fn build(
         machine.migrating.extend(line.migrating);
         machine.importing.extend(line.importing);
     }
+    machine.agree_on_shards();
     Ok(machine)
 }
 
@@ -239,7 +241,7 @@ fn node(
     if node.is(flag::REPLICA) == node.is(flag::PRIMARY) || node.is(flag::REPLICA) != node.replica_of.is_some() {
         return Err("it is neither a primary nor the replica of one".into());
     }
-    node.config_epoch = epoch.parse().map_err(|_| "its epoch is no number")?;
+    node.config_epoch = epoch.parse().ok().filter(|n| *n <= EPOCH_MAX).ok_or("its epoch is none")?;
     node.address = read_address(address, tls_first, &mut node.shard)?;
     Ok(Some(node))
 }

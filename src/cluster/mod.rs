@@ -55,6 +55,9 @@ const SILENCE_MS: u64 = 2000;
 /// The bus' port, where it is not configured, is the clients' and this.
 const BUS_PORT_OFFSET: u16 = 10000;
 
+/// No time that is waited for is longer: a year and more, so that sums of such times stay numbers.
+const MS_MAX: u64 = 1 << 35;
+
 /// Wakes the thread of the bus.
 type Bell = Box<dyn Fn() + Send + Sync>;
 
@@ -98,15 +101,15 @@ fn settings(config: &Config) -> Settings {
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     let or_none = |announced: u16, real: u16| if real == 0 { 0 } else { or(announced, real) };
     Settings {
-        node_timeout_ms: c.node_timeout_ms,
-        ping_interval_ms: c.ping_interval_ms,
+        node_timeout_ms: c.node_timeout_ms.min(MS_MAX),
+        ping_interval_ms: c.ping_interval_ms.min(MS_MAX),
         replica_validity_factor: u64::from(c.replica_validity_factor),
         no_failover: c.replica_no_failover,
         migration_barrier: c.migration_barrier,
         allow_replica_migration: c.allow_replica_migration,
         require_full_coverage: c.require_full_coverage,
         manual_failover_timeout_ms: u64::from(c.manual_failover_timeout_ms),
-        blacklist_ttl_ms: c.blacklist_ttl_secs.saturating_mul(1000),
+        blacklist_ttl_ms: c.blacklist_ttl_secs.saturating_mul(1000).min(MS_MAX),
         repl_ping_period_ms: u64::from(config.replication.repl_ping_replica_period_secs) * 1000,
         link_sendbuf_limit: c.link_sendbuf_limit,
         tls_first: config.tls.cluster,
@@ -151,6 +154,7 @@ impl Cluster {
         if !is_new && machine.nodes.len() > 1 {
             machine.wait_for_others(began.0 + SILENCE_MS);
         }
+        machine.resume();
         machine.settle();
         file::write(&path, &machine).map_err(|e| named(&e))?;
         machine.dirty = false;
@@ -175,7 +179,7 @@ impl Cluster {
         self.began.0 + clock::monotonic_ms().saturating_sub(self.began.1)
     }
 
-    /// Makes what has changed visible to workers. True if a slot is not plainly served here any more.
+    /// Makes what has changed visible to workers. True if a slot is not served here any more, or not plainly.
     fn show(&self, machine: &Machine) -> bool {
         let view = View::of(machine);
         let mut words = [0u64; SLOTS / 64];
@@ -185,9 +189,9 @@ impl Cluster {
                 words[usize::from(slot.get()) / 64] &= !(1 << (slot.get() % 64));
             }
         }
+        let mut lost = self.view().loses(&view);
         // The view first: whoever finds that a slot is not plain looks there.
         *self.view.write() = Arc::new(view);
-        let mut lost = false;
         for (shown, word) in self.plain.iter().zip(words) {
             lost |= shown.swap(word, Ordering::AcqRel) & !word != 0;
         }
@@ -206,6 +210,13 @@ impl Cluster {
             self.ring();
         }
         result
+    }
+
+    /// Takes over what has changed in the configuration, so that a look shows it.
+    pub fn refresh(&self, host: &dyn Host) {
+        if self.configured.load(Ordering::Relaxed) != host.config().version() {
+            self.order(host, |_| ());
+        }
     }
 
     /// Looks at the machine.

@@ -107,8 +107,10 @@ pub struct Node {
     pub voted_ms: u64,
     pub offset: u64,
     pub orphaned_ms: u64,
-    /// When it was last met with a MEET that it has to answer.
+    /// When it was last introduced to us once more, because it seems not to know us.
     pub met_ms: u64,
+    /// Since when it has had no connection to us.
+    pub unheard_ms: u64,
     pub address: Address,
     /// Our connection to it.
     pub link: Option<LinkId>,
@@ -137,6 +139,7 @@ impl Node {
             offset: 0,
             orphaned_ms: 0,
             met_ms: 0,
+            unheard_ms: now_ms,
             address: Address::default(),
             link: None,
             inbound: None,

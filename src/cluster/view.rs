@@ -99,6 +99,12 @@ impl View {
             || !(self.migrating.contains_key(&slot) || self.importing.contains_key(&slot))
     }
 
+    /// Something that is ours here is not ours there, or not served.
+    pub fn loses(&self, next: &View) -> bool {
+        let gone = |slot| self.is_ours(slot) && !next.is_ours(slot);
+        (self.is_up && !next.is_up) || (0..SLOTS as u16).filter_map(SlotId::new).any(gone)
+    }
+
     /// This node, or its primary, has it.
     pub fn is_ours(&self, slot: SlotId) -> bool {
         matches!(self.owner(slot), Owner::Me | Owner::MyPrimary)

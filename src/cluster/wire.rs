@@ -36,6 +36,9 @@ pub const MESSAGE_BYTES_MAX: usize = (512 << 20) + (1 << 20);
 /// The same before a link has proved to be a node's: a PING with gossip about sixteen thousand nodes.
 pub const STRANGER_BYTES_MAX: usize = 2 << 20;
 
+/// No cluster comes to a later epoch by itself; one that is said to have would leave no room to count on.
+pub const EPOCH_MAX: u64 = 1 << 62;
+
 /// What a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -187,6 +190,7 @@ pub enum WireError {
         expected: usize,
     },
     Id,
+    Epoch(u64),
     Text(&'static str),
 }
 
@@ -200,6 +204,7 @@ impl std::fmt::Display for WireError {
                 write!(f, "a message of type {kind} of {given} bytes, where {expected} were expected")
             }
             WireError::Id => f.write_str("a node id that is not 40 hexadecimal digits"),
+            WireError::Epoch(n) => write!(f, "an epoch of {n}, which no cluster comes to"),
             WireError::Text(what) => write!(f, "a {what} with characters that are not allowed, or without an end"),
         }
     }
@@ -217,9 +222,15 @@ fn u64_at(b: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(b.get(at..at + 8)?.try_into().ok()?))
 }
 
+fn epoch_at(b: &[u8], at: usize) -> Result<u64, WireError> {
+    let epoch = u64_at(b, at).unwrap_or(0);
+    if epoch > EPOCH_MAX { Err(WireError::Epoch(epoch)) } else { Ok(epoch) }
+}
+
 /// True for text that may stand in lists with spaces and commas between their members, as Valkey's rule for such values is.
 pub fn is_plain_text(text: &[u8]) -> bool {
-    text.iter().all(|byte| byte.is_ascii_graphic() && !b"!#$%&()*+,;<>?@[]^{|}~'\"/\\=`".contains(byte))
+    let plain = |b: u8| b >= 0x80 || (b.is_ascii_graphic() && !b"!#$%&()*+,;<>?@[]^{|}~'\"\\=`".contains(&b));
+    text.iter().all(|b| plain(*b))
 }
 
 /// Text up to the first NUL.
@@ -274,8 +285,8 @@ pub fn parse(b: &[u8]) -> Result<Message, WireError> {
         port: u16_at(b, 10).unwrap_or(0),
         other_port: u16_at(b, 2246).unwrap_or(0),
         bus_port: u16_at(b, 2248).unwrap_or(0),
-        current_epoch: u64_at(b, 16).unwrap_or(0),
-        config_epoch: u64_at(b, 24).unwrap_or(0),
+        current_epoch: epoch_at(b, 16)?,
+        config_epoch: epoch_at(b, 24)?,
         offset: u64_at(b, 32).unwrap_or(0),
         sender: id(40)?,
         slots: Slots::from_bytes(&b[80..80 + SLOT_BYTES]).unwrap_or_default(),
@@ -308,7 +319,7 @@ pub fn parse(b: &[u8]) -> Result<Message, WireError> {
         Kind::Update => {
             exact(8 + 40 + SLOT_BYTES)?;
             Body::Update {
-                epoch: u64_at(rest, 0).unwrap_or(0),
+                epoch: epoch_at(rest, 0)?,
                 node: NodeId::parse(&rest[8..48]).ok_or(WireError::Id)?,
                 slots: Slots::from_bytes(&rest[48..]).unwrap_or_default(),
             }

@@ -30,6 +30,8 @@ pub struct Pause {
     pub until_ms: i64,
     /// Reads go on.
     pub writes_only: bool,
+    /// The role is being handed over.
+    pub failover: bool,
 }
 
 /// Loads the append-only file into the key space.

@@ -128,7 +128,8 @@ impl Host for Node {
     }
 
     fn pause_writes(&self, hold: bool) {
-        *self.pause.lock() = if hold { Pause { until_ms: i64::MAX, writes_only: true } } else { Pause::default() };
+        *self.pause.lock() =
+            if hold { Pause { until_ms: i64::MAX, writes_only: true, failover: true } } else { Pause::default() };
         self.paused.store(hold, Ordering::Release);
         self.clients.ring_all();
     }

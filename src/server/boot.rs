@@ -238,7 +238,10 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         Replication::follow(&host, &space, address, *port, false)
             .map_err(failed("the thread of the primary's link"))?;
     }
-    if node.cluster.is_some() {
+    if let Some(c) = &node.cluster {
+        let mut space = node.keyspace.space(access(&config, clock::wall_ms()));
+        c.loaded(&*node, &mut space);
+        drop(space);
         cluster::bus::start(Arc::clone(&node) as Arc<dyn cluster::Host>, bus_listeners)
             .map_err(failed("the thread of the cluster bus"))?;
     }

@@ -51,6 +51,13 @@ pub fn apply(node: &Node, acceptor: &Acceptor, endpoint: &Http, config: &Config,
             endpoint.take(own);
             endpoint.set_certificate_expiry(t.server.identity.not_after_s);
             *acceptor.tls.write() = Some(t.server.config);
+            if let Some(cluster) = node.cluster.as_ref().filter(|_| config.tls.cluster) {
+                // The same files, which have just been read.
+                match tls::bus(config, dir, clock::wall_ms() / 1000) {
+                    Ok(t) => *cluster.tls.write() = Some(t.server.config),
+                    Err(e) => tracing::warn!("The cluster bus keeps its certificates: {e}"),
+                }
+            }
             audited(Outcome::Done, &t.server.identity.fingerprint);
             *current = facts;
             Ok(())

@@ -61,7 +61,7 @@ impl Machine {
         let timeout = self.settings.node_timeout_ms;
         let age = self.data.age_ms.saturating_sub(timeout);
         let validity = self.settings.replica_validity_factor;
-        let oldest = self.settings.repl_ping_period_ms + timeout * validity;
+        let oldest = self.settings.repl_ping_period_ms.saturating_add(timeout.saturating_mul(validity));
         if !manual && validity != 0 && (self.data.none || age > oldest) {
             self.excuse("Disconnected from primary for longer than allowed. Please check the 'cluster-replica-validity-factor' configuration option.");
             return;

@@ -296,6 +296,13 @@ impl Machine {
         self.known().filter(move |(_, n)| n.is(flag::REPLICA) && n.replica_of == Some(id))
     }
 
+    /// Its replicas by name, so that all nodes list them alike.
+    pub fn sorted_replicas(&self, id: NodeId) -> Vec<(Handle, &Node)> {
+        let mut all: Vec<_> = self.replicas_of(id).collect();
+        all.sort_by_key(|(_, n)| n.id);
+        all
+    }
+
     pub fn owner(&self, slot: SlotId) -> Handle {
         self.owners[usize::from(slot.get())]
     }
@@ -375,6 +382,7 @@ impl Machine {
             }
             if node.inbound == Some(id) {
                 node.inbound = None;
+                node.unheard_ms = self.now_ms;
             }
         }
     }
@@ -475,9 +483,28 @@ impl Machine {
         Some(self.add(node))
     }
 
+    /// A replica is in its primary's shard, whatever a file says.
+    pub fn agree_on_shards(&mut self) {
+        let shards: HashMap<NodeId, NodeId> = self.nodes.values().map(|n| (n.id, n.shard)).collect();
+        for node in self.nodes.values_mut() {
+            if let Some(shard) = node.replica_of.and_then(|p| shards.get(&p)) {
+                node.shard = *shard;
+            }
+        }
+    }
+
     /// Gives a slot that is nobody's, as a file says it.
     pub fn put_slot(&mut self, slot: SlotId, to: Handle) {
         self.give(slot, to);
+    }
+
+    /// Follows whom a file says it follows.
+    pub fn resume(&mut self) {
+        if self.myself().is(flag::REPLICA)
+            && let Some(primary) = self.my_primary()
+        {
+            self.follow_address(primary);
+        }
     }
 
     /// It has read what is old: others are heard before it serves anything.

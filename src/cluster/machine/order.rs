@@ -4,6 +4,7 @@ use super::{Machine, NOBODY};
 use crate::base::slot::SlotId;
 use crate::cluster::node::{Handle, NodeId, flag};
 use crate::cluster::slots::Slots;
+use crate::cluster::wire::EPOCH_MAX;
 
 type Order<T = ()> = Result<T, String>;
 
@@ -71,6 +72,9 @@ impl Machine {
     pub fn set_epoch(&mut self, epoch: u64) -> Order {
         if self.nodes.len() > 1 {
             return Err("The user can assign a config epoch only when the node does not know any other node.".into());
+        }
+        if epoch > EPOCH_MAX {
+            return Err(format!("Invalid config epoch specified: {epoch}"));
         }
         if self.myself().config_epoch != 0 {
             return Err("Node config epoch is already non-zero".into());
@@ -216,6 +220,31 @@ impl Machine {
             return Err("Target node is not a master".into());
         }
         Ok(handle)
+    }
+
+    /// This node has keys in these slots, as it starts.
+    pub fn adopt(&mut self, slots: &Slots) {
+        let me = self.me;
+        for slot in slots.iter() {
+            let owner = self.owner(slot);
+            if owner == me || self.importing.contains_key(&slot) {
+                continue;
+            }
+            match self.nodes.get(&owner).map(|n| n.id) {
+                None => {
+                    tracing::warn!("I have keys for unassigned slot {}. Taking responsibility for it.", slot.get());
+                    self.give(slot, me);
+                }
+                Some(id) => {
+                    tracing::warn!(
+                        "I have keys for slot {}, but the slot is assigned to node {id}. Setting it to importing state.",
+                        slot.get()
+                    );
+                    self.importing.insert(slot, id);
+                    (self.dirty, self.moved) = (true, true);
+                }
+            }
+        }
     }
 
     /// CLUSTER SETSLOT. `keys`: this node has keys in the slot.

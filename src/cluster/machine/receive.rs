@@ -23,11 +23,11 @@ impl Machine {
     /// Takes one message.
     pub fn message(&mut self, link: LinkId, message: Message) -> Heard {
         let kind = message.kind;
+        self.figures.received[kind.index()] += 1;
+        self.figures.bytes_received += message.bytes as u64;
         if self.is_deaf_to(kind) {
             return if self.closes_when_deaf { Heard::Close } else { Heard::Fine };
         }
-        self.figures.received[kind.index()] += 1;
-        self.figures.bytes_received += message.bytes as u64;
         if matches!(kind, Kind::Publish | Kind::PublishShard) {
             self.figures.pubsub_bytes_received += message.bytes as u64;
         }

@@ -95,6 +95,7 @@ impl Machine {
             if limit > 0 {
                 self.drop_full_links(handle, limit);
             }
+            self.introduce_again(handle);
             let node = &self.nodes[&handle];
             let waits = if node.ping_sent_ms == 0 { 0 } else { now.saturating_sub(node.ping_sent_ms) };
             let silent = now.saturating_sub(node.data_ms);
@@ -128,6 +129,22 @@ impl Machine {
                 self.judge(handle);
             }
         }
+    }
+
+    /// A node that we know and that does not connect to us may not know us: it learns of us as if it were met.
+    fn introduce_again(&mut self, handle: Handle) {
+        let patience = self.settings.node_timeout_ms.max(HANDSHAKE_MS_MIN);
+        let now = self.now_ms;
+        let node = &self.nodes[&handle];
+        let late = |at: u64| now.saturating_sub(at) > patience;
+        if node.inbound.is_some() || node.is(flag::PFAIL | flag::FAIL) || !late(node.unheard_ms) || !late(node.met_ms) {
+            return;
+        }
+        let Some(link) = node.link.filter(|l| self.links.get(l).is_some_and(|l| l.connected)) else { return };
+        if let Some(node) = self.nodes.get_mut(&handle) {
+            node.met_ms = now;
+        }
+        self.talk(link, Kind::Meet);
     }
 
     /// A connection that holds more unsent than it may ends.

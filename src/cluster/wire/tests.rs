@@ -111,7 +111,9 @@ fn lengths_and_names_that_cannot_be_end_the_link() {
     assert!(matches!(length(b"RCmb\xff\xff\xff\xff", STRANGER_BYTES_MAX), Err(WireError::Length { .. })));
     assert!(matches!(length(b"RCmb\0\0\0\x01", STRANGER_BYTES_MAX), Err(WireError::Length { .. })));
     let good = samples().remove(0);
-    for (at, byte) in [(9, 2), (13, 99), (40, b'\n'), (2168, b' '), (2256, b'x'), (15, 200), (2215, 200)] {
+    for (at, byte) in
+        [(9, 2), (13, 99), (40, b'\n'), (2168, b' '), (2256, b'x'), (15, 200), (2215, 200), (16, 0xff), (24, 0x7f)]
+    {
         let mut bad = good.clone();
         bad[at] = byte;
         assert!(parse(&bad).is_err(), "byte {at}");

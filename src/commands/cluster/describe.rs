@@ -227,7 +227,8 @@ fn slots(cx: &mut NodeContext<'_, '_>) -> Outcome {
         for (first, last, owner) in runs {
             let Some(primary) = m.nodes.get(&owner) else { continue };
             let replicas: Vec<&Node> = m
-                .replicas_of(primary.id)
+                .sorted_replicas(primary.id)
+                .into_iter()
                 .filter(|(h, n)| !n.is(flag::FAIL) && (n.offset > 0 || (*h == m.me && own_offset > 0)))
                 .map(|(_, n)| n)
                 .collect();
@@ -257,7 +258,7 @@ fn shards(cx: &mut NodeContext<'_, '_>) -> Outcome {
         reply.array(shards.len());
         for (id, mut nodes) in shards {
             // The one with the slots first.
-            nodes.sort_by_key(|(_, n)| !n.is_primary());
+            nodes.sort_by_key(|(_, n)| (!n.is_primary(), n.id));
             reply.map(3);
             reply.bulk(b"slots");
             let ranges: Vec<(u16, u16)> = nodes.iter().flat_map(|(_, n)| n.slots.ranges()).collect();
@@ -368,7 +369,7 @@ fn replicas(cx: &mut NodeContext<'_, '_>) -> Outcome {
         if !node.is_primary() {
             return Err("The specified node is not a master".to_string());
         }
-        Ok(m.replicas_of(node.id).map(|(_, n)| line(m, n, seen)).collect::<Vec<_>>())
+        Ok(m.sorted_replicas(node.id).into_iter().map(|(_, n)| line(m, n, seen)).collect::<Vec<_>>())
     });
     let lines = lines.map_err(CommandError::err)?;
     cx.reply.array(lines.len());

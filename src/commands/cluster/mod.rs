@@ -72,7 +72,10 @@ const SCAN: &str = "use SCAN on each node";
 
 /// The cluster this server is, if it is one.
 fn cluster<'a>(cx: &NodeContext<'a, '_>) -> Result<&'a Cluster, CommandError> {
-    cx.node.cluster.as_ref().ok_or(CommandError::NO_CLUSTER)
+    let this = cx.node.cluster.as_ref().ok_or(CommandError::NO_CLUSTER)?;
+    let host: Arc<dyn Host> = Arc::clone(cx.node) as Arc<dyn Host>;
+    this.refresh(&*host);
+    Ok(this)
 }
 
 /// Orders the machine something.

@@ -3,11 +3,12 @@
 use super::{cluster, order, order_whole};
 use crate::base::number::parse_i64;
 use crate::base::slot::SlotId;
+use crate::client::Source;
 use crate::cluster::node::NodeId;
 use crate::cluster::{Change, SetSlot, drop_keys};
 use crate::commands::arguments::{integer, is};
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
-use crate::spec::{CommandSpec, Group};
+use crate::spec::{CommandSpec, DatabaseUse, Group};
 
 const CLUSTER_ADDSLOTS: CommandSpec =
     CommandSpec::sub("cluster", "addslots", -3, Group::Cluster, "admin stale no_async_loading")
@@ -73,6 +74,7 @@ const CLUSTER_SETSLOT: CommandSpec =
 const CLUSTER_FLUSHSLOT: CommandSpec =
     CommandSpec::sub("cluster", "flushslot", -3, Group::Cluster, "write admin no_async_loading arbitrary_keys")
         .acl("keyspace")
+        .databases(DatabaseUse::All)
         .since("9.0.0")
         .args("slot:integer [flush-type{ASYNC|SYNC}]")
         .doc("Removes every key of a slot.", "O(N), N: keys in the slot");
@@ -280,13 +282,20 @@ fn setslot(cx: &mut NodeContext<'_, '_>) -> Outcome {
         }
         (Some(_), _) => return Err(SETSLOT_WRONG),
     }
-    if cluster(cx)?.look(|m| !m.myself().is_primary()) {
+    let told = cx.client.source == Source::Primary;
+    if !told && cluster(cx)?.look(|m| !m.myself().is_primary()) {
         return Err(CommandError::fixed("ERR You can use SETSLOT only with masters."));
     }
     // With every stripe held nobody is in the middle of a command in the slot.
     super::whole(cx, |cx| {
         let keys = keys_in(cx, slot);
-        order_whole(cx, |m, _| m.set_slot(slot, action, keys))
+        order_whole(cx, |m, _| m.set_slot(slot, action, keys))?;
+        if cx.node.journal.is_read() {
+            // So that a replica that takes over knows what was on its way.
+            let words: Vec<&[u8]> = cx.args.iter().take(used).collect();
+            cx.node.journal.append_talk(&words);
+        }
+        Ok(())
     })?;
     cx.reply.ok();
     Ok(())
@@ -304,8 +313,7 @@ fn flushslot(cx: &mut NodeContext<'_, '_>) -> Outcome {
         cx.space.lock(&crate::keyspace::Plan::All);
     }
     // Left locked: the engine commits what it has changed.
-    drop_keys(cx.space, std::iter::once(slot));
-    cx.space.no_effect();
+    drop_keys(cx.space, std::iter::once(slot), false);
     cx.reply.ok();
     Ok(())
 }

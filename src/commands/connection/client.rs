@@ -385,7 +385,7 @@ fn pause(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let mut p = cx.node.pause.lock();
     // A pause that holds already is never made shorter; the kind asked for last holds.
     let running = if p.until_ms > now { p.until_ms } else { 0 };
-    *p = Pause { until_ms: until_ms.max(running), writes_only };
+    *p = Pause { until_ms: until_ms.max(running), writes_only, failover: false };
     cx.node.paused.store(true, Ordering::Release);
     drop(p);
     // Whom an earlier pause holds back, and this one does not, may go on.

@@ -79,7 +79,7 @@ pub fn with_facts<R>(
         shutdown_in_ms: node.ending.lock().as_ref().map(|e| e.until_ms.saturating_sub(clock::monotonic_ms()).max(1)),
         run_id: &node.run_id,
         replication: &replication,
-        pause: (pause.until_ms, pause.writes_only),
+        pause: (pause.until_ms, pause.writes_only, pause.failover),
         persistence: &saving,
         used_memory,
         baseline_memory: node.baseline_memory.load(Relaxed),

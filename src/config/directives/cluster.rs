@@ -23,10 +23,15 @@ fn ipv6(text: &str) -> Result<(), &'static str> {
 
 /// Text that is sent in gossip and in lists with spaces and commas between them.
 fn auxiliary(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic() && !b"!#$%&()*+,;<>?@[]^{|}~'\"/\\=`".contains(&byte))
+    let separates = |byte| b"!#$%&()*+,;<>?@[]^{|}~'\"\\=`".contains(&byte);
+    text.bytes().all(|byte| byte >= 0x80 || (byte.is_ascii_graphic() && !separates(byte)))
 }
 
 fn announce_ip(text: &str) -> Result<(), &'static str> {
+    // As many bytes as a message of the bus has for it.
+    if text.len() > 45 {
+        return Err("cluster-announce-ip is too long");
+    }
     auxiliary(text).then_some(()).ok_or("cluster-announce-ip contains invalid character")
 }
 

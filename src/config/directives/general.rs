@@ -126,7 +126,7 @@ topic! {
     /// Stop on assertions that are meant for tests.
     "enable-debug-assert" => enable_debug_assert: bool = false, YesNo, Start, Hidden, Standing::Inert("assertions are chosen at build time");
     /// Bytes between two times clients are served while a file is loaded.
-    "loading-process-events-interval-bytes" => loading_process_events_interval_bytes: u64 = 2 << 20, int(1024, i32::MAX as i128), Start, Hidden, Standing::Inert("clients are served by threads of their own while a file is loaded");
+    "loading-process-events-interval-bytes" => loading_process_events_interval_bytes: u64 = 2 << 20, int(1024, i32::MAX as i128), Runtime, Hidden, Standing::Inert("clients are served by threads of their own while a file is loaded");
     /// End with exit instead of abort when an assertion fails.
     "use-exit-on-panic" => use_exit_on_panic: bool = false, YesNo, Runtime, Hidden, Standing::Inert("a failed assertion always ends by exit, after the report");
     /// Text that tests leave in the log of a crash.

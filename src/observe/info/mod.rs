@@ -48,8 +48,8 @@ pub struct Facts<'a> {
     pub shutdown_in_ms: Option<u64>,
     pub run_id: &'a str,
     pub replication: &'a Replication,
-    /// ms since the epoch until which clients are paused; 0 if nobody is. And whether only writes are.
-    pub pause: (i64, bool),
+    /// ms since the epoch until which clients are paused; 0 if nobody is. And whether only writes are, and whether that is for a handover.
+    pub pause: (i64, bool, bool),
     /// What is saved, and how it went: its owner's rows.
     pub persistence: &'a dyn crate::metrics::Section,
     /// Bytes in use when the question came.

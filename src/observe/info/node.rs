@@ -100,14 +100,14 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
     out("total_watched_keys", Unsigned(all.iter().map(|c| u64::from(c.watching.load(Relaxed))).sum()));
     out("total_blocking_keys", Unsigned(f.waiting.keys() as u64));
     out("total_blocking_keys_on_nokey", Unsigned(f.waiting.needed_keys() as u64));
-    let (until_ms, writes_only) = f.pause;
+    let (until_ms, writes_only, failover) = f.pause;
     let left = (until_ms - f.now_us / 1000).max(0);
     let (reason, actions) = match (left > 0, writes_only) {
         (false, _) => ("none", "none"),
         (true, true) => ("client_pause", "write"),
         (true, false) => ("client_pause", "all"),
     };
-    out("paused_reason", Text(reason));
+    out("paused_reason", Text(if failover && left > 0 { "failover_in_progress" } else { reason }));
     out("paused_actions", Text(actions));
     out("paused_timeout_milliseconds", Signed(left));
 }
