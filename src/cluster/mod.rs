@@ -103,6 +103,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         node_timeout_ms: c.node_timeout_ms.min(MS_MAX),
         ping_interval_ms: c.ping_interval_ms.min(MS_MAX),
+        gossip_percent: c.message_gossip_percent as usize,
         replica_validity_factor: u64::from(c.replica_validity_factor),
         no_failover: c.replica_no_failover,
         migration_barrier: c.migration_barrier,
@@ -231,8 +232,7 @@ impl Cluster {
     }
 
     fn prepare(&self, host: &dyn Host, machine: &mut Machine) {
-        machine.now_ms = self.now_ms();
-        machine.data = data(host);
+        machine.moment(self.now_ms(), data(host));
         let version = host.config().version();
         if self.configured.swap(version, Ordering::Relaxed) != version {
             machine.configure(settings(&host.config().current()));
@@ -244,7 +244,10 @@ impl Cluster {
         if std::mem::take(&mut machine.dirty)
             && let Err(e) = file::write(&self.file, machine)
         {
-            tracing::error!("cluster-config-file {} cannot be written: {e}", self.file.display());
+            tracing::error!(
+                "Could not rename tmp cluster config file to {}, or not write it: {e}",
+                self.file.display()
+            );
             if host.config().current().cluster.config_save_behavior == ClusterConfigSave::Sync {
                 tracing::error!(
                     "Fatal: can't update cluster config file. The server ends: cluster-config-save-behavior is 'sync'"
@@ -285,14 +288,17 @@ impl Cluster {
 
 /// What replication knows now.
 fn data(host: &dyn Host) -> Data {
-    let now = clock::monotonic_ms();
     let offset = host.keyspace().journal().end();
     let Some(f) = host.replication().follower.following() else {
-        return Data { offset, link_is_up: true, age_ms: 0, none: false };
+        return Data { offset, ..Data::default() };
     };
-    let up = f.state == LinkState::Connected;
-    let since = if up { Some(f.heard_ms) } else { f.down_since_ms };
-    Data { offset, link_is_up: up, age_ms: since.map_or(0, |at| now.saturating_sub(at)), none: since.is_none() }
+    Data {
+        // While everything is fetched anew there is nothing that could be led with.
+        offset: if f.state == LinkState::Sync { 0 } else { offset },
+        link_is_up: f.state == LinkState::Connected,
+        silence_ms: clock::monotonic_ms().saturating_sub(f.heard_ms),
+        epoch: f.epoch,
+    }
 }
 
 #[cfg(test)]

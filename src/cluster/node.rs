@@ -103,8 +103,6 @@ pub struct Node {
     /// When anything came from it.
     pub data_ms: u64,
     pub failed_ms: u64,
-    /// When one of its replicas had our vote.
-    pub voted_ms: u64,
     pub offset: u64,
     pub orphaned_ms: u64,
     /// When it was last introduced to us once more, because it seems not to know us.
@@ -135,7 +133,6 @@ impl Node {
             pong_ms: 0,
             data_ms: 0,
             failed_ms: 0,
-            voted_ms: 0,
             offset: 0,
             orphaned_ms: 0,
             met_ms: 0,

@@ -116,11 +116,14 @@ impl Turn<'_> {
     ) -> Result<(), CommandError> {
         let mut named = Named::default();
         let mut only_reads = true;
+        let mut pubsub = entry.is(CommandFlags::PUBSUB);
         let is_exec = matches!(entry.command.handler, Handler::Transaction(TransactionCommand::Exec));
         if is_exec {
+            pubsub = true;
             for q in &client.transaction.queue {
                 if let Some(queued) = self.node.commands.by_id(q.command) {
                     named.see(queued, q.args.args());
+                    pubsub &= queued.is(CommandFlags::PUBSUB);
                     only_reads &= !self.writes(queued, q.args.args());
                 }
             }
@@ -134,7 +137,7 @@ impl Turn<'_> {
             crossing: named.crossing,
             several: named.keys > 1,
             only_reads,
-            pubsub: entry.is(CommandFlags::PUBSUB),
+            pubsub,
             readonly: client.shared.readonly.load(Ordering::Relaxed),
             asking: self.asking || entry.is(CommandFlags::ASKING),
             moves: entry.spec().name == "migrate",

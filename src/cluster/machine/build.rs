@@ -46,7 +46,7 @@ impl Machine {
             bus_port: own.address.bus_port,
             current_epoch: self.current_epoch,
             config_epoch: primary.map_or(own.config_epoch, |p| p.config_epoch),
-            offset: self.data.offset,
+            offset: self.offset(),
             sender: own.id,
             slots: primary.map_or_else(|| own.slots.clone(), |p| p.slots.clone()),
             replica_of: own.replica_of.filter(|_| own.is(flag::REPLICA)),
@@ -82,7 +82,7 @@ impl Machine {
             .filter(|(h, n)| **h != me && Some(**h) != to && !n.is(skip) && (n.link.is_some() || n.count > 0))
             .map(|(h, _)| *h)
             .collect();
-        let wanted = GOSSIP_MIN.max(self.nodes.len() / 10);
+        let wanted = GOSSIP_MIN.max(self.nodes.len() * self.settings.gossip_percent / 100);
         let mut chosen: Vec<Handle> =
             candidates.iter().copied().filter(|h| self.nodes[h].is(flag::PFAIL)).take(FAILING_MAX).collect();
         let mut others: Vec<Handle> = candidates.into_iter().filter(|h| !self.nodes[h].is(flag::PFAIL)).collect();

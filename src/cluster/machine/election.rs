@@ -39,7 +39,7 @@ impl Machine {
     fn rank(&self) -> u64 {
         let Some(primary) = self.my_primary() else { return 0 };
         let id = self.nodes[&primary].id;
-        let (me, offset) = (self.me, self.data.offset);
+        let (me, offset) = (self.me, self.offset());
         let own = self.myself().id;
         let ahead = |n: &crate::cluster::node::Node| {
             !n.is(flag::NO_FAILOVER) && (n.offset > offset || (n.offset == offset && n.id < own))
@@ -59,10 +59,10 @@ impl Machine {
             return;
         }
         let timeout = self.settings.node_timeout_ms;
-        let age = self.data.age_ms.saturating_sub(timeout);
+        let age = now.saturating_sub(self.fresh_ms).saturating_sub(timeout);
         let validity = self.settings.replica_validity_factor;
         let oldest = self.settings.repl_ping_period_ms.saturating_add(timeout.saturating_mul(validity));
-        if !manual && validity != 0 && (self.data.none || age > oldest) {
+        if !manual && validity != 0 && (self.fresh_ms == 0 || age > oldest) {
             self.excuse("Disconnected from primary for longer than allowed. Please check the 'cluster-replica-validity-factor' configuration option.");
             return;
         }
@@ -115,10 +115,7 @@ impl Machine {
         };
         let e = &mut self.election;
         (e.at_ms, e.requested, e.votes, e.rank) = (self.now_ms + delay, false, 0, rank);
-        tracing::info!(
-            "Start of election delayed for {delay} milliseconds (rank #{rank}, offset {}).",
-            self.data.offset
-        );
+        tracing::info!("Start of election delayed for {delay} milliseconds (rank #{rank}, offset {}).", self.offset());
         // So that the other replicas know how far we are, and rank themselves.
         self.broadcast_pong(true);
     }
@@ -151,7 +148,6 @@ impl Machine {
         if !self.myself().votes() {
             return;
         }
-        let now = self.now_ms;
         let node = &self.nodes[&replica];
         let id = node.id;
         let deny = |why: &str| tracing::warn!("Failover auth denied to {id}: {why}");
@@ -168,10 +164,6 @@ impl Machine {
         if !self.nodes[&primary].is(flag::FAIL) && head.marks & mark::FORCE_ACK == 0 {
             return deny("its primary is up");
         }
-        let quiet = self.settings.node_timeout_ms * 2;
-        if self.nodes[&primary].voted_ms != 0 && now.saturating_sub(self.nodes[&primary].voted_ms) < quiet {
-            return deny("can't vote for any replica of its primary so soon again");
-        }
         for slot in head.slots.iter() {
             let owner = self.owner(slot);
             if let Some(o) = self.nodes.get(&owner)
@@ -187,9 +179,6 @@ impl Machine {
         }
         let Some(link) = self.nodes[&replica].link else { return };
         self.last_vote_epoch = self.current_epoch;
-        if let Some(p) = self.nodes.get_mut(&primary) {
-            p.voted_ms = now;
-        }
         self.dirty = true;
         tracing::info!("Failover auth granted to {id} for epoch {}", self.current_epoch);
         self.send_head(link, Kind::AuthAck);

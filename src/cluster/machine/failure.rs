@@ -103,11 +103,17 @@ impl Machine {
             self.stale = true;
             return;
         }
-        let mut up = true;
+        let (mut up, mut why) = (true, "");
         if self.settings.require_full_coverage {
             let served = |h: &Handle| self.nodes.get(h).is_some_and(|n| !n.is(flag::FAIL));
             let served_slots: usize = self.nodes.iter().filter(|(h, _)| served(h)).map(|(_, n)| n.count).sum();
-            up = served_slots == SLOTS;
+            if served_slots != SLOTS {
+                (up, why) = (
+                    false,
+                    "At least one hash slot is not served by any available node. Please check the \
+                     'cluster-require-full-coverage' configuration.",
+                );
+            }
         }
         let voters = || self.nodes.values().filter(|n| n.votes());
         self.size = voters().count();
@@ -116,7 +122,11 @@ impl Machine {
             up = false;
             if self.size > 0 {
                 self.minority_ms = now;
+                why = "I am part of a minority partition.";
             }
+        }
+        if !up && !why.is_empty() && std::mem::replace(&mut self.down_why, why) != why {
+            tracing::warn!("Cluster is currently down: {why}");
         }
         if up == self.is_up {
             return;
@@ -132,6 +142,9 @@ impl Machine {
             tracing::info!("Cluster state changed: ok");
         } else {
             tracing::warn!("Cluster state changed: fail");
+        }
+        if up {
+            self.down_why = "";
         }
         self.is_up = up;
         self.moved = true;

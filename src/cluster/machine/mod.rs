@@ -1,7 +1,7 @@
 //! The cluster as a pure machine: what comes in is a message, a moment or an order, what comes out are messages and effects.
 //!
-//! It never reads the time, opens nothing and locks nothing. Whoever drives it sets [`Machine::now_ms`] and [`Machine::data`] first and
-//! takes [`Machine::take_outputs`] and [`Machine::take_effects`] afterwards.
+//! It never reads the time, opens nothing and locks nothing. Whoever drives it says [`Machine::moment`] first and takes
+//! [`Machine::take_outputs`] and [`Machine::take_effects`] afterwards.
 //!
 //! # Invariants
 //! * `owners` and the nodes' own sets say the same: both change in [`Machine::give`] and [`Machine::take`] alone.
@@ -37,6 +37,7 @@ pub const NOBODY: Handle = 0;
 pub struct Settings {
     pub node_timeout_ms: u64,
     pub ping_interval_ms: u64,
+    pub gossip_percent: usize,
     pub replica_validity_factor: u64,
     pub no_failover: bool,
     pub migration_barrier: u32,
@@ -57,10 +58,10 @@ pub struct Settings {
 pub struct Data {
     pub offset: u64,
     pub link_is_up: bool,
-    /// How old the data are: since when nothing has come from the primary, or the link is down.
-    pub age_ms: u64,
-    /// It has never had any.
-    pub none: bool,
+    /// While it is: how long nothing has come over it.
+    pub silence_ms: u64,
+    /// Each primary that is followed begins another.
+    pub epoch: u64,
 }
 
 /// What the driver has to do on the network.
@@ -168,9 +169,15 @@ pub struct Machine {
     pub size: usize,
     /// Since when most of them could not be reached.
     minority_ms: u64,
+    /// Why the cluster is down, as the log has it.
+    down_why: &'static str,
     /// A node that comes back serves nothing before then.
     silent_until_ms: u64,
     forgotten: HashMap<NodeId, u64>,
+    /// When what this replica has was last as its shard's primary had it; 0: it never was.
+    fresh_ms: u64,
+    /// The link of this epoch is one to a primary that is followed no more, or to nobody.
+    left_epoch: Option<u64>,
     election: Election,
     manual: Manual,
     pub links: BTreeMap<LinkId, Link>,
@@ -221,8 +228,11 @@ impl Machine {
             is_up: false,
             size: 0,
             minority_ms: 0,
+            down_why: "",
             silent_until_ms: 0,
             forgotten: HashMap::new(),
+            fresh_ms: 0,
+            left_epoch: None,
             election: Election::default(),
             manual: Manual::default(),
             links: BTreeMap::new(),
@@ -241,6 +251,19 @@ impl Machine {
             stays_apart: false,
             no_random_ping: false,
         }
+    }
+
+    /// It is now, and this is how replication stands.
+    pub fn moment(&mut self, now_ms: u64, data: Data) {
+        (self.now_ms, self.data) = (now_ms, data);
+        if data.link_is_up && self.myself().is(flag::REPLICA) && self.left_epoch != Some(data.epoch) {
+            self.fresh_ms = now_ms.saturating_sub(data.silence_ms);
+        }
+    }
+
+    /// How far this node is in its shard's history; 0 for a replica that has nothing of it yet.
+    pub fn offset(&self) -> u64 {
+        if self.myself().is(flag::REPLICA) && self.fresh_ms == 0 { 0 } else { self.data.offset }
     }
 
     pub fn take_outputs(&mut self) -> VecDeque<Output> {
@@ -542,6 +565,12 @@ impl Machine {
             Some(found) => Ok(found),
             None => Err(format!("Unknown node {}", String::from_utf8_lossy(&word[..word.len().min(64)]))),
         }
+    }
+
+    /// Connections, and the bytes of them and of what waits in them.
+    pub fn links_held(&self) -> (u64, u64) {
+        let queued: u64 = self.links.values().map(|l| l.queued.load(std::sync::atomic::Ordering::Relaxed)).sum();
+        (self.links.len() as u64, queued + (self.links.len() * size_of::<Link>()) as u64)
     }
 
     /// DEBUG CLUSTERLINK KILL.

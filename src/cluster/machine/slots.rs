@@ -79,6 +79,11 @@ impl Machine {
         let (id, shard) = (p.id, p.shard);
         let (ip, tcp_port, tls_port) = (p.address.ip.clone(), p.address.tcp_port, p.address.tls_port);
         let me = self.me;
+        if self.myself().is_primary() || self.myself().shard != shard {
+            // What it has is not what this primary has, until that has been fetched.
+            self.fresh_ms = 0;
+            self.left_epoch = Some(self.data.epoch);
+        }
         let own = self.myself_mut();
         own.mark(flag::PRIMARY | flag::MIGRATE_TO, false);
         own.mark(flag::REPLICA, true);

@@ -39,6 +39,10 @@ impl Machine {
                 let (tcp, tls) =
                     if self.settings.tls_first { (head.other_port, head.port) } else { (head.port, head.other_port) };
                 self.start_handshake(&ip, tcp, tls, head.bus_port, false);
+                // Whoever introduces us to a node introduces us to its cluster.
+                for g in gossip.iter().filter(|g| self.handle(&g.id).is_none()).cloned().collect::<Vec<_>>() {
+                    self.hear_of(&g);
+                }
             }
             self.talk(link, Kind::Pong);
         }
@@ -58,7 +62,7 @@ impl Machine {
                 self.rename(handle, &head);
             } else if node.id != head.sender {
                 tracing::info!(
-                    "The address of node {} is that of node {} now: its own is not known",
+                    "PONG contains mismatching sender ID. About node {} (expected), it is from node {}: where the first one is is not known",
                     node.id,
                     head.sender
                 );
@@ -67,6 +71,8 @@ impl Machine {
                 (node.address.ip, node.address.tcp_port, node.address.tls_port, node.address.bus_port) =
                     (String::new(), 0, 0, 0);
                 (self.dirty, self.moved) = (true, true);
+                // Whoever it was has begun again under another name.
+                self.fail(handle);
                 self.close(link);
                 return Heard::Fine;
             }

@@ -80,6 +80,7 @@ pub fn with_facts<R>(
         run_id: &node.run_id,
         replication: &replication,
         pause: (pause.until_ms, pause.writes_only, pause.failover),
+        bus: node.cluster.as_ref().map_or((0, 0), |c| c.look(|m| m.links_held())),
         persistence: &saving,
         used_memory,
         baseline_memory: node.baseline_memory.load(Relaxed),

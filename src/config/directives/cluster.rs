@@ -63,6 +63,8 @@ topic! {
     "cluster-node-timeout" => node_timeout_ms: u64 = 15_000, LONG, Runtime, Open, Standing::Works;
     /// Milliseconds between two pings on the bus.
     "cluster-ping-interval" => ping_interval_ms: u64 = 1000, LONG, Runtime, Unlisted, Standing::Works;
+    /// Of the nodes, how many percent a message of the bus tells of.
+    "cluster-message-gossip-perc" => message_gossip_percent: u32 = 10, int(1, 100), Runtime, Hidden, Standing::Works;
     /// Port of the bus; 0 is the client port plus 10000.
     "cluster-port" => port: u16 = 0, PORT, Start, Open, Standing::Works;
     /// How old a replica's data may be for it to be promoted, in node timeouts; 0 is any age.

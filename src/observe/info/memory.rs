@@ -106,7 +106,7 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     out("mem_replicas_repl_buffer", Unsigned(r.held_bytes()));
     out("mem_clients_slaves", Unsigned(0));
     out("mem_clients_normal", Unsigned(m.clients));
-    out("mem_cluster_links", Unsigned(0));
+    out("mem_cluster_links", Unsigned(f.bus.1));
     out("mem_aof_buffer", Unsigned(f.aof_behind));
     out("mem_allocator", Text(&format!("jemalloc-{}", memory::allocator_version())));
     out("mem_overhead_db_hashtable_rehashing", Unsigned(0));

@@ -50,6 +50,8 @@ pub struct Facts<'a> {
     pub replication: &'a Replication,
     /// ms since the epoch until which clients are paused; 0 if nobody is. And whether only writes are, and whether that is for a handover.
     pub pause: (i64, bool, bool),
+    /// Connections of the cluster bus, and bytes of theirs.
+    pub bus: (u64, u64),
     /// What is saved, and how it went: its owner's rows.
     pub persistence: &'a dyn crate::metrics::Section,
     /// Bytes in use when the question came.

@@ -85,7 +85,7 @@ pub(super) fn clients(f: &Facts<'_>, out: Out<'_>) {
     let count = |yes: &dyn Fn(&crate::client::Shared) -> bool| all.iter().filter(|c| yes(c)).count() as u64;
     // Replicas are connected_slaves.
     out("connected_clients", Unsigned(count(&|c| !c.replica.load(Relaxed))));
-    out("cluster_connections", Unsigned(0));
+    out("cluster_connections", Unsigned(f.bus.0));
     out("maxclients", Unsigned(u64::from(f.config.network.maxclients)));
     out("client_recent_max_input_buffer", Unsigned(most(&|c| c.query_capacity.load(Relaxed))));
     out("client_recent_max_output_buffer", Unsigned(most(&|c| c.output_bytes.load(Relaxed))));

@@ -280,6 +280,10 @@ impl Worker {
     /// A client that waits is told that this server follows another now, and where to go if it follows redirections. One of those that
     /// reads, and may read from a replica, waits on.
     pub(super) fn role_lost(&mut self, client: u64, now_mono: u64) {
+        if self.node.cluster.is_some() {
+            // The bus sends those away whose slots have gone; others wait for what this node still serves.
+            return;
+        }
         let Some(&i) = self.by_id.get(&client) else { return };
         let Some(c) = self.connections[i].as_ref() else { return };
         let Some(b) = &c.client.blocked else { return };
