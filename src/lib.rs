@@ -2,7 +2,8 @@
 //!
 //! # Bird's eye
 //! Clients speak RESP over TLS. A few worker threads each own their connections; whichever worker reads a command runs it to
-//! its end, under the lock of the stripe its key is in. Nothing is handed to another thread on the way, nothing forks. All
+//! its end, under the lock of the stripe its key is in. Nothing is handed to another thread on the way, but for commands that go
+//! through very many elements, which would hold up the worker's other connections (`session/aside.rs`); nothing forks. All
 //! cryptography is that of one validated module, and no socket is bound before the start-up gate has passed.
 //!
 //! # The way of a command, from bytes to reply
@@ -26,6 +27,8 @@
 //! | a rule for who may run what, when | `engine/admit.rs` |
 //! | a FIPS requirement | `fips/gate.rs` |
 //! | how a type is kept | `value/` |
+//! | which locks a script takes | `engine/locks.rs`, by what `script/reach.rs` reads in its text |
+//! | what runs beside the workers because it takes long | `session/aside.rs`; handlers say so by `Site::weigh` in `commands/context.rs` |
 //! | what happens at start, and regularly | `server/boot.rs`, `server/cron.rs` |
 //!
 //! # Invariants

@@ -34,28 +34,28 @@ pub struct DataContext<'a, 'k> {
     pub may_block: bool,
     /// Set by a blocking handler that found nothing; it writes no reply then.
     pub block: Option<BlockRequest>,
-    /// What becomes of a command on a big value.
-    pub pace: Pace,
+    /// Where it runs: what goes through very many elements asks.
+    pub site: Site,
 }
 
-/// Whether a command that goes through very many elements may hold up whom it runs beside.
+/// Where a command runs, and so whom it would hold up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Pace {
-    /// It may: it is part of a transaction or a script, or repeats what happened elsewhere.
+pub enum Site {
+    /// As a part of a transaction or a script, or once more, as it ran elsewhere: it takes as long as it takes.
     #[default]
-    AsItIs,
-    /// It may not: a worker's other connections would wait. It is to be run aside instead.
-    Short,
-    /// It runs aside.
+    Nested,
+    /// On a worker, whose other connections would wait.
+    Worker,
+    /// Aside.
     Aside,
-    /// It runs aside, and its locks are known to be kept for long.
-    Long,
+    /// Aside, and others have been told that its locks are kept for long.
+    AsideForLong,
 }
 
 /// Elements that a command goes through without a thought: about a millisecond.
 const ELEMENTS_AT_ONCE: usize = 4096;
 
-impl Pace {
+impl Site {
     /// The command is about to go through `elements`, and has looked all its keys up, but changed nothing yet. Asked by each that may go
     /// through very many; what costs much more than reading an element counts several times.
     ///
@@ -63,7 +63,7 @@ impl Pace {
     /// [`CommandError::Aside`]: it stops here, and is run again where it holds up nobody.
     #[inline]
     pub fn weigh(self, elements: usize) -> Result<(), CommandError> {
-        if elements > ELEMENTS_AT_ONCE && self == Pace::Short { Err(CommandError::Aside) } else { Ok(()) }
+        if elements > ELEMENTS_AT_ONCE && self == Site::Worker { Err(CommandError::Aside) } else { Ok(()) }
     }
 }
 
@@ -145,8 +145,8 @@ pub struct NodeContext<'a, 'k> {
     pub recorder: &'a mut Recorder,
     /// Set by a handler that waits; it writes no reply then.
     pub block: Option<BlockRequest>,
-    /// What becomes of a command on very many keys.
-    pub pace: Pace,
+    /// Where it runs: what goes through very many keys asks.
+    pub site: Site,
 }
 
 impl<'a> NodeContext<'a, '_> {

@@ -37,7 +37,7 @@ pub mod testing;
 pub mod transactions;
 pub mod zset;
 
-pub use context::{DataContext, DataFn, NodeContext, NodeFn, Pace};
+pub use context::{DataContext, DataFn, NodeContext, NodeFn, Site};
 pub use error::{CommandError, Outcome};
 pub use node::{Node, audit_record};
 pub use table::{Command, CommandTable, Entry, Handler};

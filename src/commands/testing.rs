@@ -100,7 +100,7 @@ impl Bench {
             hash: None,
             may_block: true,
             block: None,
-            pace: super::Pace::default(),
+            site: super::Site::default(),
         };
         let outcome = f(&mut cx);
         self.blocked = cx.block.take();
@@ -228,7 +228,7 @@ impl NodeBench {
             nested: false,
             recorder: &mut self.recorder,
             block: None,
-            pace: super::Pace::default(),
+            site: super::Site::default(),
         };
         if let Err(e) = f(&mut cx) {
             return String::from_utf8_lossy(&e.text()).into_owned();

@@ -24,9 +24,9 @@ pub struct Gates {
     pub special: bool,
     /// Saving fails, and nobody may change what would be lost.
     pub disk_fails: bool,
-    /// The append-only file fails, or is far behind: writers are refused, or wait.
+    /// The append-only file fails, and writers are refused; or it, or a snapshot, is far behind, and they wait.
     pub log_fails: bool,
-    pub log_behind: bool,
+    pub behind: bool,
     /// The data are not there yet.
     pub loading: bool,
     /// A script has run for too long.
@@ -92,7 +92,7 @@ impl Gates {
                 && config.persistence.stop_writes_on_bgsave_error
                 && !config.persistence.save.is_empty(),
             log_fails: node.aof.has_failed(),
-            log_behind: node.aof.is_behind(),
+            behind: node.aof.is_behind() || node.keyspace.is_walk_behind(),
             loading: node.loading.is_running(),
             busy,
             monitored: node.monitors.any(),
@@ -192,7 +192,7 @@ impl Turn<'_> {
         if self.gates.disk_fails && (entry.is(CommandFlags::WRITE) || entry.spec().name == "ping") {
             return Err(CommandError::fixed(MISCONF));
         }
-        if (self.gates.log_fails || self.gates.log_behind) && self.is_writer(client, entry) {
+        if (self.gates.log_fails || self.gates.behind) && self.is_writer(client, entry) {
             if !self.gates.log_fails {
                 return Ok(Pass::Wait);
             }

@@ -12,7 +12,7 @@
 use super::Turn;
 use crate::client::{BlockRequest, Blocked, Client, Message, TimeoutReply, Waiter};
 use crate::commands::table::Handler;
-use crate::commands::{CommandError, DataContext, Entry, Pace};
+use crate::commands::{CommandError, DataContext, Entry, Site};
 use crate::keyspace::{Key, KeyHash, Plan};
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
@@ -163,7 +163,7 @@ impl Turn<'_> {
             hash: None,
             may_block: true,
             block: None,
-            pace: Pace::default(),
+            site: Site::default(),
         };
         let begin = crate::base::clock::Tick::now();
         let outcome = f(&mut cx);

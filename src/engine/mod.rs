@@ -4,7 +4,7 @@
 //! * The first gate of [`admit`](self::admit) that refuses is the reply; nothing has happened then.
 //! * A handler runs under all locks its command needs, taken at once in ascending order. Whoever is waiting for one of its keys is
 //!   found before, and the keys *his* command needs are locked too: so a write and the waiters it serves are one step.
-//! * A command that goes through very many elements says so before it changes anything ([`Pace::weigh`]). On a worker it stops
+//! * A command that goes through very many elements says so before it changes anything ([`Site::weigh`]). On a worker it stops
 //!   there and is run again [aside](crate::session::aside), so that nobody waits for it but who wants the same keys: and those give
 //!   way, as if paused, until it lets go.
 //! * [`commit`](self::commit) runs before the locks go, and gives the journal what a command changed. (Upkeep, eviction and the few
@@ -17,6 +17,7 @@ mod events;
 mod evict;
 mod execute;
 mod host;
+mod locks;
 mod meanwhile;
 mod monitor;
 mod permit;
@@ -35,7 +36,7 @@ pub use meanwhile::{Meanwhile, lend};
 use crate::base::clock::Tick;
 use crate::client::{Client, Forward, Notice, ReplyMode, Source};
 use crate::commands::table::{Handler, TransactionCommand};
-use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext, Pace};
+use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext, Site};
 use crate::config::Config;
 use crate::keyspace::{Access, AccessPolicy, Key, KeyHash, Plan, Space};
 use crate::metrics::counters::Counter;
@@ -94,8 +95,8 @@ pub struct Turn<'k> {
     keeps_error: bool,
     /// What runs is a command of a script.
     by_script: bool,
-    /// What becomes of commands that take long.
-    pub pace: Pace,
+    /// Where its commands run.
+    pub site: Site,
     /// ASKING has been said before the command that runs.
     asking: bool,
 }
@@ -137,7 +138,7 @@ impl<'k> Turn<'k> {
             error: None,
             keeps_error: false,
             by_script: false,
-            pace: Pace::AsItIs,
+            site: Site::Nested,
             asking: false,
         }
     }
@@ -421,9 +422,9 @@ impl<'k> Turn<'k> {
                 Flow::Next
             }
             Handler::Script(which) => {
-                let gives_way = std::mem::replace(&mut self.space.gives_way, false);
-                self.run_script(client, which, entry, args, false, mark);
-                self.space.gives_way = gives_way;
+                if self.run_script(client, which, entry, args, false, mark) == Flow::Paused {
+                    return self.give_way(client, entry, args, hash);
+                }
                 Flow::Next
             }
             Handler::Container => {
@@ -497,10 +498,10 @@ impl<'k> Turn<'k> {
         mark: crate::resp::reply::Mark,
     ) -> Flow {
         let reads_any_key = self.reads_any_key(client, entry, args);
-        if self.pace == Pace::Aside && may_block {
+        if self.site == Site::Aside && may_block {
             // It has been found to take long before it came here.
             self.space.begin_long();
-            self.pace = Pace::Long;
+            self.site = Site::AsideForLong;
         }
         let mut cx = DataContext {
             args,
@@ -513,7 +514,7 @@ impl<'k> Turn<'k> {
             hash,
             may_block,
             block: None,
-            pace: if may_block { self.pace } else { Pace::AsItIs },
+            site: if may_block { self.site } else { Site::Nested },
         };
         let outcome = f(&mut cx);
         let block = cx.block.take();
@@ -581,7 +582,7 @@ impl<'k> Turn<'k> {
             nested,
             recorder: self.recorder,
             block: None,
-            pace: if nested { Pace::AsItIs } else { self.pace },
+            site: if nested { Site::Nested } else { self.site },
         };
         let outcome = f(&mut cx);
         let block = cx.block.take();

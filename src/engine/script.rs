@@ -1,7 +1,7 @@
 //! Scripts: one atomic step of many commands.
 //!
 //! # Invariants
-//! * A script holds all locks it needs from before its first command until its effects are in the journal, as one step; who waited for
+//! * A script holds all locks it needs ([`locks`](super::locks)) from before its first command until its effects are in the journal, as one step; who waited for
 //!   a key it changed is served after it, and events are published after that.
 //! * Its commands go through the same handlers as anybody's, with the rights of the client that runs it.
 //! * While it has run for too long, everybody else is told that the server is busy: who wants its locks does not wait for them, and its
@@ -14,14 +14,14 @@ use crate::base::slot::SlotId;
 use crate::client::Client;
 use crate::commands::table::{Handler, ScriptCommand};
 use crate::commands::{CommandError, Entry};
-use crate::keyspace::Plan;
+use crate::keyspace::{KeyHash, Plan};
 use crate::metrics::counters::Counter;
 use crate::resp::args::Args;
 use crate::resp::parser::{Limits, Parsed, Partial, parse};
 use crate::resp::reply::{Mark, Reply, Version};
 use crate::script::{
-    self, Arguments, Cache, Effects, Failure, Header, Host, Kind, Library, Received, Returned, Rules, RunningScript,
-    Script, Stop, Vm, debugger,
+    self, Arguments, Cache, Effects, Failure, Header, Host, Kind, Library, Locks, Received, Returned, Rules,
+    RunningScript, Script, Stop, Vm, debugger,
 };
 use crate::spec::CommandFlags;
 use std::sync::Arc;
@@ -48,6 +48,8 @@ impl Code {
 enum Refusal {
     Command(CommandError),
     Failure(Failure),
+    /// Not now: it needs all locks, and a command on a big value keeps some.
+    Later,
 }
 
 impl From<CommandError> for Refusal {
@@ -78,7 +80,7 @@ impl Turn<'_> {
         args: Args<'_>,
         nested: bool,
         mark: Mark,
-    ) {
+    ) -> Flow {
         let began = self.last_tick;
         let debugged = client.debugs && !nested && which != ScriptCommand::Function;
         let outcome = if debugged {
@@ -96,6 +98,7 @@ impl Turn<'_> {
                     }
                 }
             }
+            Err(Refusal::Later) => return Flow::Paused,
             Err(Refusal::Command(e)) => {
                 self.reply.rewind(mark);
                 self.reply.error(&e.text());
@@ -112,6 +115,7 @@ impl Turn<'_> {
         }
         // The whole time is the script's, that of its commands too.
         self.last_tick = began;
+        Flow::Next
     }
 
     /// Runs a script in a session of the debugger, behind which the connection ends.
@@ -156,8 +160,25 @@ impl Turn<'_> {
         let read_only = self.may_start(entry, rules)?;
         let settings = script::settings(&self.config);
         let keyspace = &self.node.keyspace;
-        let alone = if nested { None } else { Some(keyspace.alone().ok_or_else(|| self.busy())?) };
-        if !nested && !self.lock(client, &Plan::All) {
+        let locks = match &code {
+            Code::Script(script) if !nested && !debugged => super::locks::of(script, self.node.commands),
+            _ => &Locks::All,
+        };
+        if *locks == Locks::All && self.space.gives_way && self.node.keyspace.is_held_for_long() {
+            return Err(Refusal::Later);
+        }
+        // One that may run for long is alone; those that end soon run beside each other and beside whoever goes through the key space.
+        let (mut alone, mut among) = (None, None);
+        match locks {
+            _ if nested => {}
+            Locks::Some { bounded: true, .. } => among = Some(keyspace.among_others().ok_or_else(|| self.busy())?),
+            _ => alone = Some(keyspace.alone().ok_or_else(|| self.busy())?),
+        }
+        // From here on it waits for its locks, whoever has them.
+        let gives_way = std::mem::replace(&mut self.space.gives_way, false);
+        let locked = nested || self.lock_script(client, locks, args.from(3), keys);
+        self.space.gives_way = gives_way;
+        if !locked {
             return Err(self.busy().into());
         }
         if !nested && self.space.epoch != self.gates.epoch {
@@ -186,6 +207,7 @@ impl Turn<'_> {
             seen: None,
             next_meanwhile_ms: 0,
             debugged,
+            whole: nested || *locks == Locks::All,
             heard: Vec::new(),
             partial: Partial::default(),
         };
@@ -223,8 +245,19 @@ impl Turn<'_> {
             self.append();
             self.space.unlock();
         }
-        drop(alone);
+        drop((alone, among));
         written
+    }
+
+    /// Takes the locks of a script, and of what waits for its keys.
+    fn lock_script(&mut self, client: &Client, locks: &Locks, args: Args<'_>, keys: usize) -> bool {
+        let Locks::Some { named, .. } = locks else { return self.lock(client, &Plan::All) };
+        let (mut plan, mut names) = (Plan::None, Vec::with_capacity(keys + named.len()));
+        for name in args.iter().take(keys).chain(named.iter().map(Vec::as_slice)) {
+            plan.add(KeyHash::of(name).stripe);
+            names.push((client.db, name.to_vec()));
+        }
+        self.lock_with_waiters_of(client, plan, names)
     }
 
     fn find_code(&self, which: ScriptCommand, args: Args<'_>) -> Result<Code, Refusal> {
@@ -238,7 +271,7 @@ impl Turn<'_> {
                     return Ok(Code::Script(script));
                 }
                 let header = Header::of_script(source).map_err(CommandError::err)?;
-                let script = Arc::new(Script { digest, source: source.to_vec(), header });
+                let script = Arc::new(Script { digest, source: source.to_vec(), header, reach: Default::default() });
                 Ok(Code::Script(script))
             }
             ScriptCommand::Digest => {
@@ -382,6 +415,8 @@ struct Running<'t, 'k, 'c> {
     next_meanwhile_ms: u64,
     /// Its client debugs it.
     debugged: bool,
+    /// It holds all locks.
+    whole: bool,
     /// What that client has sent and was not understood yet.
     heard: Vec<u8>,
     partial: Partial,
@@ -463,7 +498,17 @@ impl Running<'_, '_, '_> {
         let (turn, client) = (&mut *self.turn, &mut *self.client);
         let mark = turn.reply.mark();
         let effects = turn.space.changes.effects.mark();
+        let mut held = true;
+        if !self.whole {
+            let _ = super::for_each_key(client.db, entry, args, |k| held &= turn.space.holds(k));
+        }
         match entry.command.handler {
+            _ if !held => {
+                // Its text said that this cannot be: better an error than a key without its lock.
+                let e = CommandError::fixed("ERR Script attempted to access a key that its call does not declare");
+                turn.reply.error(&e.text());
+                turn.failed(entry, args, &e);
+            }
             Handler::Data(f) | Handler::Whole(f) => {
                 let flow = turn.run_data(client, entry, f, args, None, false, mark);
                 debug_assert_eq!(flow, Flow::Next, "scripts do not wait");

@@ -208,7 +208,9 @@ impl Turn<'_> {
                 debug_assert_eq!(flow, super::Flow::Next);
                 self.gather(client.db, args);
             }
-            Handler::Script(which) => self.run_script(client, which, entry, args, true, mark),
+            Handler::Script(which) => {
+                self.run_script(client, which, entry, args, true, mark);
+            }
             Handler::Transaction(TransactionCommand::Unwatch) => {
                 // Inside EXEC nothing is watched any more.
                 self.reply.ok();

@@ -13,7 +13,8 @@
 //! * A table that is flushed before it is done goes to the walker as it is, and is written and freed by it. Two databases that change
 //!   places keep the numbers they had at the cut.
 //! * Writers' bytes wait in a queue of at most [`QUEUE_BYTES_MAX`]; a writer that finds it full waits, under its lock, until the walker,
-//!   which never waits for a lock without emptying the queue, has made room.
+//!   which never waits for a lock without emptying the queue, has made room. Before it comes to that, clients that write are kept waiting
+//!   without a lock ([`Keyspace::is_walk_behind`]), so that who only reads never waits for the disk.
 //!
 //! # Bounds
 //! The walker holds a stripe for about [`SLICE_BYTES`] of output or [`SLICE_KEYS`] keys. A writer writes down what it changes: a short
@@ -30,12 +31,18 @@ use crate::value::record::Record;
 use crate::value::table::{Table, Visit, Walked};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Bytes of writers' keys that wait for the walker: a few milliseconds of its work, little beside the data.
 pub const QUEUE_BYTES_MAX: usize = 16 << 20;
+/// From here on the walker is behind, and clients that write wait until it has come down to the second figure. What they have begun
+/// finds room in the rest.
+const BEHIND_BYTES: usize = QUEUE_BYTES_MAX / 2;
+const CAUGHT_UP_BYTES: usize = BEHIND_BYTES - (512 << 10);
+/// Bytes of writers' keys that the walker takes out of the queue at once: room for more is made while they are being written.
+const DRAIN_BYTES: usize = 64 << 10;
 /// Bytes of writers' keys that the walker holds back behind a big key while it waits for room.
 const SIDE_BYTES_MAX: usize = 4 * QUEUE_BYTES_MAX;
 /// Output after which the walker lets go of a stripe: some tens of microseconds.
@@ -88,12 +95,45 @@ struct Queue {
     bytes: usize,
 }
 
+/// Whether a walk is behind its writers, for those who are no part of it.
+#[derive(Default)]
+pub(super) struct Lag {
+    behind: AtomicBool,
+    caught_up: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Lag {
+    fn set(&self, behind: bool) {
+        if self.behind.load(Ordering::Relaxed) == behind {
+            return;
+        }
+        self.behind.store(behind, Ordering::Release);
+        if !behind && let Some(tell) = self.caught_up.get() {
+            tell();
+        }
+    }
+}
+
+impl Keyspace {
+    /// True while a snapshot has as much as it should keep of what writers write down for it: who can wait is not to write now.
+    #[inline]
+    pub fn is_walk_behind(&self) -> bool {
+        self.lag.behind.load(Ordering::Relaxed)
+    }
+
+    /// Who is told, on the snapshot's thread, when that is over. Only the first is.
+    pub fn on_caught_up(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.lag.caught_up.set(tell);
+    }
+}
+
 /// What the walker and the writers share.
 pub(super) struct Walk {
     mark: u8,
     encode: Box<dyn Encode>,
     queue: Mutex<Queue>,
     room: Condvar,
+    lag: Arc<Lag>,
     /// Tables that were flushed before they were done, with their numbers at the cut.
     taken: Mutex<Vec<(u32, Table<KeyPath>)>>,
     over: AtomicBool,
@@ -114,7 +154,29 @@ impl Walk {
         if !self.over.load(Ordering::Acquire) {
             queue.bytes += chunk.size();
             queue.chunks.push_back(chunk);
+            if queue.bytes >= BEHIND_BYTES {
+                self.lag.set(true);
+            }
         }
+    }
+
+    /// Takes what writers have queued: all of it, or about as much as is written at once.
+    fn take(&self, all: bool) -> Vec<Chunk> {
+        let mut queue = self.queue.lock();
+        let (mut chunks, mut bytes) = (Vec::new(), 0);
+        while (all || bytes < DRAIN_BYTES)
+            && let Some(chunk) = queue.chunks.pop_front()
+        {
+            bytes += chunk.size();
+            chunks.push(chunk);
+        }
+        queue.bytes -= bytes;
+        if queue.bytes <= CAUGHT_UP_BYTES {
+            self.lag.set(false);
+        }
+        drop(queue);
+        self.room.notify_all();
+        chunks
     }
 
     fn end(&self) {
@@ -122,6 +184,7 @@ impl Walk {
         let mut queue = self.queue.lock();
         self.over.store(true, Ordering::Release);
         *queue = Queue::default();
+        self.lag.set(false);
         self.room.notify_all();
     }
 }
@@ -310,6 +373,7 @@ impl Space<'_> {
             encode,
             queue: Mutex::default(),
             room: Condvar::new(),
+            lag: Arc::clone(&keyspace.lag),
             taken: Mutex::default(),
             over: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -529,12 +593,7 @@ impl Walker {
     /// Writes what writers have queued.
     fn drain(&mut self, out: Out<'_>) -> Result<(), WalkError> {
         loop {
-            let chunks = {
-                let mut queue = self.walk.queue.lock();
-                queue.bytes = 0;
-                std::mem::take(&mut queue.chunks)
-            };
-            self.walk.room.notify_all();
+            let chunks = self.walk.take(self.inside);
             self.side_bytes += chunks.iter().map(Chunk::size).sum::<usize>();
             self.side.extend(chunks);
             if self.inside || self.side.is_empty() {

@@ -5,6 +5,7 @@ use super::key::Key;
 use super::stripe::{Held, Keyspace, Plan, Stripe};
 use super::watch::WatchFlag;
 use crate::base::hash::Random;
+use crate::base::lock::Waiting;
 use crate::journal::{Effects, State};
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut};
@@ -205,13 +206,18 @@ impl<'k> Space<'k> {
         self.ask_journal();
     }
 
+    #[inline(always)]
+    fn waiting(&self) -> Waiting {
+        if self.gives_way { Waiting::Shortly } else { Waiting::Patiently }
+    }
+
     /// As [`Space::lock`], but false, and nothing held, if a busy script keeps the locks, or a command on a big value to which this
     /// one gives way.
     #[inline]
     #[must_use]
     pub fn lock_unless_busy(&mut self, plan: &Plan) -> bool {
         debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
-        match self.keyspace.hold_unless_busy(plan, self.gives_way) {
+        match self.keyspace.hold_unless_busy(plan, self.waiting()) {
             Some(held) => {
                 self.held = held;
                 self.ask_journal();
@@ -226,7 +232,7 @@ impl<'k> Space<'k> {
     #[must_use]
     pub fn lock_stripe_unless_busy(&mut self, stripe: u16) -> bool {
         debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
-        match self.keyspace.hold_one_unless_busy(stripe, self.gives_way) {
+        match self.keyspace.hold_one_unless_busy(stripe, self.waiting()) {
             Some(held) => {
                 self.held = held;
                 self.ask_journal();

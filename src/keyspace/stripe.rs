@@ -1,14 +1,14 @@
 //! Stripes and the locks over them.
 
 use super::key::{KeyHash, KeyPath, STRIPES};
-use super::snapshot::{Pending, Walks};
+use super::snapshot::{Lag, Pending, Walks};
 use super::space::Space;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
-use crate::base::lock::{Mutex, MutexGuard, hold_for_long, lock_shortly, lock_unless};
+use crate::base::lock::{All, One, Row, Waiting};
 use crate::journal::Journal;
 use crate::value::table::{Table, prefetch};
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::HashSet;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
@@ -142,13 +142,9 @@ impl Stripe {
     }
 }
 
-/// On a cache line of its own, so that workers on neighbouring stripes do not disturb each other.
-#[repr(align(128))]
-struct Padded<T>(T);
-
 /// All keys of the server.
 pub struct Keyspace {
-    stripes: Box<[Padded<Mutex<Stripe>>]>,
+    stripes: Row<Stripe>,
     databases: u32,
     /// How many commands wait for keys of each of these buckets of the hash: while 0, a writer need not look for waiters.
     waiting: Box<[AtomicU32]>,
@@ -170,6 +166,7 @@ pub struct Keyspace {
     long: AtomicUsize,
     /// Of all stripes' `own`.
     pub(super) own_keys: AtomicUsize,
+    pub(super) lag: Arc<Lag>,
 }
 
 /// A watch that has to be taken back once its stripe is free.
@@ -229,9 +226,9 @@ impl Plan {
 /// The locks a plan holds.
 pub(super) enum Held<'k> {
     None,
-    One(u16, MutexGuard<'k, Stripe>),
-    Many(Vec<(u16, MutexGuard<'k, Stripe>)>),
-    All(Vec<MutexGuard<'k, Stripe>>),
+    One(u16, One<'k, Stripe>),
+    Many(Vec<(u16, One<'k, Stripe>)>),
+    All(All<'k, Stripe>),
 }
 
 impl<'k> Held<'k> {
@@ -244,7 +241,7 @@ impl<'k> Held<'k> {
                 Ok(i) => &mut list[i].1,
                 Err(_) => outside(n),
             },
-            Held::All(list) => &mut list[n as usize],
+            Held::All(all) => all.part_mut(n as usize),
             _ => outside(n),
         }
     }
@@ -257,7 +254,7 @@ impl<'k> Held<'k> {
                 Ok(i) => &list[i].1,
                 Err(_) => outside(n),
             },
-            Held::All(list) => &list[n as usize],
+            Held::All(all) => all.part(n as usize),
             _ => outside(n),
         }
     }
@@ -279,9 +276,9 @@ impl<'k> Held<'k> {
     fn for_long(&self) {
         match self {
             Held::None => {}
-            Held::One(_, guard) => hold_for_long(guard),
-            Held::Many(list) => list.iter().for_each(|(_, guard)| hold_for_long(guard)),
-            Held::All(list) => list.iter().for_each(hold_for_long),
+            Held::One(_, one) => one.hold_for_long(),
+            Held::Many(list) => list.iter().for_each(|(_, one)| one.hold_for_long()),
+            Held::All(all) => all.hold_for_long(),
         }
     }
 }
@@ -299,18 +296,16 @@ impl Keyspace {
 
     /// An empty key space whose changes become effects while `journal` is read.
     pub fn with_journal(databases: u32, journal: Arc<Journal>) -> Keyspace {
-        let stripe = || {
-            Padded(Mutex::new(Stripe {
-                databases: Databases::new(databases),
-                watchers: Watchers::default(),
-                volatile: HashSet::new(),
-                pending: None,
-                own: HashSet::new(),
-            }))
+        let stripe = |_| Stripe {
+            databases: Databases::new(databases),
+            watchers: Watchers::default(),
+            volatile: HashSet::new(),
+            pending: None,
+            own: HashSet::new(),
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
         Keyspace {
-            stripes: (0..STRIPES).map(|_| stripe()).collect(),
+            stripes: Row::new((0..STRIPES).map(stripe)),
             databases,
             waiting,
             waiters: AtomicUsize::new(0),
@@ -322,6 +317,7 @@ impl Keyspace {
             left: Default::default(),
             long: AtomicUsize::new(0),
             own_keys: AtomicUsize::new(0),
+            lag: Arc::default(),
         }
     }
 
@@ -359,37 +355,40 @@ impl Keyspace {
         match plan {
             Plan::None => Held::None,
             Plan::One(s) => self.hold_one(*s),
-            Plan::Many(list) => Held::Many(list.iter().map(|s| (*s, self.stripes[*s as usize].0.lock())).collect()),
-            Plan::All => Held::All(self.stripes.iter().map(|s| s.0.lock()).collect()),
+            Plan::Many(list) => self.hold_many(list, Waiting::Patiently, || false).expect("a patient one waits"),
+            Plan::All => Held::All(self.stripes.lock_all()),
         }
     }
 
     #[inline(always)]
     pub(super) fn hold_one(&self, stripe: u16) -> Held<'_> {
-        Held::One(stripe, self.stripes[stripe as usize].0.lock())
+        Held::One(stripe, self.stripes.lock(stripe as usize))
     }
 
     /// The same, but `None` if a busy script keeps the locks, or, where the caller can come back, a command on a big value.
     #[inline]
-    pub(super) fn hold_unless_busy(&self, plan: &Plan, shortly: bool) -> Option<Held<'_>> {
-        let take = |s: u16| self.take(s, shortly);
+    pub(super) fn hold_unless_busy(&self, plan: &Plan, waiting: Waiting) -> Option<Held<'_>> {
         Some(match plan {
             Plan::None => Held::None,
-            Plan::One(s) => self.hold_one_unless_busy(*s, shortly)?,
-            Plan::Many(list) => Held::Many(list.iter().map(|s| Some((*s, take(*s)?))).collect::<Option<_>>()?),
-            Plan::All => Held::All((0..STRIPES as u16).map(take).collect::<Option<_>>()?),
+            Plan::One(s) => self.hold_one_unless_busy(*s, waiting)?,
+            Plan::Many(list) => self.hold_many(list, waiting, || self.is_busy())?,
+            Plan::All => Held::All(self.stripes.lock_all_unless(waiting, || self.is_busy())?),
         })
     }
 
-    #[inline(always)]
-    pub(super) fn hold_one_unless_busy(&self, stripe: u16, shortly: bool) -> Option<Held<'_>> {
-        Some(Held::One(stripe, self.take(stripe, shortly)?))
+    fn hold_many(&self, list: &[u16], waiting: Waiting, give_up: impl Fn() -> bool) -> Option<Held<'_>> {
+        let take = |(i, s): (usize, &u16)| Some((*s, self.stripes.lock_unless(*s as usize, i > 0, waiting, &give_up)?));
+        Some(Held::Many(list.iter().enumerate().map(take).collect::<Option<_>>()?))
     }
 
     #[inline(always)]
-    fn take(&self, stripe: u16, shortly: bool) -> Option<MutexGuard<'_, Stripe>> {
-        let mutex = &self.stripes[stripe as usize].0;
-        if shortly { lock_shortly(mutex, || self.is_busy()) } else { lock_unless(mutex, || self.is_busy()) }
+    pub(super) fn hold_one_unless_busy(&self, stripe: u16, waiting: Waiting) -> Option<Held<'_>> {
+        Some(Held::One(stripe, self.take(stripe, waiting)?))
+    }
+
+    #[inline(always)]
+    fn take(&self, stripe: u16, waiting: Waiting) -> Option<One<'_, Stripe>> {
+        self.stripes.lock_unless(stripe as usize, false, waiting, || self.is_busy())
     }
 
     /// True while a command on a big value holds locks.
@@ -451,13 +450,13 @@ impl Keyspace {
     /// Asks the cache for the stripe of a key somebody is about to use.
     #[inline(always)]
     pub fn prefetch_stripe(&self, hash: KeyHash) {
-        prefetch(std::ptr::from_ref(&self.stripes[hash.stripe as usize]).cast());
+        prefetch(self.stripes.address(hash.stripe as usize));
     }
 
     /// Asks the cache for the bucket, or for the record, of a key somebody is about to use. A busy stripe is left alone.
     #[inline]
     pub fn prefetch(&self, db: u32, hash: KeyHash, record: bool) {
-        if let Some(stripe) = self.stripes[hash.stripe as usize].0.try_lock() {
+        if let Some(stripe) = self.stripes.try_lock(hash.stripe as usize) {
             let table = &stripe.database(db).table;
             if record {
                 table.prefetch_record(hash.path);
@@ -469,19 +468,19 @@ impl Keyspace {
 
     /// Looks at each stripe in turn, one lock at a time: not one instant, but nobody waits long.
     pub fn each_stripe(&self, mut f: impl FnMut(u16, &mut Stripe)) {
-        for (i, s) in self.stripes.iter().enumerate() {
-            f(i as u16, &mut s.0.lock());
+        for n in 0..STRIPES {
+            f(n as u16, &mut self.stripes.lock(n));
         }
     }
 
     /// The stripe itself, for those of the key space who are no command.
     pub(super) fn with_raw_stripe<R>(&self, n: u16, f: impl FnOnce(&mut Stripe) -> R) -> R {
-        f(&mut self.stripes[n as usize].0.lock())
+        f(&mut self.stripes.lock(n as usize))
     }
 
     /// The same, if nobody holds it.
-    pub(super) fn try_raw_stripe(&self, n: u16) -> Option<MutexGuard<'_, Stripe>> {
-        self.stripes[n as usize].0.try_lock()
+    pub(super) fn try_raw_stripe(&self, n: u16) -> Option<One<'_, Stripe>> {
+        self.stripes.try_lock(n as usize)
     }
 
     /// Keys of a database, and those with a deadline, summed stripe by stripe.
@@ -514,7 +513,7 @@ impl Keyspace {
 
     /// Takes a watch back; if the stripe is held for long, a little later.
     pub fn unwatch(&self, key: Key<'_>, flag: &Arc<WatchFlag>) {
-        match self.take(key.hash.stripe, true) {
+        match self.take(key.hash.stripe, Waiting::Shortly) {
             Some(mut stripe) => stripe.watchers.remove(key.db, key.name, flag),
             None => {
                 let left =
@@ -528,7 +527,7 @@ impl Keyspace {
     pub fn sweep_watches(&self) {
         let left = std::mem::take(&mut *self.left.lock());
         for l in left {
-            match self.take(l.stripe, true) {
+            match self.take(l.stripe, Waiting::Shortly) {
                 Some(mut stripe) => stripe.watchers.remove(l.db, &l.name, &l.flag),
                 None => self.left.lock().push(l),
             }

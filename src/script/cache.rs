@@ -6,8 +6,8 @@ use super::source::Header;
 use crate::crypto;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Scripts that came with EVAL and are kept; the number is Valkey's.
 pub const EVALS_MAX: usize = 500;
@@ -21,6 +21,17 @@ pub struct Script {
     pub digest: Digest,
     pub source: Vec<u8>,
     pub header: Header,
+    /// What it may reach, once somebody has asked.
+    pub reach: OnceLock<Locks>,
+}
+
+/// The locks a script needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Locks {
+    /// All: it may reach any key.
+    All,
+    /// Those of the keys that its call declares, and of these, which it names itself; `bounded` if it ends soon by itself.
+    Some { named: Vec<Vec<u8>>, bounded: bool },
 }
 
 #[derive(Debug)]
@@ -144,7 +155,7 @@ mod tests {
 
     fn script(n: usize) -> Arc<Script> {
         let source = format!("return {n}").into_bytes();
-        Arc::new(Script { digest: Cache::digest(&source), source, header: Header::default() })
+        Arc::new(Script { digest: Cache::digest(&source), source, header: Header::default(), reach: OnceLock::new() })
     }
 
     #[test]

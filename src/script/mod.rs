@@ -20,12 +20,13 @@ mod functions;
 mod host;
 pub mod library;
 mod loading;
+pub mod reach;
 mod running;
 mod source;
 mod vm;
 mod wording;
 
-pub use cache::{Cache, Script};
+pub use cache::{Cache, Locks, Script};
 pub use functions::{FunctionInfo, Functions, Library, RegistryError, RestorePolicy, is_name};
 pub use host::{Effects, Host, Received, Stop};
 pub use loading::{compile, compile_all, keep_all};

@@ -183,6 +183,12 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
             node.replication.replicas.acked(&node.answers());
         }
     }));
+    let weak = Arc::downgrade(&node);
+    node.keyspace.on_caught_up(Box::new(move || {
+        if let Some(node) = weak.upgrade() {
+            node.clients.ring_all();
+        }
+    }));
     if node.replay.set(recover::again(&node, replay_recorder.expect("one recorder per thread"))).is_err() {
         return Err(BootError("the server was started twice".into()));
     }

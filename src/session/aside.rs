@@ -1,6 +1,6 @@
 //! Commands that take long, on threads of their own.
 //!
-//! A command that is about to go through very many elements ([`weigh`](crate::commands::Pace::weigh)) would hold up the other
+//! A command that is about to go through very many elements ([`weigh`](crate::commands::Site::weigh)) would hold up the other
 //! connections of its worker. So it stops there; the worker hands its connection over, and gets it back with the reply.
 //!
 //! # Invariants
@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::worker::{output_room, over_limit};
 use crate::base::clock;
 use crate::client::{Mailbox, Output};
-use crate::commands::{Node, Pace};
+use crate::commands::{Node, Site};
 use crate::engine::{Evictor, Flow, Turn};
 use crate::metrics::recorder::Recorder;
 use crate::resp::args::OwnedArgs;
@@ -102,7 +102,7 @@ fn run(
     let version = node.config.version();
     let config = node.config.current();
     let mut turn = Turn::begin(node, config, version, clock::wall_ms(), Reply::default(), evictor, recorder);
-    turn.pace = Pace::Aside;
+    turn.site = Site::Aside;
     turn.meet(client);
     let room = output_room(&turn.config, client);
     turn.reply.stop_at = if room == usize::MAX { 0 } else { room.max(1) };
@@ -111,7 +111,7 @@ fn run(
     if turn.reply.is_full() {
         over_limit(client, turn.reply.len(), turn.recorder);
     }
-    if turn.pace == Pace::Long {
+    if turn.site == Site::AsideForLong {
         node.keyspace.end_long();
         node.clients.ring_all();
     }

@@ -293,3 +293,44 @@ fn the_periodic_tasks_go_on_once_the_script_is_over() {
         info.contains("rdb_bgsave_in_progress:0") && !info.contains("rdb_saves:0")
     });
 }
+
+#[test]
+fn a_script_that_stays_within_its_keys_keeps_nobody_from_others() {
+    // Nobody is told that it is busy: who is answered here did not want its locks.
+    let server = Server::plain(&["--io-threads", "2", "--busy-reply-threshold", "0"]);
+    let mut others: Vec<Connection> = (0..8).map(|_| server.connect_plain()).collect();
+    let mut runs = endless(&server, &[b"EVAL", b"while true do redis.call('get', KEYS[1]) end", b"1", b"k"]);
+    let mut answered = Vec::new();
+    eventually("another worker's client writes another key", PATIENCE, || {
+        for (i, c) in others.iter_mut().enumerate() {
+            let _ = c.send(&request(&[b"SET", format!("other:{i}").as_bytes(), b"v"]));
+            c.set_patience(Duration::from_millis(50));
+            if c.read().is_ok_and(|v| v.to_string() == "+OK") {
+                answered.push(i);
+            }
+        }
+        !answered.is_empty()
+    });
+    // It runs still, and what it has is not to be had.
+    runs.set_patience(Duration::from_millis(1));
+    assert!(runs.read().is_err());
+    let c = &mut others[answered[0]];
+    let _ = c.send(&request(&[b"SET", b"k", b"v"]));
+    assert!(c.read().is_err(), "a key of the script was changed while it runs");
+}
+
+#[test]
+fn a_script_of_declared_keys_serves_who_waits_for_them_and_its_changes_are_one_step() {
+    let server = Server::plain(&["--io-threads", "2"]);
+    let (mut waits, mut moves, mut runs) = (server.connect_plain(), server.connect_plain(), server.connect_plain());
+    waits.send(&request(&[b"BLPOP", b"list", b"0"])).unwrap();
+    moves.send(&request(&[b"BLMOVE", b"list", b"elsewhere", b"LEFT", b"LEFT", b"0"])).unwrap();
+    eventually("both wait", PATIENCE, || runs.line("INFO clients").to_string().contains("blocked_clients:2"));
+    let push = "redis.call('rpush', KEYS[1], ARGV[1], ARGV[2]) return redis.call('llen', KEYS[1])";
+    let reply = runs.command(&[b"EVAL", push.as_bytes(), b"1", b"list", b"a", b"b"]).unwrap();
+    assert_eq!(reply.to_string(), ":2");
+    let mut got = [waits.read().unwrap().to_string(), moves.read().unwrap().to_string()];
+    got.sort();
+    assert!(got == ["\"a\"", "[\"list\" \"b\"]"] || got == ["\"b\"", "[\"list\" \"a\"]"], "{got:?}");
+    check(&mut runs, &[("LLEN list", ":0"), ("LLEN elsewhere", ":1")]);
+}

@@ -112,7 +112,7 @@ fn bitcount(cx: &mut DataContext<'_, '_>) -> Outcome {
         Some(record) => {
             let value = access::bytes(&record)?;
             // Bytes are counted by the thousand.
-            cx.pace.weigh(value.len() / 1024)?;
+            cx.site.weigh(value.len() / 1024)?;
             given.clamp(value.len()).map_or(0, |(from, to)| count(&value, from, to))
         }
         None => 0,
@@ -141,7 +141,7 @@ fn bitpos(cx: &mut DataContext<'_, '_>) -> Outcome {
     let at = match cx.space.find(cx.key(1)) {
         Some(record) => {
             let value = access::bytes(&record)?;
-            cx.pace.weigh(value.len() / 1024)?;
+            cx.site.weigh(value.len() / 1024)?;
             match given.clamp(value.len()) {
                 None => -1,
                 Some((from, to)) => match find(&value, from, to, on) {

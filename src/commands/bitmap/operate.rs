@@ -2,7 +2,7 @@
 
 use crate::commands::arguments::is;
 use crate::commands::string::access;
-use crate::commands::{Command, CommandError, DataContext, Outcome, Pace};
+use crate::commands::{Command, CommandError, DataContext, Outcome, Site};
 use crate::keyspace::EventClass;
 use crate::spec::{CommandSpec, Group, KeySpec};
 
@@ -37,14 +37,14 @@ fn bitop(cx: &mut DataContext<'_, '_>) -> Outcome {
     if operation == Operation::Not && cx.args.len() != 4 {
         return Err(CommandError::fixed("ERR BITOP NOT must be called with a single source key."));
     }
-    if cx.pace == Pace::Short {
+    if cx.site == Site::Worker {
         let mut bytes = 0;
         for i in 3..cx.args.len() {
             if let Some(record) = cx.space.look(cx.key(i)) {
                 bytes += access::bytes(&record).map_or(0, |b| b.len());
             }
         }
-        cx.pace.weigh(bytes / 512)?;
+        cx.site.weigh(bytes / 512)?;
     }
     let mut result = Vec::new();
     for i in 3..cx.args.len() {

@@ -35,7 +35,7 @@ fn copy(cx: &mut DataContext<'_, '_>) -> Outcome {
         cx.reply.integer(0);
         return Ok(());
     };
-    cx.pace.weigh(record.object().map_or(0, |o| o.len().saturating_mul(2)))?;
+    cx.site.weigh(record.object().map_or(0, |o| o.len().saturating_mul(2)))?;
     let duplicate = record.duplicate(target.name);
     if cx.space.alive(target) {
         if !replace {

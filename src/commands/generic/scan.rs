@@ -6,7 +6,7 @@
 use crate::base::slot::slot_of;
 use crate::base::{glob, number};
 use crate::commands::arguments::{Options, is};
-use crate::commands::{Command, CommandError, NodeContext, Outcome, Pace};
+use crate::commands::{Command, CommandError, NodeContext, Outcome, Site};
 use crate::keyspace::{Cursor, Key, KeyHash, STRIPES};
 use crate::resp::reply::Reply;
 use crate::spec::{CommandSpec, Group};
@@ -53,8 +53,8 @@ pub static KEYS: Command = Command::span(KEYS_SPEC, keys);
 fn keys(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let pattern = cx.args.at(1);
     let everything = glob::is_match_all(pattern);
-    if cx.pace == Pace::Short {
-        cx.pace.weigh(cx.space.keyspace().size(cx.client.db).0)?;
+    if cx.site == Site::Worker {
+        cx.site.weigh(cx.space.keyspace().size(cx.client.db).0)?;
     }
     let (now_ms, db) = (cx.space.due_ms(), cx.client.db);
     let array = cx.reply.deferred();

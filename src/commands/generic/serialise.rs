@@ -20,7 +20,7 @@ fn dump(cx: &mut DataContext<'_, '_>) -> Outcome {
     let key = cx.key(1);
     match cx.space.find(key) {
         Some(record) => {
-            cx.pace.weigh(record.object().map_or(0, |o| o.len()))?;
+            cx.site.weigh(record.object().map_or(0, |o| o.len()))?;
             cx.reply.bulk(&rdb::dump_value(&record));
         }
         None => cx.reply.null(),
@@ -106,7 +106,7 @@ fn restore(cx: &mut DataContext<'_, '_>) -> Outcome {
         return Err(CommandError::fixed("BUSYKEY Target key name already exists."));
     }
     // An element of a payload is hardly ever shorter than this.
-    cx.pace.weigh(cx.args.at(3).len() / 32)?;
+    cx.site.weigh(cx.args.at(3).len() / 32)?;
     let ttl = integer(cx.args.at(2))?;
     if ttl < 0 {
         return Err(CommandError::fixed("ERR Invalid TTL value, must be >= 0"));

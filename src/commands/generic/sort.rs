@@ -196,7 +196,7 @@ impl<'a> Request<'a> {
         let key = Key::new(cx.db, cx.args.at(1));
         let Some(record) = cx.space.find(key) else { return Ok(Vec::new()) };
         let unsorted = matches!(self.by, By::Nothing);
-        let weigh = |n: usize| cx.pace.weigh(n.saturating_mul(2));
+        let weigh = |n: usize| cx.site.weigh(n.saturating_mul(2));
         let mut elements = Vec::new();
         match record.object() {
             Some(Object::List(list)) => {

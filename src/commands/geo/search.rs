@@ -3,7 +3,7 @@
 use super::{Unit, place, write_distance, write_place};
 use crate::commands::arguments::{float, integer, is};
 use crate::commands::zset::{limits, store, zset_of};
-use crate::commands::{Command, CommandError, DataContext, Outcome, Pace};
+use crate::commands::{Command, CommandError, DataContext, Outcome, Site};
 use crate::keyspace::Key;
 use crate::resp::reply::Reply;
 use crate::spec::{CommandSpec, Group, KeyCode, KeySpec};
@@ -398,8 +398,8 @@ fn search(cx: &mut DataContext<'_, '_>, form: &Form) -> Outcome {
     let mut found = match (zset, &w.shape) {
         (Some(zset), Some(shape)) => {
             let enough = w.count.filter(|_| w.any).unwrap_or(usize::MAX);
-            if cx.pace == Pace::Short && zset.len() > SLICE {
-                cx.pace.weigh(ranks(zset, shape).map(|r| r.len()).sum::<usize>().min(enough.saturating_mul(16)))?;
+            if cx.site == Site::Worker && zset.len() > SLICE {
+                cx.site.weigh(ranks(zset, shape).map(|r| r.len()).sum::<usize>().min(enough.saturating_mul(16)))?;
             }
             find(zset, shape, enough)
         }

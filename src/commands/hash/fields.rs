@@ -283,9 +283,9 @@ pub static HKEYS: Command = Command::data(
 );
 
 fn hkeys(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let (now, pace) = (cx.now_ms(), cx.pace);
+    let (now, site) = (cx.now_ms(), cx.site);
     read(cx, cx.key(1), |hash, reply| {
-        pace.weigh(hash.len())?;
+        site.weigh(hash.len())?;
         reply.array(hash.live_len(now));
         hash.for_each(now, |field, _| write_item(reply, field));
         Ok(())
@@ -303,9 +303,9 @@ pub static HVALS: Command = Command::data(
 );
 
 fn hvals(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let (now, pace) = (cx.now_ms(), cx.pace);
+    let (now, site) = (cx.now_ms(), cx.site);
     read(cx, cx.key(1), |hash, reply| {
-        pace.weigh(hash.len())?;
+        site.weigh(hash.len())?;
         reply.array(hash.live_len(now));
         hash.for_each(now, |_, value| write_value(reply, value));
         Ok(())
@@ -323,9 +323,9 @@ pub static HGETALL: Command = Command::data(
 );
 
 fn hgetall(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let (now, pace) = (cx.now_ms(), cx.pace);
+    let (now, site) = (cx.now_ms(), cx.site);
     read(cx, cx.key(1), |hash, reply| {
-        pace.weigh(hash.len())?;
+        site.weigh(hash.len())?;
         reply.map(hash.live_len(now));
         hash.for_each(now, |field, value| {
             write_item(reply, field);

@@ -60,7 +60,7 @@ fn hrandfield(cx: &mut DataContext<'_, '_>) -> Outcome {
     if n > REPLY_ELEMENTS_MAX && count < 0 && cx.reply.stop_at == 0 {
         return Err(CommandError::OutOfRange);
     }
-    cx.pace.weigh(n)?;
+    cx.site.weigh(n)?;
     let mark = cx.reply.mark();
     let pairs = with_values && cx.reply.is_resp3();
     cx.reply.array(if with_values && !pairs { 2 * n } else { n });

@@ -52,7 +52,7 @@ fn linsert(cx: &mut DataContext<'_, '_>) -> Outcome {
         return Ok(());
     };
     let list = list_mut(&mut record)?;
-    cx.pace.weigh(list.len() / 8)?;
+    cx.site.weigh(list.len() / 8)?;
     let len = list.insert(side, cx.args.at(3), cx.args.at(4), &limits);
     drop(record);
     match len {
@@ -81,7 +81,7 @@ fn lrem(cx: &mut DataContext<'_, '_>) -> Outcome {
         return Ok(());
     };
     let list = list_mut(&mut record)?;
-    cx.pace.weigh(list.len() / 8)?;
+    cx.site.weigh(list.len() / 8)?;
     let removed = list.remove(count, cx.args.at(3), &limits);
     let emptied = list.is_empty();
     drop(record);

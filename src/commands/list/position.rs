@@ -75,7 +75,7 @@ fn lpos(cx: &mut DataContext<'_, '_>) -> Outcome {
         return Ok(());
     };
     let list = list(&record)?;
-    cx.pace.weigh(list.len() / 8)?;
+    cx.site.weigh(list.len() / 8)?;
     let mut positions = list.positions(cx.args.at(2), search.rank, search.len_max);
     match search.count {
         None => match positions.next() {

@@ -56,7 +56,7 @@ fn lrange(cx: &mut DataContext<'_, '_>) -> Outcome {
         return Ok(());
     };
     let range = list(&record)?.range(start, stop);
-    cx.pace.weigh(range.len())?;
+    cx.site.weigh(range.len())?;
     cx.reply.array(range.len());
     for item in range {
         reply_item(cx.reply, item);

@@ -136,7 +136,7 @@ fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
         Some(script) => script,
         None => {
             let header = Header::of_script(source).map_err(CommandError::err)?;
-            let script = Arc::new(Script { digest, source: source.to_vec(), header });
+            let script = Arc::new(Script { digest, source: source.to_vec(), header, reach: Default::default() });
             let compiled = script::with_vm(settings(cx.config), |vm| {
                 vm.follow_scripts(scripts.cache.epoch());
                 vm.prepare(&script)

@@ -108,7 +108,7 @@ fn usage(cx: &mut DataContext<'_, '_>) -> Outcome {
     let key = cx.key(2);
     match cx.space.peek(key) {
         Some(record) => {
-            cx.pace.weigh(record.object().map_or(0, |o| o.len().min(count)))?;
+            cx.site.weigh(record.object().map_or(0, |o| o.len().min(count)))?;
             cx.reply.integer(record_bytes(&record, count) as i64);
         }
         None => cx.reply.null(),

@@ -28,7 +28,7 @@ fn check<'a>(cx: &mut DataContext<'a, '_>, from: usize, count: usize) -> Result<
             elements += set_of(&record)?.len();
         }
     }
-    cx.pace.weigh(elements.saturating_mul(2))?;
+    cx.site.weigh(elements.saturating_mul(2))?;
     Ok(keys)
 }
 

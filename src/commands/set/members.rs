@@ -155,9 +155,9 @@ pub static SMEMBERS: Command = Command::data(
 );
 
 fn smembers(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let pace = cx.pace;
+    let site = cx.site;
     let answered = read(cx, cx.key(1), Ok(false), |set, reply| {
-        pace.weigh(set.len())?;
+        site.weigh(set.len())?;
         reply.set(set.len());
         set.for_each(|m| reply_item(reply, m));
         Ok(true)

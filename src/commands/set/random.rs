@@ -63,7 +63,7 @@ fn pop_many(cx: &mut DataContext<'_, '_>) -> Outcome {
         return Ok(());
     }
     let len = set.len();
-    cx.pace.weigh(count.min(len))?;
+    cx.site.weigh(count.min(len))?;
     if count >= len {
         cx.reply.set(len);
         set.for_each(|m| reply_item(cx.reply, m));

@@ -70,7 +70,7 @@ fn range(cx: &mut DataContext<'_, '_>, direction: Direction) -> Outcome {
         reply.null_array();
         return Ok(());
     }
-    cx.pace.weigh(count.unwrap_or(usize::MAX).min(usize::try_from(stream.len()).unwrap_or(usize::MAX)))?;
+    cx.site.weigh(count.unwrap_or(usize::MAX).min(usize::try_from(stream.len()).unwrap_or(usize::MAX)))?;
     let (head, mut written) = (reply.deferred(), 0);
     for entry in stream.range(from, to, direction).take(count.unwrap_or(usize::MAX)) {
         write_entry(reply, &entry);

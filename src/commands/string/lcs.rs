@@ -32,7 +32,7 @@ fn lcs(cx: &mut DataContext<'_, '_>) -> Outcome {
     // Both are looked up before options are read, as errors of the first kind win.
     let (a, b) = (text(cx, 1)?, text(cx, 2)?);
     let wanted = options(cx)?;
-    cx.pace.weigh(a.len().saturating_mul(b.len()) / 64)?;
+    cx.site.weigh(a.len().saturating_mul(b.len()) / 64)?;
     let too_long = |v: &[u8]| v.len() >= u32::MAX as usize - 1;
     if too_long(&a) || too_long(&b) {
         return Err(CommandError::fixed("ERR String too long for LCS"));

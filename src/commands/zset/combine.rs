@@ -259,7 +259,7 @@ fn run(cx: &mut DataContext<'_, '_>, operation: Operation, store_as: Option<&'st
         }
     }
     // Each is hashed, and put in order at the end.
-    cx.pace.weigh(sources.iter().map(|s| s.len.saturating_mul(4)).sum())?;
+    cx.site.weigh(sources.iter().map(|s| s.len.saturating_mul(4)).sum())?;
     let zset = combine(cx, operation, sources, aggregate, usize::MAX).finish(limits(cx.config));
     match store_as {
         Some(event) => store(cx, cx.key(1), zset, event),
@@ -309,7 +309,7 @@ fn zintercard(cx: &mut DataContext<'_, '_>) -> Outcome {
             .ok_or(CommandError::fixed("ERR LIMIT can't be negative"))?;
     }
     let most = if limit == 0 { usize::MAX } else { limit };
-    cx.pace.weigh(sources.iter().map(|s| s.len).min().unwrap_or(0).saturating_mul(2))?;
+    cx.site.weigh(sources.iter().map(|s| s.len).min().unwrap_or(0).saturating_mul(2))?;
     let n = combine(cx, Operation::Intersection, sources, Aggregate::Sum, most).len();
     cx.reply.integer(n as i64);
     Ok(())

@@ -59,7 +59,7 @@ fn zrandmember(cx: &mut DataContext<'_, '_>) -> Outcome {
     let wanted = count.unsigned_abs();
     let len = zset.len();
     let picks = if count < 0 { wanted } else { wanted.min(len as u64) };
-    cx.pace.weigh(usize::try_from(picks).unwrap_or(usize::MAX))?;
+    cx.site.weigh(usize::try_from(picks).unwrap_or(usize::MAX))?;
     let out = &mut *cx.reply;
     if count < 0 {
         if wanted > PICKS_MAX {

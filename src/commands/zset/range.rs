@@ -202,7 +202,7 @@ fn reply(cx: &mut DataContext<'_, '_>, by: Option<By>, reverse: Option<bool>) ->
     };
     let zset = zset_of(&record)?;
     let ranks = request.ranks(zset);
-    cx.pace.weigh(ranks.len())?;
+    cx.site.weigh(ranks.len())?;
     write_header(cx.reply, ranks.len(), request.scores);
     let out = &mut *cx.reply;
     zset.each(ranks, request.reverse, |m, s| write_element(out, m, s, request.scores));
@@ -239,7 +239,7 @@ fn zrangestore(cx: &mut DataContext<'_, '_>) -> Outcome {
     if let Some(record) = cx.space.find(cx.key(2)) {
         let zset = zset_of(&record)?;
         let ranks = request.ranks(zset);
-        cx.pace.weigh(ranks.len().saturating_mul(4))?;
+        cx.site.weigh(ranks.len().saturating_mul(4))?;
         zset.each(ranks, false, |m, s| {
             m.with_bytes(|m| gather.add_new(m, s));
         });

@@ -90,7 +90,7 @@ fn remove(cx: &mut DataContext<'_, '_>, event: &'static str, ranks: impl FnOnce(
         // A set that goes as a whole is deleted with its key, away from the locks if it is big.
         emptied = removed == zset.len();
         if !emptied {
-            cx.pace.weigh(removed)?;
+            cx.site.weigh(removed)?;
             zset.remove_ranks(ranks);
         }
     }

@@ -242,3 +242,51 @@ fn writers_on_other_threads_are_never_in_the_snapshot() {
     writers.into_iter().for_each(|w| w.join().unwrap());
     assert_eq!(state(&loaded(&file, 2)), cut);
 }
+
+#[test]
+fn a_walk_says_when_it_is_behind_its_writers_and_tells_when_it_has_caught_up() {
+    let keyspace = Keyspace::new(1);
+    let value = [b'v'; 3000];
+    for n in 0..4000 {
+        let key = name(n);
+        let key = Key::new(0, &key);
+        keyspace.lock_one(key.hash.stripe, AT).set(key, Content::String(&value), None);
+    }
+    let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let tell = Arc::clone(&told);
+    keyspace.on_caught_up(Box::new(move || {
+        tell.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }));
+    let cut = state(&keyspace);
+    let snapshot = Snapshot::cut(
+        &mut keyspace.lock(&Plan::All, AT),
+        // As they are: they would hardly take room otherwise.
+        format(&uncompressed(), AT, &crate::script::Functions::default()),
+    )
+    .unwrap();
+    assert!(!keyspace.is_walk_behind());
+    for n in 0..4000 {
+        let key = name(n);
+        let key = Key::new(0, &key);
+        keyspace.lock_one(key.hash.stripe, AT).set(key, Content::String(b"new"), None);
+    }
+    assert!(keyspace.is_walk_behind(), "writers have left more than half of what they may");
+    assert_eq!(told.load(std::sync::atomic::Ordering::Relaxed), 0);
+    let mut file = Vec::new();
+    let pace = Pace { stop: &|| false, key_delay_us: &|| 0 };
+    snapshot
+        .run(&keyspace, &pace, &mut |bytes| {
+            file.extend_from_slice(bytes);
+            Ok(())
+        })
+        .unwrap();
+    assert!(!keyspace.is_walk_behind());
+    assert_eq!(told.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(state(&loaded(&file, 1)), cut);
+}
+
+fn uncompressed() -> Config {
+    let mut config = Config::default();
+    config.persistence.rdbcompression = false;
+    config
+}

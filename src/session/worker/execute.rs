@@ -5,7 +5,7 @@ use super::Worker;
 use super::output::{output_room, over_limit};
 use crate::base::clock;
 use crate::client::{Client, Output};
-use crate::commands::Pace;
+use crate::commands::Site;
 use crate::commands::table::Handler;
 use crate::engine::{Flow, Meanwhile, Turn, lend};
 use crate::metrics::counters::Counter;
@@ -48,7 +48,7 @@ impl Worker {
             &mut self.evictor,
             &mut self.recorder,
         );
-        (turn.space.gives_way, turn.pace) = (true, Pace::Short);
+        (turn.space.gives_way, turn.site) = (true, Site::Worker);
         let mut ahead = Ahead::new(&node, &batch, &runs, self.config.general.prefetch_batch_max_size as usize);
         let mut sends = Vec::with_capacity(runs.len());
         let (mut blocked, mut long) = (Vec::new(), Vec::new());
@@ -141,7 +141,7 @@ impl Worker {
             let (evictor, recorder) = &mut *tools;
             let reply = std::mem::take(&mut self.reply);
             let mut turn = Turn::begin(&node, config, self.config_version, now_ms, reply, evictor, recorder);
-            turn.pace = Pace::Short;
+            (turn.space.gives_way, turn.site) = (true, Site::Worker);
             let (stream, client) = (&mut c.stream, &mut c.client);
             let (flow, rest) = run_requests(&mut turn, client, &batch, &run, |turn, client, n| {
                 let request = &batch.requests[n];
