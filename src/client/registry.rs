@@ -5,9 +5,9 @@ use super::replica::ReplicaFacts;
 use super::tracking::TrackingMode;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The texts a client has: rarely written, read by CLIENT LIST.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,8 @@ pub struct Shared {
     pub replica: AtomicBool,
     /// It is the link to our primary.
     pub primary: AtomicBool,
+    /// Its socket, by which a link whose thread waits for it is ended.
+    pub socket: OnceLock<TcpStream>,
     /// What a replica says of itself.
     pub facts: Mutex<ReplicaFacts>,
     pub import_source: AtomicBool,
@@ -132,6 +134,7 @@ impl Shared {
             monitor: AtomicBool::new(false),
             replica: AtomicBool::new(false),
             primary: AtomicBool::new(false),
+            socket: OnceLock::new(),
             facts: Mutex::default(),
             import_source: AtomicBool::new(false),
             readonly: AtomicBool::new(false),
@@ -317,9 +320,14 @@ impl Registry {
         if client.protected.load(Ordering::Relaxed) {
             return;
         }
-        // The link to a primary has no worker: its thread looks at the mark.
-        if !client.killed.swap(true, Ordering::AcqRel) && !client.primary.load(Ordering::Relaxed) {
+        if client.killed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if !client.primary.load(Ordering::Relaxed) {
             self.send(client, Message::Kill { client: client.id, flush });
+        } else if let Some(socket) = client.socket.get() {
+            // The link to a primary has no worker: its thread waits for the socket, and looks at the mark.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
         }
     }
 }

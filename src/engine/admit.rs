@@ -173,7 +173,9 @@ impl Turn<'_> {
         if self.gates.loading && !entry.is(CommandFlags::LOADING) {
             return Err(CommandError::fixed("LOADING Holdfast is loading the dataset in memory"));
         }
-        if client.monitor && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE)) {
+        if (client.monitor || client.attached)
+            && entry.is(CommandFlags::WRITE.or(CommandFlags::READONLY).or(CommandFlags::MAY_REPLICATE))
+        {
             return Err(CommandError::fixed("ERR Replica can't interact with the keyspace"));
         }
         if self.gates.special {

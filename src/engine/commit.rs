@@ -106,6 +106,8 @@ impl Turn<'_> {
             // A snapshot of what is gone is not wanted any more. One of what is left is, if any are: a start must not bring back what was
             // flushed.
             self.node.saver.give_up(JobKind::Save);
+            // Replicas that are being sent it come back for the little there is now.
+            self.node.saver.give_up(JobKind::Sync);
             if !self.config.persistence.save.is_empty() {
                 self.save_what_is_left();
             }

@@ -261,7 +261,10 @@ impl<'k> Turn<'k> {
     ) {
         let name = entry.as_ref().map_or("unknown", |e| &e.name);
         if self.reply.bytes_since(mark).first() == Some(&b'-') {
-            tracing::warn!("== CRITICAL == This primary is sending an error to its replica: after processing '{name}'");
+            let error = String::from_utf8_lossy(self.reply.bytes_since(mark)).trim_end().to_owned();
+            tracing::warn!(
+                "== CRITICAL == This primary is sending an error to its replica: '{error}' after processing the command '{name}'"
+            );
         }
         tracing::warn!("Replica generated a reply to command '{name}', disconnecting it: addr={}", client.shared.addr);
         self.reply.rewind(mark);

@@ -145,6 +145,14 @@ impl Dialled {
         }
     }
 
+    /// Another handle of the socket, if it is one of the network: to end it while somebody else waits for it.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn handle(&self) -> io::Result<Option<TcpStream>> {
+        self.socket().map(TcpStream::try_clone).transpose()
+    }
+
     /// Bounds each later read; `None` waits for ever.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {

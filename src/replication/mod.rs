@@ -48,6 +48,7 @@ use crate::client::{Message, ReplicaPhase};
 use crate::crypto;
 use crate::journal::{Journal, State};
 use crate::keyspace::{Plan, Space};
+use crate::metrics::counters::{Counter, CounterRecorder};
 use failover::Failover;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -72,6 +73,8 @@ pub struct Replication {
     rounds: Mutex<Rounds>,
     /// Replicas are to come to the very offset where the writers stopped: no pings meanwhile.
     pub holds_pings: AtomicBool,
+    /// Where the link's threads count what they receive, whichever they are.
+    received: Mutex<Option<CounterRecorder>>,
     /// DEBUG PAUSE-AFTER-FORK.
     pub pause_after_cut: AtomicBool,
 }
@@ -157,8 +160,7 @@ impl Replication {
         journal.keep_backlog(Some(config.replication.repl_backlog_size));
         let epoch = journal.follow();
         this.follower.set(Some(Following { host: address.to_owned(), port, epoch, ..Following::default() }));
-        // They have to ask anew: what they follow may not be what we will follow.
-        this.replicas.drop_all(host.clients());
+        // Our replicas stay: if the new primary lets us go on they can too, and if it does not they are told when the copy is there.
         if !failover {
             unblock(&**host);
         }
@@ -185,6 +187,17 @@ impl Replication {
         this.replicas.drop_all(host.clients());
         tracing::info!("Setting secondary replication ID, valid up to offset: {}. New replication ID is {id}", end + 1);
         Ok(())
+    }
+
+    /// Bytes of primaries are counted here from now on.
+    pub fn count_received(&self, recorder: CounterRecorder) {
+        *self.received.lock() = Some(recorder);
+    }
+
+    fn received(&self, bytes: usize) {
+        if let Some(recorder) = self.received.lock().as_mut() {
+            recorder.add(Counter::NetReplInputBytes, bytes as u64);
+        }
     }
 
     pub fn is_to_pause(&self) -> bool {

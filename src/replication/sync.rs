@@ -200,6 +200,9 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
         },
         direct.len() + filed.len()
     );
+    if !direct.is_empty() {
+        tracing::info!("Background RDB transfer started by pid {}, in a thread", std::process::id());
+    }
     let own = Arc::clone(host);
     let run = Run { host: own, mark, direct: Mutex::new(direct), filed: Mutex::new(filed) };
     let thread = std::thread::Builder::new().name("sync".into()).spawn(move || run.run(snapshot, &stop));
@@ -221,6 +224,7 @@ struct Run {
 impl Run {
     fn run(self, snapshot: Snapshot, stop: &AtomicBool) {
         let begin = clock::monotonic_ms();
+        let is_direct = !self.direct.lock().is_empty();
         let mut file = self.file();
         let (direct, filed) = (&self.direct, &self.filed);
         let host = Arc::clone(&self.host);
@@ -256,13 +260,17 @@ impl Run {
         let (direct, filed) = (std::mem::take(&mut *self.direct.lock()), std::mem::take(&mut *self.filed.lock()));
         match result {
             Ok(written) => {
+                let up = |targets: &[Target]| targets.iter().filter(|t| !t.pipe.is_gone()).count();
                 tracing::info!(
                     "Synchronization: {} keys, {} bytes written in {} ms for {} replicas",
                     written.keys,
                     written.bytes,
                     clock::monotonic_ms() - begin,
-                    direct.iter().chain(&filed).filter(|t| !t.pipe.is_gone()).count()
+                    up(&direct) + up(&filed)
                 );
+                if is_direct {
+                    tracing::info!("Diskless rdb transfer, done reading from pipe, {} replicas still up", up(&direct));
+                }
                 let tail = Arc::new(self.mark.clone().into_bytes());
                 for t in direct {
                     t.pipe.put(&tail);
@@ -277,6 +285,12 @@ impl Run {
                 }
             }
             Err(WalkError::Stopped) => {
+                if is_direct && !stop.load(Ordering::Acquire) {
+                    // The words are those that are looked for.
+                    tracing::info!(
+                        "Diskless rdb transfer, last replica dropped, killing fork child: the walk is given up"
+                    );
+                }
                 tracing::warn!(
                     "Background RDB transfer error: no replica is left that waits for it, or it was stopped"
                 );

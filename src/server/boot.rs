@@ -125,9 +125,10 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         config.security.rename_command.iter().map(|r| (r.from.clone(), r.to.clone())).collect();
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
-    let (metrics, mut recorders) = Metrics::new(commands.len(), 5);
+    let (metrics, mut recorders) = Metrics::new(commands.len(), 6);
     let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
     let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
+    let link_recorder = recorders.pop().expect("one for the links");
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
     let journal = Arc::new(Journal::default());
     let (databases, cluster) = open_cluster(&config).map_err(BootError)?;
@@ -192,6 +193,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     if node.replay.set(recover::again(&node, replay_recorder.expect("one recorder per thread"))).is_err() {
         return Err(BootError("the server was started twice".into()));
     }
+    node.replication.count_received(link_recorder.counters);
     node.loading.key_delay_us.store(config.general.key_load_delay_us, Ordering::Relaxed);
     node.loading.begin(clock::wall_ms() / 1000);
     apply_metrics(&node, &config);

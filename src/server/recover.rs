@@ -9,7 +9,7 @@ use crate::commands::Node;
 use crate::config::Config;
 use crate::config::types::EncryptionAtRest;
 use crate::engine::{Executor, access};
-use crate::keyspace::Plan;
+use crate::keyspace::{Garbage, Plan, STRIPES};
 use crate::metrics::recorder::Recorder;
 use crate::persist::aof::load::{self, Found, LoadError, Options, Target};
 use crate::persist::aof::{self, manifest::Manifest};
@@ -21,6 +21,9 @@ use crate::storage::{self, Keyring, Sealing};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Keys that go in one step of the journal while nobody is served.
+const EXPIRE_AT_ONCE: usize = 64;
 
 /// Replays a log into the server.
 pub struct Replay<'n> {
@@ -46,7 +49,7 @@ impl Target for Replay<'_> {
         let config = self.node.config.current();
         let mut space = self.node.keyspace.space(access(&config, clock::wall_ms()));
         let loading = Some(Arc::clone(&self.node.loading));
-        let options = LoadOptions { loading, ..snapshot::load_options(&config, false) };
+        let options = LoadOptions { loading, keep_expired: true, ..snapshot::load_options(&config, false) };
         let (loaded, bytes) = rdb::load_prefix(from, &mut space, &options)?;
         snapshot::keep_libraries(&loaded, &config, &self.node.scripts.functions, RestorePolicy::Append)?;
         Ok((loaded, bytes))
@@ -222,21 +225,54 @@ fn resume(node: &Arc<Node>, config: &Config, loaded: &Loaded) -> Result<(), Boot
     node.replication.resume(&node.journal, id, offset, loaded.stream_db, follows, backlog).map_err(BootError)
 }
 
+/// What is past its deadline in a file whose history goes on goes before anybody is served, as changes of that history: replicas that come
+/// back for them have the keys. Returns how many went.
+fn expire_loaded(node: &Arc<Node>, config: &Config) -> u64 {
+    let mut space = node.keyspace.space(access(config, clock::wall_ms()));
+    for stripe in 0..STRIPES as u16 {
+        space.lock_stripe(stripe);
+        let mut db = 0;
+        while db < node.keyspace.databases() {
+            if !space.expire_due(stripe, db, EXPIRE_AT_ONCE).1 {
+                db += 1;
+            }
+            node.journal.append(&mut space.changes.effects);
+        }
+        while space.expire_fields_due(stripe, EXPIRE_AT_ONCE).1 {
+            node.journal.append(&mut space.changes.effects);
+        }
+        node.journal.append(&mut space.changes.effects);
+        space.unlock();
+        let unlinked = std::mem::take(&mut space.changes.unlinked);
+        node.freer.free(Garbage::Records(unlinked));
+        // Nobody listens yet.
+        space.changes.ready.clear();
+        space.changes.invalidated.clear();
+        space.changes.events.clear();
+    }
+    space.changes.expired
+}
+
 fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
     let begin = clock::monotonic_ns();
     let mut space = node.keyspace.space(access(config, clock::wall_ms()));
     let name = &config.persistence.dbfilename;
     match snapshot::load(&mut space, config, &node.scripts.functions, false, Some(Arc::clone(&node.loading))) {
         Ok(None) => Ok(()),
-        Ok(Some(loaded)) => {
+        Ok(Some(mut loaded)) => {
+            resume(node, config, &loaded)?;
+            if loaded.repl_offset.is_some() && config.replication.replicaof.is_none() {
+                let expired = expire_loaded(node, config);
+                (loaded.keys, loaded.expired) = (loaded.keys - expired.min(loaded.keys), loaded.expired + expired);
+            }
             node.saver().loaded(loaded.keys, loaded.expired);
             tracing::info!(
-                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}, keys with all fields expired: {}.",
                 loaded.keys,
                 loaded.expired,
-                loaded.empty
+                loaded.empty,
+                loaded.all_fields_expired
             );
-            resume(node, config, &loaded)?;
             let ms = (clock::monotonic_ns() - begin) / 1_000_000;
             tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
             Ok(())

@@ -360,3 +360,47 @@ fn keys_are_changed_while_the_server_runs_and_none_that_a_file_needs_can_go() {
     let server = sealed(&from("new"));
     assert_eq!(digest(&mut server.connect_plain()), before);
 }
+
+#[test]
+fn what_a_log_says_of_a_key_after_its_base_counts_even_if_the_base_lets_it_expire() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["--appendonly", "yes", "--save", ""];
+    let mut server = start(folder.path(), &words);
+    let mut c = server.connect_plain();
+    c.line("DEBUG SET-ACTIVE-EXPIRE 0");
+    check(&mut c, &[("SET stays v PX 3000", "+OK"), ("SET goes v PX 3000", "+OK"), ("HSET h stays 1 goes 2", ":2")]);
+    c.line("HPEXPIRE h 3000 FIELDS 2 stays goes");
+    c.line("BGREWRITEAOF");
+    let written = |c: &mut Connection| c.line("INFO persistence").to_string().contains("aof_rewrites:1\r\n");
+    while !written(&mut c) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    check(&mut c, &[("PERSIST stays", ":1"), ("HPERSIST h FIELDS 1 stays", "[:1]")]);
+    server.signal("TERM");
+    server.wait(Duration::from_secs(20));
+    std::thread::sleep(Duration::from_millis(3000));
+    let server = start(folder.path(), &words);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("GET stays", "\"v\""), ("GET goes", "nil"), ("HGET h stays", "\"1\""), ("HGET h goes", "nil")]);
+}
+
+#[test]
+fn a_snapshot_loaded_by_a_primary_leaves_out_what_is_past_its_deadline_and_counts_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = start(folder.path(), &["--save", "3600 1000"]);
+    let mut c = server.connect_plain();
+    c.line("DEBUG SET-ACTIVE-EXPIRE 0");
+    check(&mut c, &[("SET a v PX 1", "+OK"), ("SET b v", "+OK"), ("HSET h f 1", ":1"), ("HSET half f 1 g 2", ":2")]);
+    c.line("HPEXPIRE h 1 FIELDS 1 f");
+    c.line("HPEXPIRE half 1 FIELDS 1 f");
+    server.signal("TERM");
+    server.wait(Duration::from_secs(20));
+    let server = start(folder.path(), &["--save", ""]);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("DBSIZE", ":2"), ("EXISTS h", ":0"), ("HGETALL half", "[\"g\" \"2\"]")]);
+    let info = c.line("INFO persistence").to_string();
+    assert!(
+        info.contains("rdb_last_load_keys_expired:1\r\n") && info.contains("rdb_last_load_keys_loaded:2\r\n"),
+        "{info}"
+    );
+}

@@ -494,3 +494,53 @@ fn what_clients_of_a_writable_replica_have_written_expires_there() {
     assert_eq!(r.line("INCR theirs").to_string(), ":1", "what is past its deadline is in nobody's way");
     assert_eq!(r.line("EXISTS stays later").to_string(), ":2");
 }
+
+#[test]
+fn what_expires_while_a_primary_is_down_goes_before_its_replicas_come_back_and_they_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut primary = kept(folder.path(), &DEBUG);
+    let ca = folder.path().join("tls/ca.crt");
+    let mut p = Connection::tls(primary.port, &ca).expect("a connection");
+    p.line("SET stays 1");
+    let port = primary.port.to_string();
+    let words = ["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port];
+    let replica = Server::with(&[&words[..], &DEBUG[..]].concat());
+    let mut r = replica.connect();
+    same_data(&mut p, &mut r);
+    p.line("DEBUG SET-ACTIVE-EXPIRE 0");
+    for i in 0..200 {
+        p.line(&format!("SET goes:{i} v PX 1"));
+    }
+    p.line("HSET h f 1");
+    p.line("HPEXPIRE h 1 FIELDS 1 f");
+    same_data(&mut p, &mut r);
+    primary.signal("TERM");
+    primary.wait(Duration::from_secs(20));
+    let primary = kept(folder.path(), &DEBUG);
+    let mut p = Connection::tls(primary.port, &ca).expect("a connection");
+    assert_eq!(stat(&mut p, "persistence", "rdb_last_load_keys_expired"), "200");
+    assert_eq!(p.line("DBSIZE").to_string(), ":1");
+    r.line(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    same_data(&mut p, &mut r);
+    assert_eq!(r.line("DBSIZE").to_string(), ":1");
+    assert_eq!(
+        (stat(&mut p, "stats", "sync_partial_ok"), stat(&mut p, "stats", "sync_full")),
+        ("1".into(), "0".into())
+    );
+}
+
+#[test]
+fn killing_the_link_to_the_primary_ends_it_at_once_and_its_bytes_are_counted() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let replica = replica_of(&primary, &DEBUG);
+    let mut r = replica.connect();
+    p.line("SET a 1");
+    same_data(&mut p, &mut r);
+    assert_ne!(stat(&mut r, "stats", "total_net_repl_input_bytes"), "0");
+    assert_eq!(r.line("CLIENT KILL TYPE master").to_string(), ":1");
+    eventually("the primary has seen it go", || primary.log().contains("Connection with replica"));
+    p.line("SET b 1");
+    same_data(&mut p, &mut r);
+    assert!(replica.log().contains("closed by CLIENT KILL"), "{}", replica.log());
+}

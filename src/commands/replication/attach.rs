@@ -60,7 +60,10 @@ fn psync(cx: &mut NodeContext<'_, '_>) -> Outcome {
         return Ok(());
     }
     let id = String::from_utf8_lossy(cx.args.at(1)).into_owned();
-    let next = parse_i64(cx.args.at(2)).ok_or(CommandError::NotInteger)?;
+    let Some(next) = parse_i64(cx.args.at(2)) else {
+        tracing::warn!("Replica {} asks for synchronization but with a wrong offset", cx.client.shared.addr);
+        return Err(CommandError::NotInteger);
+    };
     let facts = cx.client.shared.facts.lock();
     let (copy, two) = (facts.copy_client, facts.takes_two && !facts.copy_channel);
     drop(facts);

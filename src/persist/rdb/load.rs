@@ -81,7 +81,8 @@ pub struct LoadOptions {
     pub merge: bool,
     /// Keys may stand in the log: `hide-user-data-from-log no`.
     pub tell_keys: bool,
-    /// A replica keeps keys past their deadline: its primary says when they go.
+    /// Keys past their deadline are kept: on a replica because its primary says when they go, in a log because what follows may say that
+    /// they live on.
     pub keep_expired: bool,
     /// That take keys in beside the one that reads, if no stripe is held and there are many; 1 or less: none.
     pub threads: usize,
@@ -95,6 +96,8 @@ pub struct Loaded {
     pub expired: u64,
     /// Left out, being collections without elements.
     pub empty: u64,
+    /// Left out, being hashes whose fields are all past their deadline.
+    pub all_fields_expired: u64,
     /// What the file says of the history it is a moment of; see [`Format::aux`].
     pub stream_db: Option<u32>,
     pub repl_id: Option<String>,

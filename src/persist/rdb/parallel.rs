@@ -54,7 +54,7 @@ fn take<R: Read>(
     told: &mut Loaded,
 ) -> Got<()> {
     let name = from.string()?;
-    let value = match get_value(from, head.kind, &options.limits) {
+    let mut value = match get_value(from, head.kind, &options.limits) {
         Ok(value) => value,
         Err(RdbError { fault: Fault::Empty, offset }) => {
             told.empty += 1;
@@ -71,6 +71,10 @@ fn take<R: Read>(
     };
     if !head.keep && head.deadline.is_some_and(|d| d <= space.access.now_ms) {
         told.expired += 1;
+        return Ok(());
+    }
+    if !head.keep && !value.drop_expired(space.access.now_ms) {
+        told.all_fields_expired += 1;
         return Ok(());
     }
     let mut record = value.into_record(&name, head.deadline);
@@ -258,6 +262,7 @@ impl<'s, 'e, 'k: 'e> Takers<'s, 'e, 'k> {
                     self.told.keys += told.keys;
                     self.told.expired += told.expired;
                     self.told.empty += told.empty;
+                    self.told.all_fields_expired += told.all_fields_expired;
                 }
                 Err(panic) => std::panic::resume_unwind(panic),
             }
@@ -266,8 +271,9 @@ impl<'s, 'e, 'k: 'e> Takers<'s, 'e, 'k> {
         if let Some(wrong) = self.common.wrong.lock().take() {
             return Err(wrong);
         }
-        let read = read.unwrap_or_default();
-        Ok(Loaded { keys: self.told.keys, expired: self.told.expired, empty: self.told.empty, ..read })
+        let (read, told) = (read.unwrap_or_default(), self.told);
+        let Loaded { keys, expired, empty, all_fields_expired, .. } = told;
+        Ok(Loaded { keys, expired, empty, all_fields_expired, ..read })
     }
 }
 

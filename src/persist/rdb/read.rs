@@ -51,6 +51,18 @@ pub enum Value {
 }
 
 impl Value {
+    /// Takes out the fields of a hash that are past their deadline. False if none are left.
+    pub fn drop_expired(&mut self, now_ms: i64) -> bool {
+        let Value::Object(object) = self else { return true };
+        let Object::Hash(hash) = &mut **object else { return true };
+        if hash.earliest_deadline().is_some_and(|at| at <= now_ms) {
+            for field in hash.expired(now_ms, usize::MAX) {
+                hash.remove(&field, now_ms);
+            }
+        }
+        !hash.is_empty()
+    }
+
     /// The record of a key with this value. `deadline` is in ms since the epoch.
     pub fn into_record(self, name: &[u8], deadline: Option<i64>) -> Record {
         match self {

@@ -148,6 +148,7 @@ impl Fetch {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
                 Err(e) => return Err(e.into()),
             };
+            self.host.replication().received(n);
             outputs = Vec::new();
             let input = if n > 0 { Input::Bytes(&buffer[..n]) } else { Input::Tick };
             let told = machine.on(clock::monotonic_ms(), input, &mut outputs);

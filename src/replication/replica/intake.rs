@@ -20,7 +20,6 @@ use super::load::{self, Moment, Old, Supply};
 use super::pipe::{Inlet, Put, pipe};
 use crate::base::clock;
 use crate::config::types::ReplDisklessLoad;
-use crate::keyspace::Plan;
 use crate::persist::rdb::Loading;
 use crate::storage::{self, DataFile};
 use std::io::{self, Read, Write};
@@ -136,10 +135,7 @@ fn old_data(host: &dyn Host, moment: &Moment) -> Option<Old> {
     match host.config().current().replication.repl_diskless_load {
         ReplDisklessLoad::Disabled => None,
         ReplDisklessLoad::FlushBeforeLoad => Some(Old::Dropped),
-        ReplDisklessLoad::OnEmptyDb => {
-            let mut space = host.keyspace().lock(&Plan::All, host.access(clock::wall_ms()));
-            space.sizes().iter().all(|s| s.0 == 0).then_some(Old::Dropped)
-        }
+        ReplDisklessLoad::OnEmptyDb => host.keyspace().sizes().iter().all(|s| s.0 == 0).then_some(Old::Dropped),
         ReplDisklessLoad::Swapdb if host.replication().identity.lock().id == moment.id => Some(Old::Served),
         ReplDisklessLoad::Swapdb => Some(Old::Kept),
     }

@@ -128,9 +128,12 @@ impl Link {
         }
     }
 
-    /// `propagation-error-behavior`: some would rather have no replica than one that was wrong for a moment.
+    /// `propagation-error-behavior`: some would rather have no replica than one that was wrong for a moment. What clients have written to a
+    /// replica themselves may stand in the stream's way, and is nobody's mistake.
     fn end_if_told(&self, why: &str) {
-        if self.host.config().current().replication.propagation_error_behavior != PropagationErrorBehavior::Ignore {
+        let config = self.host.config().current();
+        let r = &config.replication;
+        if r.replica_read_only && r.propagation_error_behavior != PropagationErrorBehavior::Ignore {
             tracing::error!("This server ends because propagation-error-behavior says so: {why}");
             std::process::exit(1);
         }

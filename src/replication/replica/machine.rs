@@ -18,6 +18,9 @@
 //! * What is held while the copy comes is bounded: from the bound on [`Machine::is_full`] says to leave the rest with the primary.
 //! * It knows no socket, no clock and no data set.
 
+mod introduction;
+
+pub use introduction::{Introduction, command};
 use std::collections::VecDeque;
 
 /// What the machine is told of.
@@ -103,35 +106,6 @@ impl std::fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
-/// How this replica introduces itself.
-#[derive(Clone, Debug, Default)]
-pub struct Introduction {
-    pub user: Option<Vec<u8>>,
-    pub password: Option<Vec<u8>>,
-    pub listening_port: u16,
-    pub announced_address: Option<String>,
-    pub version: String,
-    /// The history we have and the number of the byte we want next (counted from 1); `None` asks for everything.
-    pub have: Option<(String, u64)>,
-    /// This primary is to hand its role to us, or rather we to it: it must take over.
-    pub failover: bool,
-    /// Copy and stream may come on two connections.
-    pub two: bool,
-    /// Bytes of the stream that may wait for the copy; 0: as far as memory goes.
-    pub held_bytes_max: usize,
-    pub timeout_ms: u64,
-}
-
-impl Introduction {
-    fn login(&self) -> Option<Vec<u8>> {
-        let password = self.password.as_ref()?;
-        Some(match &self.user {
-            Some(user) => command(&[b"AUTH", user, password]),
-            None => command(&[b"AUTH", password]),
-        })
-    }
-}
-
 /// What an answer is to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
@@ -194,16 +168,6 @@ pub struct Machine {
     loaded: bool,
 }
 
-pub fn command(args: &[&[u8]]) -> Vec<u8> {
-    let mut out = format!("*{}\r\n", args.len()).into_bytes();
-    for a in args {
-        out.extend_from_slice(format!("${}\r\n", a.len()).as_bytes());
-        out.extend_from_slice(a);
-        out.extend_from_slice(b"\r\n");
-    }
-    out
-}
-
 impl Machine {
     /// A link that has just been connected. The first thing to send comes with it.
     pub fn new<'a>(introduction: Introduction, now_ms: u64, out: &mut Vec<Output<'a>>) -> Machine {
@@ -221,21 +185,7 @@ impl Machine {
 
     /// The second connection, which brings the copy and nothing else.
     pub fn for_copy<'a>(introduction: Introduction, now_ms: u64, out: &mut Vec<Output<'a>>) -> Machine {
-        let i = &introduction;
-        let (mut bytes, mut asked) = (Vec::new(), VecDeque::new());
-        if let Some(login) = i.login() {
-            bytes.extend(login);
-            asked.push_back(Asked::Auth);
-        }
-        let port = i.listening_port.to_string();
-        let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"capa", b"eof", b"rdb-only", b"1", b"rdb-channel", b"1"];
-        words.extend([b"listening-port", port.as_bytes()]);
-        if let Some(address) = &i.announced_address {
-            words.extend([&b"ip-address"[..], address.as_bytes()]);
-        }
-        words.extend([&b"version"[..], i.version.as_bytes()]);
-        bytes.extend(command(&words));
-        asked.push_back(Asked::CopyChannel);
+        let (bytes, asked) = introduction.for_copy();
         out.push(Output::Send(bytes));
         Machine {
             introduction,
@@ -481,27 +431,7 @@ impl Machine {
     }
 
     fn introduce(&mut self, out: &mut Vec<Output<'_>>) {
-        let i = &self.introduction;
-        let mut asked = VecDeque::new();
-        let mut bytes = Vec::new();
-        if let Some(login) = i.login() {
-            bytes.extend(login);
-            asked.push_back(Asked::Auth);
-        }
-        let mut replconf = |words: &[&[u8]]| {
-            bytes.extend(command(&[&[&b"REPLCONF"[..]], words].concat()));
-            asked.push_back(Asked::Optional);
-        };
-        replconf(&[b"listening-port", i.listening_port.to_string().as_bytes()]);
-        if let Some(address) = &i.announced_address {
-            replconf(&[b"ip-address", address.as_bytes()]);
-        }
-        if i.two {
-            replconf(&[b"capa", b"eof", b"capa", b"psync2", b"capa", b"dual-channel"]);
-        } else {
-            replconf(&[b"capa", b"eof", b"capa", b"psync2"]);
-        }
-        replconf(&[b"version", i.version.as_bytes()]);
+        let (bytes, asked) = self.introduction.for_link();
         out.push(Output::Send(bytes));
         self.stage = Stage::Handshake(asked);
     }
@@ -603,176 +533,4 @@ impl Machine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn introduction() -> Introduction {
-        Introduction {
-            password: Some(b"pw".to_vec()),
-            listening_port: 7000,
-            version: "9.1.0".into(),
-            have: Some(("a".repeat(40), 101)),
-            timeout_ms: 1000,
-            ..Introduction::default()
-        }
-    }
-
-    /// Feeds bytes in pieces of `step` and returns what came out, joined.
-    fn run(m: &mut Machine, bytes: &[u8], step: usize) -> Result<Vec<String>, Ended> {
-        let (mut found, mut payload, mut stream) = (Vec::new(), Vec::new(), Vec::new());
-        for piece in bytes.chunks(step) {
-            let mut out = Vec::new();
-            m.on(1, Input::Bytes(piece), &mut out)?;
-            for o in out {
-                match o {
-                    Output::Send(b) => found.push(format!("send {}", String::from_utf8_lossy(&b).replace("\r\n", " "))),
-                    Output::PayloadBytes(b) => payload.extend(b),
-                    Output::Stream(b) => stream.extend_from_slice(b),
-                    other => found.push(format!("{other:?}")),
-                }
-            }
-        }
-        found.push(format!("copy {} stream {}", String::from_utf8_lossy(&payload), String::from_utf8_lossy(&stream)));
-        Ok(found)
-    }
-
-    #[test]
-    fn a_copy_of_either_form_and_a_continuation_come_through_whatever_the_pieces_are() {
-        let (id, mark) = ("b".repeat(40), "0123456789".repeat(4));
-        for step in [1, 2, 7, 1000] {
-            let begin = |rest: &str| {
-                let mut out = Vec::new();
-                let mut m = Machine::new(introduction(), 0, &mut out);
-                assert_eq!(out.len(), 1);
-                let found = run(&mut m, format!("+PONG\r\n+OK\r\n+OK\r\n-ERR what\r\n+OK\r\n{rest}").as_bytes(), step);
-                (found.unwrap(), m.is_streaming())
-            };
-            let (found, streaming) = begin(&format!("\n+FULLRESYNC {id} 100\r\n\n$5\r\nhelloPING"));
-            assert!(streaming);
-            assert_eq!(found.last().unwrap(), "copy hello stream PING");
-            assert!(found[1].contains("PSYNC") && found[1].contains("101"), "{found:?}");
-            let (found, streaming) =
-                begin(&format!("+FULLRESYNC {id} 100\r\n$EOF:{mark}\r\nhello, {m}{mark}", m = &mark[..39]));
-            assert!(streaming);
-            assert_eq!(*found.last().unwrap(), format!("copy hello, {} stream ", &mark[..39]));
-            let (found, streaming) = begin(&format!("+CONTINUE {id}\r\nxyz"));
-            assert!(streaming && found.contains(&format!("Continue {{ id: Some({id:?}) }}")));
-            assert_eq!(found.last().unwrap(), "copy  stream xyz");
-        }
-    }
-
-    #[test]
-    fn a_copy_on_its_own_connection_goes_before_the_stream_that_was_held() {
-        let (id, mark) = ("b".repeat(40), "0123456789".repeat(4));
-        let two = || Introduction { two: true, held_bytes_max: 6, ..introduction() };
-        for (step, loaded_first) in [(1, false), (3, true), (1000, false), (1000, true)] {
-            let mut m = Machine::new(two(), 0, &mut Vec::new());
-            let found = run(&mut m, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+DUALCHANNELSYNC\r\n", step).unwrap();
-            assert!(found.contains(&"OpenCopy".to_owned()) && m.is_apart(), "{found:?}");
-            let mut copy = Machine::for_copy(two(), 0, &mut Vec::new());
-            let text = format!("+OK\r\n+OK\r\n\n$ENDOFF:100 {id} -1 7\r\n$EOF:{mark}\r\nhello{mark}");
-            let found = run(&mut copy, text.as_bytes(), step).unwrap();
-            let offer = Offer { id: id.clone(), offset: 100, client: 7 };
-            assert!(found.iter().any(|f| f.contains("SYNC")) && found.contains(&format!("Offered({offer:?})")));
-            assert!(found.contains(&"PayloadEnd".to_owned()) && !copy.is_streaming(), "{found:?}");
-            assert_eq!(found.last().unwrap(), "copy hello stream ");
-            assert!(run(&mut copy, b"x", 1).is_err());
-
-            let mut out = Vec::new();
-            m.on(1, Input::Offered(offer), &mut out).unwrap();
-            let [Output::Send(bytes)] = &out[..] else { panic!("{out:?}") };
-            assert!(bytes.ends_with(b"set-rdb-client-id\r\n$1\r\n7\r\n"), "the PSYNC waits for the answer");
-            let found = run(&mut m, b"+OK\r\n", 9).unwrap();
-            assert!(found[0].contains("PSYNC") && found[0].contains("101"), "{found:?}");
-            let mut out = Vec::new();
-            if loaded_first {
-                m.on(1, Input::Loaded, &mut out).unwrap();
-                assert!(out.is_empty() && !m.is_streaming());
-                let found = run(&mut m, format!("+CONTINUE {id}\r\nabc").as_bytes(), step).unwrap();
-                assert!(found.contains(&"Joined { late: true }".to_owned()));
-                assert_eq!(found.last().unwrap(), "copy  stream abc");
-            } else {
-                run(&mut m, format!("+CONTINUE {id}\r\nabc").as_bytes(), step).unwrap();
-                assert!(!m.is_full());
-                run(&mut m, b"def", step).unwrap();
-                assert!(m.is_full() && m.on(10_000, Input::Tick, &mut Vec::new()).is_ok());
-                m.on(10_000, Input::Loaded, &mut out).unwrap();
-                let held: Vec<u8> = out
-                    .iter()
-                    .filter_map(|o| if let Output::HeldStream(b) = o { Some(&b[..]) } else { None })
-                    .flatten()
-                    .copied()
-                    .collect();
-                assert_eq!(
-                    (&out[0], &held[..], out.last()),
-                    (&Output::Joined { late: false }, &b"abcdef"[..], Some(&Output::Ack))
-                );
-            }
-            assert!(m.is_streaming());
-        }
-    }
-
-    #[test]
-    fn a_primary_that_refuses_the_second_connection_or_the_stream_behind_it_ends_the_link() {
-        let two = || Introduction { two: true, password: None, ..introduction() };
-        let id = "c".repeat(40);
-        for text in [
-            "-ERR no\r\n".into(),
-            "+OK\r\n-ERR no\r\n".into(),
-            "+OK\r\n$ENDOFF:1 x -1 7\r\n".into(),
-            format!("+OK\r\n$ENDOFF:-1 {id} 0 7\r\n"),
-            format!("+OK\r\n$ENDOFF:1 {id} 0\r\n"),
-        ] {
-            let mut copy = Machine::for_copy(two(), 0, &mut Vec::new());
-            assert!(run(&mut copy, text.as_bytes(), 3).is_err(), "{text}");
-        }
-        for text in [
-            "x\r\n",
-            "-ERR Unrecognized RDB client id 7\r\n",
-            "+OK\r\n+DUALCHANNELSYNC\r\n",
-            "+OK\r\n+FULLRESYNC\r\n",
-            "+OK\r\n+CONTINUE x\r\n",
-        ] {
-            let mut m = Machine::new(two(), 0, &mut Vec::new());
-            run(&mut m, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+DUALCHANNELSYNC\r\n", 5).unwrap();
-            m.on(1, Input::Offered(Offer { id: id.clone(), offset: 1, client: 7 }), &mut Vec::new()).unwrap();
-            assert!(run(&mut m, text.as_bytes(), 3).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_primary_that_refuses_or_talks_nonsense_ends_the_link() {
-        let hello = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n";
-        let id = "c".repeat(40);
-        for (rest, refused) in [
-            ("-DENIED go away\r\n".to_owned(), true),
-            ("+PONG\r\n-WRONGPASS invalid\r\n".to_owned(), true),
-            (format!("{hello}-NOMASTERLINK not now\r\n"), true),
-            (format!("{hello}+FULLRESYNC x 1\r\n"), false),
-            (format!("{hello}+FULLRESYNC {id} -1\r\n"), false),
-            (format!("{hello}+FULLRESYNC {id} 1\r\nHTTP\r\n"), false),
-            (format!("{hello}+FULLRESYNC {id} 1\r\n$0\r\n"), false),
-            (format!("{hello}+FULLRESYNC {id} 1\r\n-ERR no disk\r\n"), true),
-            (format!("{hello}+CONTINUE nonsense\r\n"), false),
-            ("x".repeat(5000), false),
-        ] {
-            let mut m = Machine::new(introduction(), 0, &mut Vec::new());
-            let ended = run(&mut m, rest.as_bytes(), 3).unwrap_err();
-            assert_eq!(matches!(ended, Ended::Refused(_)), refused, "{rest}: {ended}");
-        }
-    }
-
-    #[test]
-    fn a_silent_primary_is_given_up_and_a_stream_is_acknowledged_every_second() {
-        let mut m = Machine::new(introduction(), 0, &mut Vec::new());
-        assert!(m.on(1000, Input::Tick, &mut Vec::new()).is_ok());
-        assert!(matches!(m.on(1001, Input::Tick, &mut Vec::new()), Err(Ended::Timeout(_))));
-        let mut m = Machine::new(introduction(), 0, &mut Vec::new());
-        run(&mut m, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 100).unwrap();
-        let mut out = Vec::new();
-        m.on(900, Input::Tick, &mut out).unwrap();
-        assert!(out.is_empty());
-        m.on(1001, Input::Tick, &mut out).unwrap();
-        assert_eq!(out, [Output::Ack]);
-    }
-}
+mod tests;

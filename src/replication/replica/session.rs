@@ -72,6 +72,9 @@ impl Link {
         let (clients, now) = (Arc::clone(self.host.clients()), clock::wall_ms());
         let shared = Shared::new(clients.next_id(), 0, stream.peer_address(), stream.local_address(), -1, now);
         shared.primary.store(true, Ordering::Relaxed);
+        if let Ok(Some(socket)) = stream.handle() {
+            let _ = shared.socket.set(socket);
+        }
         shared.text.lock().user = "(superuser)".into();
         let shared = Arc::new(shared);
         let mut session = Session {
@@ -97,6 +100,10 @@ impl Link {
             self.host.freer().free(Garbage::Bytes(held));
         }
         self.host.replication().follower.update(self.epoch, |f| f.held = 0);
+        if let Some(socket) = shared.socket.get() {
+            // Whoever still knows this client must not keep the connection open.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
         if session.listed {
             clients.remove(shared.id);
         }
@@ -141,6 +148,7 @@ impl Link {
                 continue;
             }
             let n = match stream.read(&mut buffer) {
+                Ok(0) if session.client.shared.killed.load(Ordering::Relaxed) => return Stop::killed(),
                 Ok(0) => return Stop::Failed("the PRIMARY closed the connection".into()),
                 Ok(n) => n,
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => 0,
@@ -153,6 +161,7 @@ impl Link {
                 return self.ended(ended);
             }
             if n > 0 {
+                self.host.replication().received(n);
                 session.client.shared.net_in.fetch_add(n as u64, Ordering::Relaxed);
                 session.client.shared.last_ms.store(clock::wall_ms(), Ordering::Relaxed);
                 self.host.replication().follower.update(self.epoch, |f| f.heard_ms = now);

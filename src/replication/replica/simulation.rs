@@ -215,7 +215,6 @@ impl World {
         let node = &mut self.nodes[n];
         node.journal.keep_backlog(Some(BACKLOG_BYTES));
         node.following = Some((whom, node.journal.follow()));
-        self.drop_replicas(n);
     }
 
     fn lead(&mut self, n: usize) {
