@@ -404,6 +404,8 @@ impl Space<'_> {
             side: VecDeque::new(),
             side_bytes: 0,
             inside: false,
+            delayed: 0,
+            delayed_us: 0,
             ended: false,
         })
     }
@@ -430,6 +432,9 @@ pub struct Walker {
     side_bytes: usize,
     /// A big key is half written.
     inside: bool,
+    /// Keys that were waited for, and how long for the next one.
+    delayed: u64,
+    delayed_us: u64,
     ended: bool,
 }
 
@@ -479,6 +484,9 @@ pub struct Pace<'p> {
     /// Microseconds to wait for each key, for tests.
     pub key_delay_us: &'p dyn Fn() -> i64,
 }
+
+/// Between two looks while keys are delayed.
+const DELAY_STEP_US: u64 = 10_000;
 
 /// What a slice of a stripe came to.
 enum Slice {
@@ -539,7 +547,6 @@ impl Walker {
         for n in 0..STRIPES as u16 {
             loop {
                 self.until(ready, pace, out)?;
-                let before = self.walk.keys.load(Ordering::Relaxed);
                 let slice = self.slice(keyspace, n, pace, out)?;
                 let mut buffer = std::mem::take(&mut self.buffer);
                 if !buffer.is_empty() {
@@ -556,7 +563,7 @@ impl Walker {
                     }
                 };
                 self.drain(out)?;
-                delay(pace, self.walk.keys.load(Ordering::Relaxed) - before)?;
+                self.delay(pace, out)?;
                 if done {
                     break;
                 }
@@ -565,7 +572,31 @@ impl Walker {
         }
         self.drain(out)?;
         self.taken(ready, pace, out)?;
-        Ok(())
+        self.delay(pace, out)
+    }
+
+    /// Waits for each key that has been written since the last time, by whomever, as tests ask. Writers do not wait with it.
+    fn delay(&mut self, pace: &Pace<'_>, out: Out<'_>) -> Result<(), WalkError> {
+        loop {
+            let (keys, us) = (self.walk.keys.load(Ordering::Relaxed), (pace.key_delay_us)());
+            let Ok(us @ 1..) = u64::try_from(us) else {
+                self.delayed_us = 0;
+                self.delayed = keys;
+                return Ok(());
+            };
+            if self.delayed >= keys {
+                return Ok(());
+            }
+            if (pace.stop)() || self.walk.over.load(Ordering::Acquire) {
+                return Err(WalkError::Stopped);
+            }
+            let step = (us * (keys - self.delayed) - self.delayed_us.min(us)).clamp(1, DELAY_STEP_US);
+            std::thread::sleep(Duration::from_micros(step));
+            self.delayed_us += step;
+            self.delayed += self.delayed_us / us;
+            self.delayed_us %= us;
+            self.drain(out)?;
+        }
     }
 
     /// Waits until there is room for more, and takes what writers have meanwhile.
@@ -749,23 +780,4 @@ impl Walker {
             while table.drop_slice() {}
         }
     }
-}
-
-/// Waits for each of some keys, as tests ask; negative numbers mean that one in so many keys costs a microsecond.
-fn delay(pace: &Pace<'_>, keys: u64) -> Result<(), WalkError> {
-    let us = (pace.key_delay_us)();
-    let mut left = if us > 0 { keys.saturating_mul(us as u64) } else { 0 };
-    while left > 0 {
-        if (pace.stop)() {
-            return Err(WalkError::Stopped);
-        }
-        // Whoever takes the delay back does not wait for the end of it.
-        if (pace.key_delay_us)() != us {
-            break;
-        }
-        let step = left.min(10_000);
-        std::thread::sleep(Duration::from_micros(step));
-        left -= step;
-    }
-    Ok(())
 }
