@@ -134,6 +134,10 @@ impl Host for Node {
         self.clients.ring_all();
     }
 
+    fn pauses_writes(&self) -> bool {
+        self.paused.load(Ordering::Acquire) && self.pause.lock().until_ms > clock::wall_ms()
+    }
+
     fn is_ending(&self) -> bool {
         self.shutdown.load(Ordering::Acquire)
     }

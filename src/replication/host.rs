@@ -35,6 +35,8 @@ pub trait Host: Send + Sync {
     fn begin_history(&self);
     /// Holds back the writes of clients while the role is handed over, or lets them go on.
     fn pause_writes(&self, hold: bool);
+    /// The writes of clients are held back, the primary's among them.
+    fn pauses_writes(&self) -> bool;
     /// The server ends.
     fn is_ending(&self) -> bool;
 }

@@ -12,6 +12,7 @@ use crate::engine::{Executor, access};
 use crate::keyspace::{Garbage, Plan, STRIPES};
 use crate::metrics::recorder::Recorder;
 use crate::persist::aof::load::{self, Found, LoadError, Options, Target};
+use crate::persist::aof::reader::Moment;
 use crate::persist::aof::{self, manifest::Manifest};
 use crate::persist::rdb::{self, LoadOptions, Loaded, RdbError};
 use crate::persist::{Owner, snapshot};
@@ -168,6 +169,9 @@ fn bring_back(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(
             let ms = (clock::monotonic_ns() - begin) / 1_000_000;
             tracing::info!("DB loaded from append only file: {}.{:03} seconds", ms / 1000, ms % 1000);
             node.saver.changes.store(0, std::sync::atomic::Ordering::Relaxed);
+            if let Some(Moment { id, offset, selected }) = recovered.moment {
+                resume(node, config, &id, offset, selected)?;
+            }
             Some((manifest, recovered.bytes))
         }
         Found::Nothing => {
@@ -218,11 +222,10 @@ pub fn replay(target: &mut dyn Target, config: &Config, manifest: &Manifest) -> 
 }
 
 /// Goes on with the history that the file is a moment of.
-fn resume(node: &Arc<Node>, config: &Config, loaded: &Loaded) -> Result<(), BootError> {
-    let (Some(id), Some(offset)) = (&loaded.repl_id, loaded.repl_offset) else { return Ok(()) };
+fn resume(node: &Arc<Node>, config: &Config, id: &str, offset: u64, selected: Option<u32>) -> Result<(), BootError> {
     let follows = config.replication.replicaof.is_some();
     let backlog = config.replication.repl_backlog_size;
-    node.replication.resume(&node.journal, id, offset, loaded.stream_db, follows, backlog).map_err(BootError)
+    node.replication.resume(&node.journal, id, offset, selected, follows, backlog).map_err(BootError)
 }
 
 /// What is past its deadline in a file whose history goes on goes before anybody is served, as changes of that history: replicas that come
@@ -260,7 +263,9 @@ fn load_snapshot(node: &Arc<Node>, config: &Config) -> Result<(), BootError> {
     match snapshot::load(&mut space, config, &node.scripts.functions, false, Some(Arc::clone(&node.loading))) {
         Ok(None) => Ok(()),
         Ok(Some(mut loaded)) => {
-            resume(node, config, &loaded)?;
+            if let (Some(id), Some(offset)) = (&loaded.repl_id, loaded.repl_offset) {
+                resume(node, config, id, offset, loaded.stream_db)?;
+            }
             if loaded.repl_offset.is_some() && config.replication.replicaof.is_none() {
                 let expired = expire_loaded(node, config);
                 (loaded.keys, loaded.expired) = (loaded.keys - expired.min(loaded.keys), loaded.expired + expired);

@@ -367,7 +367,7 @@ fn scan(to_time: Option<i64>, path: &Path, last: bool) -> Result<Scanned, String
                     scanned.stopped = Some(*time);
                     return Ok(scanned);
                 }
-                Item::Time(_) => steps.note(to),
+                Item::Time(_) | Item::Moment(_) => steps.note(to),
                 Item::Request => steps.request(args.at(0), to),
             }
         }

@@ -544,3 +544,65 @@ fn killing_the_link_to_the_primary_ends_it_at_once_and_its_bytes_are_counted() {
     same_data(&mut p, &mut r);
     assert!(replica.log().contains("closed by CLIENT KILL"), "{}", replica.log());
 }
+
+#[test]
+fn a_replica_whose_writes_are_paused_takes_the_stream_and_applies_it_when_the_pause_ends() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let replica = replica_of(&primary, &DEBUG);
+    let mut r = replica.connect();
+    p.line("SET a 1");
+    same_data(&mut p, &mut r);
+    let before = field(&mut r, "slave_repl_offset");
+    r.line("CLIENT PAUSE 100000 WRITE");
+    p.line("SET a 2");
+    eventually("it has come", || field(&mut r, "slave_read_repl_offset") == field(&mut p, "master_repl_offset"));
+    assert_eq!(field(&mut r, "slave_repl_offset"), before);
+    assert_eq!(r.line("GET a").to_string(), "\"1\"");
+    r.line("CLIENT UNPAUSE");
+    same_data(&mut p, &mut r);
+    assert_eq!(r.line("GET a").to_string(), "\"2\"");
+}
+
+#[test]
+fn servers_that_keep_a_log_go_on_where_they_ended() {
+    let (first, second) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let log = [&DEBUG[..], &["--appendonly", "yes", "--save", ""]].concat();
+    let mut primary = kept(first.path(), &log);
+    let ca = first.path().join("tls/ca.crt");
+    let follow = |port: u16| {
+        let port = port.to_string();
+        let words = ["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port];
+        let server = kept(second.path(), &[&log[..], &words[..]].concat());
+        let c = Connection::tls(server.port, &second.path().join("tls/ca.crt")).expect("a connection");
+        (server, c)
+    };
+    let mut p = Connection::tls(primary.port, &ca).expect("a connection");
+    let (mut replica, mut r) = follow(primary.port);
+    p.line("SELECT 5");
+    p.line("SET a 1");
+    same_data(&mut p, &mut r);
+    // The replica ends first, and comes back to what it has missed.
+    eventually("its log has a base", || stat(&mut r, "persistence", "aof_rewrites") == "1");
+    replica.signal("TERM");
+    replica.wait(Duration::from_secs(20));
+    p.line("INCR a");
+    let (_replica, mut r) = follow(primary.port);
+    same_data(&mut p, &mut r);
+    assert_eq!(stat(&mut p, "stats", "sync_full"), "1");
+    // Then the primary does, and its replica finds the same history with it.
+    primary.signal("TERM");
+    primary.wait(Duration::from_secs(20));
+    let primary = kept(first.path(), &log);
+    let mut p = Connection::tls(primary.port, &ca).expect("a connection");
+    p.line("SELECT 5");
+    p.line("INCR a");
+    r.line(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    same_data(&mut p, &mut r);
+    assert_eq!(
+        (stat(&mut p, "stats", "sync_full"), stat(&mut p, "stats", "sync_partial_ok")),
+        ("0".into(), "1".into())
+    );
+    r.line("SELECT 5");
+    assert_eq!(r.line("GET a").to_string(), "\"3\"");
+}

@@ -113,6 +113,7 @@ fn replication(node: &Node) -> info::Replication {
             sync: f.sync.map(|s| (s.total.unwrap_or(0), s.read, seconds(s.last_ms))),
             held: f.held,
             held_peak: f.held_peak,
+            unapplied: f.unapplied,
         }
     });
     let replicas = this.replicas.all().into_iter().map(|r| {

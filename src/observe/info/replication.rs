@@ -18,6 +18,8 @@ pub struct Link {
     /// Bytes of the stream that wait for the copy, and the most that ever did.
     pub held: u64,
     pub held_peak: u64,
+    /// Bytes that have come and are not applied.
+    pub unapplied: u64,
 }
 
 /// A replica.
@@ -72,7 +74,7 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
         out("master_link_status", Text(if l.up { "up" } else { "down" }));
         out("master_last_io_seconds_ago", Signed(l.last_io_s));
         out("master_sync_in_progress", Flag(l.sync.is_some()));
-        out("slave_read_repl_offset", Unsigned(r.offset));
+        out("slave_read_repl_offset", Unsigned(r.offset + l.unapplied));
         out("slave_repl_offset", Unsigned(r.offset));
         out("replicas_repl_buffer_size", Unsigned(l.held));
         out("replicas_repl_buffer_peak", Unsigned(l.held_peak));

@@ -5,7 +5,7 @@
 
 use super::log::manifest_name;
 use super::manifest::{Manifest, ManifestError};
-use super::reader::{Fault, Item, Reader, Steps};
+use super::reader::{Fault, Item, Moment, Reader, Steps};
 use crate::persist::rdb::{Loaded, RdbError};
 use crate::resp::args::Args;
 use crate::storage::{self, DataFile};
@@ -128,6 +128,8 @@ pub struct Recovered {
     pub bytes: u64,
     /// The last time that was noted.
     pub last_time: Option<i64>,
+    /// The moment of the history that the whole is, if it says so and nothing follows.
+    pub moment: Option<Moment>,
 }
 
 /// Looks for a log: the manifest in the folder; else an old single file beside the folder, which becomes its base.
@@ -242,6 +244,7 @@ fn load_file(
             target.snapshot(&mut file).map_err(|error| LoadError::Snapshot { file: name.into(), error })?;
         recovered.keys += loaded.keys;
         recovered.expired += loaded.expired;
+        recovered.moment = Moment::of(loaded.repl_id.as_deref(), loaded.repl_offset, loaded.stream_db);
         begin = bytes;
         file.seek_to(begin).map_err(io)?;
     }
@@ -268,7 +271,9 @@ fn load_file(
                         break;
                     }
                 }
+                Item::Moment(moment) => recovered.moment = Some(moment.clone()),
                 Item::Request => {
+                    recovered.moment = None;
                     requests.push(args);
                     ends.push(end);
                 }
@@ -280,11 +285,15 @@ fn load_file(
             steps.request(args.at(0), *end);
         }
         if stop {
+            recovered.moment = None;
             target.forget();
             return Ok(false);
         }
     };
     recovered.bytes += size;
+    if fault.is_some() {
+        recovered.moment = None;
+    }
     match fault {
         None => {}
         Some(fault @ (Fault::Truncated | Fault::OpenTransaction)) => {

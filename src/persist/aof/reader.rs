@@ -1,4 +1,4 @@
-//! The text of a log: requests in RESP and notes of the time, with the offsets a damaged file is judged by.
+//! The text of a log: requests in RESP, notes of the time and of the moment of the history it ends at, with the offsets a damaged file is judged by.
 //!
 //! Trusts nothing: a length is a promise that costs no memory until the bytes are there.
 
@@ -32,6 +32,35 @@ pub enum Item {
     Request,
     /// Seconds since the epoch.
     Time(i64),
+    /// Of the history, if nothing follows.
+    Moment(Moment),
+}
+
+/// Where a history stands: what a restart can go on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub id: String,
+    pub offset: u64,
+    /// The database that is selected there.
+    pub selected: Option<u32>,
+}
+
+impl Moment {
+    /// The note that says it. Whoever does not know it skips it.
+    pub fn note(&self) -> String {
+        format!("#MOMENT:{} {} {}\r\n", self.id, self.offset, self.selected.unwrap_or(0))
+    }
+
+    /// What a snapshot says of itself (see [`crate::persist::rdb`]), if it says that.
+    pub fn of(id: Option<&str>, offset: Option<u64>, selected: Option<u32>) -> Option<Moment> {
+        Some(Moment { id: id?.to_owned(), offset: offset?, selected })
+    }
+
+    fn parse(text: &[u8]) -> Option<Moment> {
+        let mut words = std::str::from_utf8(text).ok()?.split(' ');
+        let (id, offset, selected) = (words.next()?, words.next()?, words.next()?);
+        Moment::of(Some(id), offset.parse().ok(), Some(selected.parse().ok()?))
+    }
 }
 
 /// Where the text stands in whole steps: a request, or a transaction with its end.
@@ -162,6 +191,9 @@ impl<R: Read> Reader<R> {
                             };
                             let (begin, end) = (at, at + end + 1);
                             self.entries.push(Entry { item: Item::Time(time), begin, end, spans: (0, 0) });
+                        } else if let Some(moment) = line.strip_prefix(b"MOMENT:").and_then(Moment::parse) {
+                            let (begin, end) = (at, at + end + 1);
+                            self.entries.push(Entry { item: Item::Moment(moment), begin, end, spans: (0, 0) });
                         }
                         at += end + 1;
                         continue;
@@ -236,6 +268,7 @@ mod tests {
                     for (item, args, ..) in reader.items() {
                         match item {
                             Item::Time(t) => out.push(vec![format!("#{t}")]),
+                            Item::Moment(m) => out.push(vec![m.note()]),
                             Item::Request => {
                                 out.push(args.iter().map(|a| String::from_utf8_lossy(a).into_owned()).collect());
                             }
@@ -251,6 +284,17 @@ mod tests {
         let (items, end, fault) = all(b"#TS:17\r\n*1\r\n$4\r\nPING\r\n# a note\n*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
         assert_eq!(items, [vec!["#17"], vec!["PING"], vec!["GET", "a"]]);
         assert_eq!((end, fault.is_none()), (51, true));
+    }
+
+    #[test]
+    fn a_moment_is_read_as_it_was_noted_and_one_that_makes_no_sense_is_no_note() {
+        let moment = Moment { id: "a".repeat(40), offset: 17, selected: Some(3) };
+        let (items, ..) = all(moment.note().as_bytes());
+        assert_eq!(items, [[moment.note()]]);
+        for text in ["#MOMENT:\r\n", "#MOMENT:a -1 0\r\n", "#MOMENT:a 1\r\n", "#MOMENT:a 1 x\r\n"] {
+            let (items, end, fault) = all(text.as_bytes());
+            assert!(items.is_empty() && fault.is_none() && end == text.len() as u64, "{text}");
+        }
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl Base {
         let mut format = format(config, access, server.functions());
         // What the base says of itself.
         format.aux.push(("aof-base", "1".into()));
-        if !self.is_snapshot() {
+        if self.is_snapshot() {
+            format.aux.extend(server.moment());
+        } else {
             // It is read here only, so that nothing need be left out for those who are older.
             format.version = RdbVersion::V9;
         }

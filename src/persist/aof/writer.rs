@@ -1,6 +1,7 @@
 //! The thread that writes the log.
 
 use super::log::{Health, Log};
+use super::reader::Moment;
 use super::{Aof, Order};
 use crate::base::clock;
 use crate::config::types::AppendFsync;
@@ -18,6 +19,8 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(super) const GATHER: Duration = Duration::from_millis(2);
 /// Between two looks at orders, syncs that are due and the disk.
 const LOOK: Duration = Duration::from_millis(100);
+/// Looks at whether the log has come to where the history has, before its end is left without that note.
+const NOTE_TRIES: usize = 50;
 /// Between two tries at a disk that fails.
 const RETRY_MS: u64 = 1000;
 
@@ -176,7 +179,36 @@ impl<S: Owner> Writer<S> {
                 return false;
             }
         }
-        self.write() && self.sync()
+        self.write() && self.note_moment() && self.sync()
+    }
+
+    /// Says which moment of the history the log ends at, if it ends here and the history has a name that somebody may know.
+    fn note_moment(&mut self) -> bool {
+        // The link to a primary may bring a little more before it sees that the server ends.
+        for _ in 0..NOTE_TRIES {
+            match self.moment() {
+                Some(moment) if moment.offset == self.written && self.log.is_chained() => {
+                    self.pending.push_back((Bytes::from(moment.note()), self.written));
+                    return self.write();
+                }
+                Some(_) if self.log.is_chained() => std::thread::sleep(GATHER),
+                _ => return true,
+            }
+            while self.read() {
+                if !self.write() {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn moment(&self) -> Option<Moment> {
+        let about = self.server.moment();
+        let said = |name| about.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
+        let number = |name| said(name).and_then(|n: &str| n.parse().ok());
+        let selected = number("repl-stream-db").and_then(|db: u64| u32::try_from(db).ok());
+        Moment::of(said("repl-id"), number("repl-offset"), selected)
     }
 
     /// Reads what the journal has. True if there is something to write.

@@ -69,6 +69,8 @@ pub struct Following {
     /// Bytes of the stream that wait for the copy, and the most that ever did.
     pub held: u64,
     pub held_peak: u64,
+    /// Bytes of the stream that have come and are not applied: because writes are paused.
+    pub unapplied: u64,
     /// The primary has refused us, the last time it was asked.
     pub refused: bool,
 }

@@ -28,6 +28,8 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 const QUICK_TICK: Duration = Duration::from_millis(10);
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
+/// Bytes that may wait for a pause of writes to end; what is more stays with the primary, which has bounds of its own.
+const WAITING_BYTES_MAX: usize = 16 << 20;
 /// Between two signs of life to a primary that has sent everything and waits for us to load it.
 const ALIVE_MS: u64 = 1000;
 
@@ -40,6 +42,8 @@ struct Session {
     /// The socket is read with the shorter patience.
     quick: bool,
     moment: Option<Moment>,
+    /// Bytes of the stream that wait for a pause of writes to end.
+    waiting: Vec<u8>,
     /// It stands in CLIENT LIST.
     listed: bool,
 }
@@ -82,6 +86,7 @@ impl Link {
             applier: Applier::new(self.host.keyspace().journal().selected().unwrap_or(0)),
             intake: None,
             moment: None,
+            waiting: Vec::new(),
             listed: false,
             copying: None,
             quick: false,
@@ -99,7 +104,7 @@ impl Link {
         if !held.is_empty() {
             self.host.freer().free(Garbage::Bytes(held));
         }
-        self.host.replication().follower.update(self.epoch, |f| f.held = 0);
+        self.host.replication().follower.update(self.epoch, |f| (f.held, f.unapplied) = (0, 0));
         if let Some(socket) = shared.socket.get() {
             // Whoever still knows this client must not keep the connection open.
             let _ = socket.shutdown(std::net::Shutdown::Both);
@@ -140,6 +145,15 @@ impl Link {
                 if let Err(stop) = self.act(o, stream, session, applied) {
                     return stop;
                 }
+            }
+            if let Err(stop) = self.end_pause(stream, session) {
+                return stop;
+            }
+            if session.waiting.len() >= WAITING_BYTES_MAX {
+                // As below, and a pause has an end.
+                std::thread::sleep(QUICK_TICK);
+                machine.hear(clock::monotonic_ms());
+                continue;
             }
             self.be_quick(machine.is_apart(), stream, session);
             if machine.is_full() {
@@ -292,7 +306,7 @@ impl Link {
                 Ok(())
             }
             Output::HeldStream(bytes) => {
-                self.apply(&bytes, stream, session)?;
+                self.take(&bytes, stream, session)?;
                 if self.is_current() { Ok(()) } else { Err(Stop::Over) }
             }
             // Of the copy's own connection.
@@ -319,8 +333,30 @@ impl Link {
                 *applied = true;
                 Ok(())
             }
-            Output::Stream(bytes) => self.apply(bytes, stream, session),
+            Output::Stream(bytes) => self.take(bytes, stream, session),
         }
+    }
+
+    /// Takes bytes of the stream: they are applied, unless clients' writes are paused. A primary is a client in this.
+    fn take(&mut self, bytes: &[u8], stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
+        if session.waiting.is_empty() && !self.host.pauses_writes() {
+            return self.apply(bytes, stream, session);
+        }
+        session.waiting.extend_from_slice(bytes);
+        let waiting = session.waiting.len() as u64;
+        self.host.replication().follower.update(self.epoch, |f| f.unapplied = waiting);
+        Ok(())
+    }
+
+    /// Applies what has waited, if nothing is paused any more.
+    fn end_pause(&mut self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
+        if session.waiting.is_empty() || self.host.pauses_writes() {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut session.waiting);
+        let applied = self.apply(&waiting, stream, session);
+        self.host.replication().follower.update(self.epoch, |f| f.unapplied = 0);
+        applied
     }
 
     fn apply(&mut self, bytes: &[u8], stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
