@@ -246,6 +246,10 @@ impl Replication {
             }
         }
         let journal = host.keyspace().journal();
+        if rounds.pinged_ms == 0 {
+            // Replicas that come back to a server that has just started find the history as it was.
+            rounds.pinged_ms = now;
+        }
         // The period of now counts, whichever it was at the last ping.
         if now.saturating_sub(rounds.pinged_ms) >= u64::from(r.repl_ping_replica_period_secs) * 1000 {
             rounds.pinged_ms = now;
