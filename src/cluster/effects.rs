@@ -47,7 +47,10 @@ impl Cluster {
                     }
                 }
                 Effect::Drop(slots) => {
-                    drop_keys(space, slots.iter(), true);
+                    let n = drop_keys(space, slots.iter(), true);
+                    if n > 0 {
+                        tracing::info!("Deleting keys in dirty slots that are another node's now: {n} keys");
+                    }
                     space.keyspace().journal().append(&mut space.changes.effects);
                 }
                 other => others.push(other),
@@ -137,11 +140,12 @@ pub fn slots_with_keys(space: &mut Space<'_>) -> Slots {
 }
 
 /// Deletes the keys of slots; all stripes are held. `told`: each as an effect of its own.
-pub fn drop_keys(space: &mut Space<'_>, slots: impl Iterator<Item = SlotId>, told: bool) {
+pub fn drop_keys(space: &mut Space<'_>, slots: impl Iterator<Item = SlotId>, told: bool) -> u64 {
     let mut by_stripe: BTreeMap<u16, Vec<SlotId>> = BTreeMap::new();
     for slot in slots {
         by_stripe.entry(stripe_of(slot)).or_default().push(slot);
     }
+    let mut dropped = 0;
     for (stripe, slots) in by_stripe {
         for db in 0..space.databases() {
             let mut names: Vec<Vec<u8>> = Vec::new();
@@ -154,6 +158,7 @@ pub fn drop_keys(space: &mut Space<'_>, slots: impl Iterator<Item = SlotId>, tol
                 let key = Key::new(db, &name);
                 if space.delete(key) {
                     space.changed(key, EventClass::GENERIC, "del");
+                    dropped += 1;
                     if told {
                         space.replace_effect(db, &[b"DEL", &name]);
                     }
@@ -161,4 +166,5 @@ pub fn drop_keys(space: &mut Space<'_>, slots: impl Iterator<Item = SlotId>, tol
             }
         }
     }
+    dropped
 }

@@ -55,6 +55,8 @@ const SILENCE_MS: u64 = 2000;
 /// The bus' port, where it is not configured, is the clients' and this.
 const BUS_PORT_OFFSET: u16 = 10000;
 
+/// Between two attempts to write a file that cannot be written.
+const SAVE_AGAIN_MS: u64 = 1000;
 /// No time that is waited for is longer: a year and more, so that sums of such times stay numbers.
 const MS_MAX: u64 = 1 << 35;
 
@@ -72,6 +74,8 @@ pub struct Cluster {
     bell: OnceLock<Bell>,
     /// Slots have gone: who waits for keys of theirs, or listens to channels of theirs, is to be told.
     lost: AtomicBool,
+    /// The file is not tried before then.
+    save_again_ms: AtomicU64,
     /// The configuration's version that the machine knows; `u64::MAX` before the first.
     configured: AtomicU64,
     /// Wall and monotonic clock at the start: the machine's time goes on evenly.
@@ -167,6 +171,7 @@ impl Cluster {
             _keeper: keeper,
             bell: OnceLock::new(),
             lost: AtomicBool::new(false),
+            save_again_ms: AtomicU64::new(0),
             configured: AtomicU64::new(u64::MAX),
             began,
             tls: RwLock::new(None),
@@ -241,7 +246,9 @@ impl Cluster {
 
     fn finish(&self, host: &dyn Host, machine: &mut Machine) {
         machine.settle();
-        if std::mem::take(&mut machine.dirty)
+        // A file that cannot be written is tried again each second, where the node goes on without it.
+        if machine.now_ms >= self.save_again_ms.load(Ordering::Relaxed)
+            && std::mem::take(&mut machine.dirty)
             && let Err(e) = file::write(&self.file, machine)
         {
             tracing::error!(
@@ -254,7 +261,9 @@ impl Cluster {
                 );
                 std::process::exit(1);
             }
+            tracing::warn!("Cluster config updated even though writing the cluster config file to disk failed.");
             machine.dirty = true;
+            self.save_again_ms.store(machine.now_ms + SAVE_AGAIN_MS, Ordering::Relaxed);
         }
         if std::mem::take(&mut machine.moved) && self.show(machine) {
             host.keyspace().journal().turn_over();

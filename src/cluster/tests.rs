@@ -301,3 +301,26 @@ fn the_last_replica_takes_over_from_one_that_fell_right_after_it_was_promoted() 
         assert!(promoted(&net).is_some(), "seed {seed}");
     }
 }
+
+#[test]
+fn a_slot_on_its_way_stays_on_its_way_when_either_end_is_taken_over() {
+    let mut net = Net::cluster(6, 21);
+    let slot = SlotId::new(0).unwrap();
+    let (from, to) = (net.id(0), net.id(1));
+    net.act(1, |m| m.set_slot(slot, SetSlot::Importing(from), false).unwrap());
+    net.act(0, |m| m.set_slot(slot, SetSlot::Migrating(to), true).unwrap());
+    // Its stream tells the replica of the source.
+    net.act(3, |m| m.set_slot(slot, SetSlot::Migrating(to), true).unwrap());
+    net.act(4, |m| m.failover(super::machine::election::Failover::Takeover).unwrap());
+    net.run(3000);
+    let new_target = net.id(4);
+    assert_eq!(net.nodes[0].migrating.get(&slot), Some(&new_target));
+    net.act(3, |m| m.failover(super::machine::election::Failover::Takeover).unwrap());
+    net.run(3000);
+    assert_eq!(net.nodes[3].migrating.get(&slot), Some(&new_target));
+    assert_eq!(net.nodes[1].importing.get(&slot), Some(&net.id(3)));
+    net.act(0, |m| m.failover(super::machine::election::Failover::Takeover).unwrap());
+    net.run(3000);
+    assert!(net.nodes[0].myself().is_primary());
+    assert_eq!(net.nodes[0].migrating.get(&slot), Some(&new_target));
+}

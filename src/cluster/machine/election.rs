@@ -225,7 +225,7 @@ impl Machine {
         if how == Failover::Force {
             tracing::info!("Forced failover user request accepted.");
             self.manual.can_start = true;
-            self.election.at_ms = 0;
+            self.begin_election_anew();
         } else {
             tracing::info!("Manual failover user request accepted.");
             if let Some(link) = self.nodes[&primary].link {
@@ -233,6 +233,17 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// An order comes before what was under way.
+    fn begin_election_anew(&mut self) {
+        if self.election.at_ms != 0 {
+            tracing::warn!(
+                "Failover election in progress for epoch {}, but a manual failover was asked for. Resetting the election.",
+                self.election.epoch
+            );
+        }
+        (self.election.at_ms, self.election.requested) = (0, false);
     }
 
     /// A replica of ours wants to take over: writers wait, so that it can catch up.
@@ -284,7 +295,7 @@ impl Machine {
         {
             tracing::info!("All primary replication stream processed, manual failover can start.");
             self.manual.can_start = true;
-            self.election.at_ms = 0;
+            self.begin_election_anew();
         }
     }
 }

@@ -14,7 +14,7 @@ impl Machine {
         }
         let current = if self.myself().is_primary() { Some(me) } else { self.my_primary() };
         let had = current.and_then(|h| self.nodes.get(&h)).map_or(0, |n| n.count);
-        let (mut from_current, mut lost) = (0, Slots::default());
+        let (mut from_current, mut lost, mut replaced) = (0, Slots::default(), Vec::new());
         for slot in slots.iter() {
             let owner = self.owner(slot);
             if owner == by {
@@ -30,23 +30,15 @@ impl Machine {
             if owner == me {
                 lost.set(slot, true);
             }
+            if owner != NOBODY && !replaced.contains(&owner) {
+                replaced.push(owner);
+            }
             if Some(owner) == current {
                 from_current += 1;
             }
-            if owner == me && self.migrating.remove(&slot).is_some() {
+            let same_shard = self.nodes[&by].shard == self.myself().shard;
+            if owner == me && !same_shard && self.migrating.remove(&slot).is_some() {
                 tracing::info!("Slot {} is no longer being migrated: node {} has it", slot.get(), self.nodes[&by].id);
-            }
-            if self.importing.get(&slot).is_some_and(|from| self.handle(from) != Some(by)) {
-                let same_shard = self
-                    .importing
-                    .get(&slot)
-                    .and_then(|id| self.node(id))
-                    .is_some_and(|from| from.shard == self.nodes[&by].shard);
-                if same_shard {
-                    // The one it comes from was replaced by its replica.
-                    let id = self.nodes[&by].id;
-                    self.importing.insert(slot, id);
-                }
             }
             self.give(slot, by);
         }
@@ -54,6 +46,9 @@ impl Machine {
         let silent: Vec<SlotId> = self.nodes[&by].slots.iter().filter(|s| !slots.has(*s)).collect();
         for slot in silent {
             self.unclaimed.set(slot, true);
+        }
+        for old in replaced {
+            self.succeed(old, by);
         }
         let left = current.and_then(|h| self.nodes.get(&h)).map_or(0, |n| n.count);
         let same_shard = self.nodes[&by].shard == self.myself().shard;
@@ -73,13 +68,28 @@ impl Machine {
         }
     }
 
+    /// A primary without slots has been replaced by one of its shard: what comes from it, or goes to it, does so with the new one.
+    pub(super) fn succeed(&mut self, old: Handle, new: Handle) {
+        let (Some(o), Some(n)) = (self.nodes.get(&old), self.nodes.get(&new)) else { return };
+        if o.count > 0 || o.shard != n.shard || old == new {
+            return;
+        }
+        let (old, new) = (o.id, n.id);
+        for id in self.migrating.values_mut().chain(self.importing.values_mut()).filter(|id| **id == old) {
+            *id = new;
+            (self.dirty, self.moved) = (true, true);
+        }
+    }
+
     /// Becomes a replica of a node.
     pub(super) fn follow(&mut self, primary: Handle) {
         let Some(p) = self.nodes.get(&primary) else { return };
         let (id, shard) = (p.id, p.shard);
         let (ip, tcp_port, tls_port) = (p.address.ip.clone(), p.address.tcp_port, p.address.tls_port);
         let me = self.me;
-        if self.myself().is_primary() || self.myself().shard != shard {
+        // What comes and goes is the shard's business, whoever leads it.
+        let moves_away = self.myself().shard != shard;
+        if self.myself().is_primary() || moves_away {
             // What it has is not what this primary has, until that has been fetched.
             self.fresh_ms = 0;
             self.left_epoch = Some(self.data.epoch);
@@ -90,8 +100,10 @@ impl Machine {
         own.replica_of = Some(id);
         own.shard = shard;
         self.take_all(me);
-        self.migrating.clear();
-        self.importing.clear();
+        if moves_away {
+            self.migrating.clear();
+            self.importing.clear();
+        }
         self.end_manual();
         (self.dirty, self.moved, self.stale) = (true, true, true);
         self.effects.push(Effect::Follow { ip, tcp_port, tls_port });

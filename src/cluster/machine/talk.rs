@@ -215,6 +215,9 @@ impl Machine {
                 self.claim(new_primary, head.config_epoch, &head.slots);
             }
             self.take_all(sender);
+            if let Some(new_primary) = new_primary {
+                self.succeed(sender, new_primary);
+            }
             if let Some(node) = self.nodes.get_mut(&sender) {
                 node.mark(flag::PRIMARY | flag::MIGRATE_TO, false);
                 node.mark(flag::REPLICA, true);

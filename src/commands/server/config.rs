@@ -132,6 +132,9 @@ fn rewrite(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn reset_stat(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.metrics.reset();
     cx.node.freer.counts.freed.store(0, std::sync::atomic::Ordering::Relaxed);
+    if let Some(cluster) = &cx.node.cluster {
+        cluster.order(&**cx.node, |m| m.figures = Default::default());
+    }
     cx.reply.ok();
     Ok(())
 }

@@ -62,7 +62,7 @@ topic! {
     /// Milliseconds after which a silent node is suspected.
     "cluster-node-timeout" => node_timeout_ms: u64 = 15_000, LONG, Runtime, Open, Standing::Works;
     /// Milliseconds between two pings on the bus.
-    "cluster-ping-interval" => ping_interval_ms: u64 = 1000, LONG, Runtime, Unlisted, Standing::Works;
+    "cluster-ping-interval" => ping_interval_ms: u64 = 1000, LONG, Runtime, Hidden, Standing::Works;
     /// Of the nodes, how many percent a message of the bus tells of.
     "cluster-message-gossip-perc" => message_gossip_percent: u32 = 10, int(1, 100), Runtime, Hidden, Standing::Works;
     /// Port of the bus; 0 is the client port plus 10000.
