@@ -79,6 +79,8 @@ pub struct Client {
     pub query_peak: usize,
     pub partial: Partial,
     pub output: Output,
+    /// Bytes of a replica's output that others have been told of.
+    pub told_output: u64,
     /// Monotonic ms since when the output has been above its soft limit.
     pub soft_limit_since: Option<u64>,
     /// Monotonic ms of the last byte in either direction.
@@ -150,6 +152,7 @@ impl Client {
             query_peak: 0,
             partial: Partial::default(),
             output: Output::default(),
+            told_output: 0,
             soft_limit_since: None,
             last_active_ms: now_mono_ms,
             commands: 0,

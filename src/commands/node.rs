@@ -132,7 +132,12 @@ impl Owner for Node {
 impl Node {
     /// Bytes that count against `maxmemory`.
     pub fn memory_for_data(&self) -> u64 {
-        crate::base::memory::used().saturating_sub(self.output_memory.load(std::sync::atomic::Ordering::Relaxed))
+        crate::base::memory::used().saturating_sub(self.memory_on_its_way())
+    }
+
+    /// Bytes of changes that wait for replicas or the log: to evict keys for them would only make more of them.
+    pub fn memory_on_its_way(&self) -> u64 {
+        self.output_memory.load(std::sync::atomic::Ordering::Relaxed) + self.journal.excess()
     }
 
     /// The offset up to which changes are on disk here; `None` where they are not written.

@@ -66,8 +66,12 @@ impl Turn<'_> {
         if limit == 0 || self.node.memory_for_data() <= limit {
             return true;
         }
+        if self.config.memory.import_mode {
+            // What is imported is all to stay: there is no room, and none is made.
+            return false;
+        }
         // Nothing changes while clients are paused: whoever paused them counts on it.
-        if self.config.memory.import_mode || self.gates.paused_writes {
+        if self.gates.paused_writes {
             return true;
         }
         let Some(policy) = policy(self.config.memory.maxmemory_policy) else { return false };

@@ -402,12 +402,12 @@ impl<'k> Turn<'k> {
                     return self.give_way(client, entry, args, hash);
                 }
                 let goes_through = spans || (entry.is(CommandFlags::ADMIN) && !entry.is(CommandFlags::ALLOW_BUSY));
-                let among_others = if goes_through { self.node.keyspace.among_others() } else { None };
-                if goes_through && among_others.is_none() {
+                self.space.among_others = if goes_through { self.node.keyspace.among_others() } else { None };
+                if goes_through && self.space.among_others.is_none() {
                     return self.give_way(client, entry, args, hash);
                 }
                 let flow = self.run_node(client, entry, f, args, false, mark);
-                drop(among_others);
+                self.space.among_others = None;
                 if matches!(flow, Flow::Paused | Flow::Aside) {
                     return flow;
                 }

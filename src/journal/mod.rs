@@ -84,7 +84,7 @@ impl Standing {
 const STATE_BITS: u64 = 3;
 
 /// The journal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Journal {
     /// The epoch, and in the lowest bits the state.
     standing: AtomicU64,
@@ -93,10 +93,31 @@ pub struct Journal {
     /// The offset behind the last byte, for those who only want to know.
     end: AtomicU64,
     stream: Mutex<Stream>,
+    /// The stream's own: see [`Journal::excess`].
+    excess: Arc<AtomicU64>,
     appended: Condvar,
 }
 
+impl Default for Journal {
+    fn default() -> Journal {
+        let stream = Stream::default();
+        Journal {
+            standing: AtomicU64::new(0),
+            unrung: AtomicBool::new(false),
+            end: AtomicU64::new(0),
+            excess: Arc::clone(&stream.excess),
+            stream: Mutex::new(stream),
+            appended: Condvar::new(),
+        }
+    }
+}
+
 impl Journal {
+    /// Bytes that are kept only until the readers have got them: the backlog is not among them.
+    pub fn excess(&self) -> u64 {
+        self.excess.load(Ordering::Relaxed)
+    }
+
     #[inline(always)]
     pub fn standing(&self) -> Standing {
         Standing(self.standing.load(Ordering::Relaxed))
@@ -165,6 +186,7 @@ impl Journal {
 
     fn told(&self, stream: &Stream) {
         self.end.store(stream.end(), Ordering::Release);
+        stream.tell_excess();
         self.unrung.store(true, Ordering::Relaxed);
     }
 

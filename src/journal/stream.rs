@@ -13,6 +13,7 @@ use super::effects::{Effects, put_select};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -72,6 +73,8 @@ pub(super) struct Stream {
     backlog: Option<u64>,
     cursors: Vec<Place>,
     next_id: u64,
+    /// What is kept beyond the backlog, for those who only want to know.
+    pub excess: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Stream {
@@ -95,6 +98,13 @@ impl Stream {
     fn wanted_from(&self) -> u64 {
         let places = self.cursors.iter().filter(|c| c.lost.is_none()).map(|c| c.next);
         places.min().unwrap_or(u64::MAX).min(self.end().saturating_sub(self.backlog.unwrap_or(0)))
+    }
+
+    /// Tells how much is kept beyond the backlog, with the room that has been taken for what comes next.
+    pub fn tell_excess(&self) {
+        let room = (self.tail.capacity() - self.tail.len()) as u64;
+        let kept = self.end() - self.first() + room;
+        self.excess.store(kept.saturating_sub(self.backlog.unwrap_or(0)), Ordering::Relaxed);
     }
 
     pub fn backlog(&self) -> Option<u64> {
@@ -191,6 +201,7 @@ impl Stream {
             c.bytes = Bytes::copy_from_slice(c.bytes.get((keep - c.offset) as usize..).unwrap_or_default());
             (c.offset, c.selected) = (keep, None);
         }
+        self.tell_excess();
     }
 
     pub fn keep_backlog(&mut self, bytes: Option<u64>) {
@@ -207,6 +218,7 @@ impl Stream {
         for c in &mut self.cursors {
             c.lost = Some(Lost::Replaced);
         }
+        self.tell_excess();
     }
 
     /// `say_database`: the next effect is preceded by a SELECT, whatever was selected.

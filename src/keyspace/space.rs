@@ -9,6 +9,7 @@ use crate::base::lock::Waiting;
 use crate::journal::{Effects, State};
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut};
+use parking_lot::RwLockReadGuard;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -153,6 +154,9 @@ pub struct Space<'k> {
     pub epoch: u64,
     /// Whoever takes locks here can come back later: he does not wait for one that a command on a big value keeps.
     pub gives_way: bool,
+    /// The right of the command that runs to go through the key space stripe by stripe. One that comes to run scripts gives it back first:
+    /// they wait until nobody has it.
+    pub among_others: Option<RwLockReadGuard<'k, ()>>,
     rng: Random,
 }
 
@@ -163,6 +167,7 @@ impl<'k> Space<'k> {
             keyspace,
             held,
             access,
+            among_others: None,
             changes: Changes::default(),
             events_wanted: EventClass::default(),
             journaled: false,

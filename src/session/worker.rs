@@ -14,7 +14,7 @@ use super::aside::{Aside, Desk};
 use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
 use crate::base::clock;
-use crate::client::{Mailbox, Message};
+use crate::client::{Mailbox, Message, Output};
 use crate::commands::Node;
 use crate::config::Config;
 use crate::engine::{Evictor, Gates, Turn};
@@ -109,8 +109,6 @@ pub struct Worker {
     reply_most: usize,
     /// Commands of this turn.
     turn_commands: u64,
-    /// Bytes of output that the node has been told of.
-    told_output: u64,
 }
 
 /// A poll for a worker and the mailbox that wakes it.
@@ -158,7 +156,6 @@ impl Worker {
             busy_ns: 0,
             reply_most: 0,
             turn_commands: 0,
-            told_output: 0,
         }
     }
 
@@ -432,6 +429,8 @@ impl Worker {
         // First of all, so that nobody waits for it.
         c.client.copy = None;
         c.client.feed = None;
+        c.client.output = Output::default();
+        output::tell_output(&self.node, &mut c.client);
         if c.client.attached {
             self.node.replication.replicas.remove(c.client.id, &self.node.clients);
             tracing::info!("Connection with replica {} lost.", c.client.shared.addr);
@@ -490,15 +489,10 @@ impl Worker {
             self.reply.buf.shrink_to(most.max(REPLY_BYTES));
         }
         let timeout = u64::from(self.config.network.timeout_secs) * 1000;
-        let mut output = 0;
         for i in 0..self.connections.len() {
             let Some(c) = self.connections[i].as_mut() else { continue };
-            let s = &c.client.shared;
             let waiting = c.client.output.len() as u64;
-            if s.replica.load(Ordering::Relaxed) {
-                // Evicting keys would only make more of it.
-                output += waiting;
-            }
+            output::tell_output(&self.node, &mut c.client);
             let idle = now_mono.saturating_sub(c.client.last_active_ms);
             if c.client.query.capacity() > 0 && !self.node.cron_paused.load(Ordering::Relaxed) {
                 c.client.trim_query(idle);
@@ -516,8 +510,6 @@ impl Worker {
                 self.finish(i);
             }
         }
-        let before = std::mem::replace(&mut self.told_output, output);
-        self.node.output_memory.fetch_add(output.wrapping_sub(before), Ordering::Relaxed);
         // A pause that has been changed or ended rings; here it is only seen that its time is up.
         if !self.paused.is_empty() && !Gates::of(&self.node, &self.config, clock::wall_ms()).paused_writes {
             for i in std::mem::take(&mut self.paused) {

@@ -404,3 +404,29 @@ fn a_snapshot_loaded_by_a_primary_leaves_out_what_is_past_its_deadline_and_count
         "{info}"
     );
 }
+
+#[test]
+fn a_script_in_a_log_that_is_loaded_again_runs_and_others_hear_that_it_is_loading() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &["--save", "", "--appendonly", "yes", "--busy-reply-threshold", "1"]);
+    let mut all: Vec<Connection> = (0..4).map(|_| server.connect_plain()).collect();
+    let mut c = all.pop().unwrap();
+    let script = "redis.call('set', KEYS[1], 'y') for i = 1, 20000 do redis.call('ping') end";
+    let words: [&[u8]; 4] = [b"EVAL", script.as_bytes(), b"1", b"x"];
+    let mut log = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*4\r\n".to_vec();
+    for w in words {
+        log.extend_from_slice(format!("${}\r\n", w.len()).as_bytes());
+        log.extend_from_slice(w);
+        log.extend_from_slice(b"\r\n");
+    }
+    std::fs::write(folder.path().join("appendonlydir/appendonly.aof.1.incr.aof"), log).unwrap();
+    c.send(b"DEBUG LOADAOF\r\n").unwrap();
+    let mut told = false;
+    while !told {
+        // Whichever worker they are on, none of them waits.
+        told = all.iter_mut().all(|other| other.line("GET x").to_string().starts_with("-LOADING"));
+        told |= all[0].line("GET x").to_string() == "\"y\"";
+    }
+    assert_eq!(c.read().unwrap().to_string(), "+OK");
+    check(&mut all[0], &[("GET x", "\"y\"")]);
+}

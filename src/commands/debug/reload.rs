@@ -75,6 +75,8 @@ pub fn load_aof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if cx.space.is_whole() {
         return Err(CommandError::err("DEBUG LOADAOF cannot run inside a transaction"));
     }
+    // Other connections of this worker hear that it is loading, as all do.
+    cx.site.weigh(usize::MAX)?;
     if !cx.node.aof.flush() {
         return Err(CommandError::err("the append-only file could not be brought to disk"));
     }
@@ -83,6 +85,8 @@ pub fn load_aof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.scripts.functions.flush();
     cx.space.unlock();
     while flushed.drop_slice() {}
+    // Scripts in the log are alone while they run.
+    cx.space.among_others = None;
     // Others hear that it is loading, as after a start.
     cx.node.loading.begin(cx.now_ms() / 1000);
     let result = replay();

@@ -84,7 +84,7 @@ pub fn with_facts<R>(
         persistence: &saving,
         used_memory,
         baseline_memory: node.baseline_memory.load(Relaxed),
-        output_memory: node.output_memory.load(Relaxed),
+        output_memory: node.memory_on_its_way(),
         peak_memory: node.peak_memory.load(Relaxed),
         command_names: &names,
         tls: &tls,

@@ -74,7 +74,8 @@ impl Session {
         let mut done = Opened::default();
         loop {
             let rest = buffer.get_mut(done.consumed..).unwrap_or_default();
-            let old = self.inner.protocol_version().is_none() && is_old_hello(rest);
+            let fresh = self.inner.protocol_version().is_none();
+            let (old, foreign) = (fresh && is_old_hello(rest), fresh && is_no_record(rest));
             let status = self.inner.process_tls_records(rest);
             let mut discard = status.discard;
             let mut stop = false;
@@ -101,6 +102,11 @@ impl Session {
                 Err(rustls::Error::PeerIncompatible(_)) if old => {
                     let error = PeerIncompatible::Tls12NotOffered.into();
                     return Err(self.fail(error, out));
+                }
+                Err(error) if foreign => {
+                    // Whoever does not speak TLS has no use for an alert: he would take it for an answer.
+                    self.failed = true;
+                    return Err(error);
                 }
                 Err(error) => return Err(self.fail(error, out)),
             }
@@ -164,6 +170,11 @@ impl Session {
             Ok(written) => Ok(written),
         }
     }
+}
+
+/// What came first is of no type that a record may have.
+fn is_no_record(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|kind| !(20..=23).contains(kind))
 }
 
 /// A first message that offers nothing newer than TLS 1.1: later versions all say 3.3 where it tells its version.

@@ -104,7 +104,7 @@ pub(super) fn rows(f: &Facts<'_>, out: Out<'_>) {
     out("mem_replication_backlog", Unsigned(r.backlog.map_or(0, |_| r.backlog_len)));
     out("mem_total_replication_buffers", Unsigned(r.stream_bytes()));
     out("mem_replicas_repl_buffer", Unsigned(r.held_bytes()));
-    out("mem_clients_slaves", Unsigned(0));
+    out("mem_clients_slaves", Unsigned(if r.replicas.is_empty() { 0 } else { f.output_memory }));
     out("mem_clients_normal", Unsigned(m.clients));
     out("mem_cluster_links", Unsigned(f.bus.1));
     out("mem_aof_buffer", Unsigned(f.aof_behind));

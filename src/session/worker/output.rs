@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::base::clock;
 use crate::client::{Client, CopyEnd, ReplicaPhase, Taken};
+use crate::commands::Node;
 use crate::config::Config;
 use crate::config::types::OutputLimit;
 use crate::journal::Lost;
@@ -130,6 +131,7 @@ impl Worker {
                 return;
             }
             let full = c.client.output.len();
+            tell_output(&self.node, &mut c.client);
             self.drain_once(i);
             let Some(c) = self.connections[i].as_ref() else { return };
             // What the socket does not take now it will ask for by becoming writable.
@@ -193,10 +195,23 @@ impl Worker {
             }
             Err(_) => c.client.dead = true,
         }
+        tell_output(&self.node, &mut c.client);
         if c.unsent {
             self.unsent.push(i);
         }
         self.finish(i);
+    }
+}
+
+/// Tells what of a replica's output waits: evicting keys for it would only make more of it.
+pub(super) fn tell_output(node: &Node, client: &mut Client) {
+    if !client.shared.replica.load(Ordering::Relaxed) {
+        return;
+    }
+    let now = client.output.memory_bytes() as u64;
+    let before = std::mem::replace(&mut client.told_output, now);
+    if now != before {
+        node.output_memory.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
     }
 }
 
