@@ -305,7 +305,8 @@ fn data(host: &dyn Host) -> Data {
         // While everything is fetched anew there is nothing that could be led with.
         offset: if f.state == LinkState::Sync { 0 } else { offset },
         link_is_up: f.state == LinkState::Connected,
-        silence_ms: clock::monotonic_ms().saturating_sub(f.heard_ms),
+        silence_ms: if f.state == LinkState::Connected { Some(f.heard_ms) } else { f.down_since_ms }
+            .map(|ms| clock::monotonic_ms().saturating_sub(ms)),
         epoch: f.epoch,
     }
 }

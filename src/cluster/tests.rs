@@ -53,7 +53,8 @@ impl Net {
         self.epochs[i] += effects.iter().filter(|e| matches!(e, Effect::Follow { .. })).count() as u64;
         self.nodes[i].put_back(effects.clone());
         let epoch = self.epochs[i];
-        let data = Data { offset: 100, link_is_up: self.follows_somebody_alive(i), silence_ms: 0, epoch };
+        let link_is_up = self.follows_somebody_alive(i);
+        let data = Data { offset: 100, link_is_up, silence_ms: link_is_up.then_some(0), epoch };
         self.nodes[i].moment(self.now_ms, data);
         f(&mut self.nodes[i]);
         self.nodes[i].settle();

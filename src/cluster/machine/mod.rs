@@ -58,8 +58,8 @@ pub struct Settings {
 pub struct Data {
     pub offset: u64,
     pub link_is_up: bool,
-    /// While it is: how long nothing has come over it.
-    pub silence_ms: u64,
+    /// While it is: how long nothing has come over it. While it is not: how long it has not been, if it ever was.
+    pub silence_ms: Option<u64>,
     /// Each primary that is followed begins another.
     pub epoch: u64,
 }
@@ -256,8 +256,12 @@ impl Machine {
     /// It is now, and this is how replication stands.
     pub fn moment(&mut self, now_ms: u64, data: Data) {
         (self.now_ms, self.data) = (now_ms, data);
-        if data.link_is_up && self.myself().is(flag::REPLICA) && self.left_epoch != Some(data.epoch) {
-            self.fresh_ms = now_ms.saturating_sub(data.silence_ms);
+        // Also what was up for less than a round of the clock has been up.
+        if let Some(silence_ms) = data.silence_ms
+            && self.myself().is(flag::REPLICA)
+            && self.left_epoch != Some(data.epoch)
+        {
+            self.fresh_ms = self.fresh_ms.max(now_ms.saturating_sub(silence_ms));
         }
     }
 
