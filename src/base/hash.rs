@@ -81,6 +81,31 @@ impl HashKey {
     }
 }
 
+/// For tables whose keys are numbers that the server has given out itself: nobody can choose such as fall together.
+pub type NumberHash = std::hash::BuildHasherDefault<NumberHasher>;
+
+/// See [`NumberHash`].
+#[derive(Debug, Default)]
+pub struct NumberHasher(u64);
+
+impl std::hash::Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.write_u64(u64::from(*b));
+        }
+    }
+
+    /// Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4): the high bits are well mixed, and the low ones differ for
+    /// numbers that follow each other.
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// A small, fast, seeded generator (xoshiro256++ of Blackman and Vigna) for samples that guard nothing: SPOP, eviction, tests.
 #[derive(Clone, Debug)]
 pub struct Random([u64; 4]);

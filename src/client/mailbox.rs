@@ -110,6 +110,14 @@ impl Mailbox {
         self.ring();
     }
 
+    /// Sends several, in their order.
+    pub fn send_all(&self, messages: Vec<Message>) {
+        if !messages.is_empty() {
+            self.queue.lock().extend(messages);
+            self.ring();
+        }
+    }
+
     /// Wakes the worker.
     pub fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {

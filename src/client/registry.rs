@@ -308,6 +308,23 @@ impl Registry {
         }
     }
 
+    /// Sends each message to the worker of its client: all of a worker's at once.
+    pub fn send_each<'c>(&self, messages: impl Iterator<Item = (&'c Shared, Message)>) {
+        let mut by_worker: Vec<Vec<Message>> = Vec::new();
+        for (client, message) in messages {
+            let worker = client.worker as usize;
+            if by_worker.len() <= worker {
+                by_worker.resize_with(worker + 1, Vec::new);
+            }
+            by_worker[worker].push(message);
+        }
+        for (worker, messages) in by_worker.into_iter().enumerate() {
+            if let Some(mailbox) = self.mailboxes.places.get(worker).and_then(OnceLock::get) {
+                mailbox.send_all(messages);
+            }
+        }
+    }
+
     /// Wakes every worker, so that it looks at what has changed.
     pub fn ring_all(&self) {
         for m in self.workers() {

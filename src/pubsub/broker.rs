@@ -162,9 +162,7 @@ impl Broker {
 
 fn send(clients: &Registry, subscribers: &Subscribers, parts: &[&[u8]]) -> usize {
     let message = Arc::new(Published::new(parts));
-    for s in subscribers.values() {
-        let (to, message) = (Arc::clone(s), Arc::clone(&message));
-        clients.send(&s.client, Message::Published { to, message });
-    }
+    let each = |s: &Arc<Subscription>| Message::Published { to: Arc::clone(s), message: Arc::clone(&message) };
+    clients.send_each(subscribers.values().map(|s| (&*s.client, each(s))));
     subscribers.len()
 }

@@ -14,6 +14,7 @@ use super::aside::{Aside, Desk};
 use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
 use crate::base::clock;
+use crate::base::hash::NumberHash;
 use crate::client::{Mailbox, Message, Output};
 use crate::commands::Node;
 use crate::config::Config;
@@ -74,7 +75,7 @@ pub struct Worker {
     config_version: u64,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
-    by_id: HashMap<u64, usize>,
+    by_id: HashMap<u64, usize, NumberHash>,
     /// To be looked at this turn, in order of arrival.
     ready: VecDeque<usize>,
     handshakes: VecDeque<usize>,
@@ -140,7 +141,7 @@ impl Worker {
             config_version,
             connections: Vec::new(),
             free: Vec::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             ready: VecDeque::new(),
             handshakes: Default::default(),
             scratch: Scratch::new(),
