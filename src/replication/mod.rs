@@ -77,6 +77,8 @@ pub struct Replication {
     received: Mutex<Option<CounterRecorder>>,
     /// DEBUG PAUSE-AFTER-FORK.
     pub pause_after_cut: AtomicBool,
+    /// For its sake clients' writes wait from the cut on: a server that stops there makes none.
+    stands_still: AtomicBool,
 }
 
 /// Bytes a replica may be behind: `client-output-buffer-limit replica`, but never less than the backlog, which is kept in any case. 0 is
@@ -204,6 +206,19 @@ impl Replication {
         self.pause_after_cut.load(Ordering::Relaxed)
     }
 
+    /// Between a cut and the stop that DEBUG PAUSE-AFTER-FORK asks for nothing is written.
+    fn stand_still(&self, host: &dyn Host) {
+        self.stands_still.store(true, Ordering::Release);
+        host.pause_writes(true);
+    }
+
+    /// Lets clients go on after that: it is over, or there is nothing any more to stop for.
+    pub fn move_on(&self, host: &dyn Host) {
+        if self.stands_still.swap(false, Ordering::AcqRel) {
+            host.pause_writes(false);
+        }
+    }
+
     /// Stops the whole process until it is told to go on, if DEBUG PAUSE-AFTER-FORK asked for it.
     pub fn pause_if_told(&self) {
         if self.is_to_pause() {
@@ -221,6 +236,9 @@ impl Replication {
         failover::round(host, now);
         sync::round(host, now);
         end_pairs(&**host, now);
+        if this.replicas.pairs.waiting() == 0 {
+            this.move_on(&**host);
+        }
         let mut rounds = this.rounds.lock();
         if now < rounds.next_ms {
             return;
@@ -295,6 +313,10 @@ fn end_pairs(host: &dyn Host, now: u64) {
                     copy.addr
                 );
                 host.clients().kill(&copy, false);
+            }
+            pairs::Over::Behind if host.clients().get(copy.id).is_none() => {
+                // The copy was sent and its connection closed: what was kept for the stream behind it is all that is left of it.
+                tracing::warn!("Client addr={} closed for overcoming of output buffer limits.", copy.addr);
             }
             // Its worker closes it, and counts that.
             pairs::Over::Behind => host.clients().send(&copy, Message::OverLimit { client: copy.id }),

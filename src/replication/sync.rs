@@ -124,7 +124,7 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
     let (offset, id) = (journal.end(), this.identity.lock().id.clone());
     let limit = super::bytes_behind_max(&config);
     let now = clock::monotonic_ms();
-    let (mut direct, mut filed) = (Vec::new(), Vec::new());
+    let (mut direct, mut filed, mut stops) = (Vec::new(), Vec::new(), false);
     for (client, _) in all {
         let (eof, named, two, alone) = {
             let mut facts = client.facts.lock();
@@ -169,6 +169,7 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
                     );
                 }
                 this.replicas.pairs.begin(Arc::clone(&client), cursor);
+                stops |= this.is_to_pause();
             }
             None
         } else {
@@ -187,6 +188,9 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
         host.clients().send(&client, Message::Sync { client: client.id, start });
         let target = Target { client, pipe, taken: 0, looked_ms: now };
         if eof { direct.push(target) } else { filed.push(target) }
+    }
+    if stops {
+        this.stand_still(&**host);
     }
     space.unlock();
     tracing::info!(

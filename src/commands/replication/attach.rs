@@ -8,7 +8,7 @@ use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::journal::Cursor;
 use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
-use crate::replication::Replication;
+use crate::replication::{Replication, is_id};
 use crate::spec::{CommandSpec, Group};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -86,11 +86,22 @@ fn psync(cx: &mut NodeContext<'_, '_>) -> Outcome {
             }
             outcome => {
                 cx.recorder.counters.add(Counter::SyncPartialErr, 1);
-                tracing::info!(
-                    "Unable to partial resync with replica {} for lack of {}: it asked for {id}:{next}",
-                    cx.client.shared.addr,
-                    if outcome.is_ok() || !shares { "a shared history" } else { "backlog" }
-                );
+                let addr = &cx.client.shared.addr;
+                // What a peer has written is not put into the log unseen.
+                let asked = if is_id(&id) { id.as_str() } else { "?" };
+                if outcome.is_ok() || !shares {
+                    let ours = cx.node.replication.identity.lock().clone();
+                    tracing::info!(
+                        "Partial resynchronization not accepted: Replication ID mismatch (Replica {addr} asked for '{asked}' from {next} on, my \
+                         replication IDs are '{}' and '{}')",
+                        ours.id,
+                        ours.before_or_none().0
+                    );
+                } else {
+                    tracing::info!(
+                        "Unable to partial resync with replica {addr} for lack of backlog (Replica request was: {next})."
+                    );
+                }
             }
         }
     }

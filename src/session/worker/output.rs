@@ -154,6 +154,7 @@ impl Worker {
         c.client.closing = !two;
         self.drain_once(i);
         self.node.replication.pause_if_told();
+        self.node.replication.move_on(&*self.node);
     }
 
     /// Sends the replies whose changes have come to the disk.
