@@ -316,7 +316,7 @@ fn end_pairs(host: &dyn Host, now: u64) {
             }
             pairs::Over::Behind if host.clients().get(copy.id).is_none() => {
                 // The copy was sent and its connection closed: what was kept for the stream behind it is all that is left of it.
-                tracing::warn!("Client addr={} closed for overcoming of output buffer limits.", copy.addr);
+                tracing::warn!("Client addr={} closed ASAP for overcoming of output buffer limits.", copy.addr);
             }
             // Its worker closes it, and counts that.
             pairs::Over::Behind => host.clients().send(&copy, Message::OverLimit { client: copy.id }),
