@@ -180,23 +180,22 @@ impl Commands<'_> {
         }
     }
 
-    /// The fields, and then when those of them go that have a deadline.
+    /// The fields that stay, and then those with a deadline, one by one.
     fn hash(&mut self, name: &[u8], hash: &Hash) -> io::Result<()> {
         let mut many = Many::new(b"HSET", name);
-        let mut deadlines = Vec::new();
-        hash.for_each_with_deadline(|field, value, deadline| {
-            field.with_bytes(|b| {
-                many.word(b);
-                if let Some(ms) = deadline {
-                    deadlines.push((b.to_vec(), ms));
-                }
-            });
-            value.with_bytes(|b| many.word(b));
-            many.end_element(self);
+        let mut going = Vec::new();
+        hash.for_each_with_deadline(|field, value, deadline| match deadline {
+            Some(ms) => going.push((field.with_bytes(<[u8]>::to_vec), value.with_bytes(<[u8]>::to_vec), ms)),
+            None => {
+                field.with_bytes(|b| many.word(b));
+                value.with_bytes(|b| many.word(b));
+                many.end_element(self);
+            }
         });
         many.finish(self)?;
-        for (field, ms) in deadlines {
-            self.command(&[b"HPEXPIREAT", name, IntText::new(ms).as_bytes(), b"FIELDS", b"1", &field])?;
+        for (field, value, ms) in going {
+            let ms = IntText::new(ms);
+            self.command(&[b"HSETEX", name, b"PXAT", ms.as_bytes(), b"FIELDS", b"1", &field, &value])?;
         }
         Ok(())
     }
