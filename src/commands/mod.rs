@@ -21,7 +21,6 @@ pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
-pub mod missing;
 pub mod node;
 pub mod pubsub;
 pub mod replication;

@@ -159,14 +159,7 @@ impl CommandTable {
     /// A rename that names no command, or a name that is taken.
     pub fn new(families: &[&[&'static Command]], renames: &[(String, String)]) -> Result<CommandTable, String> {
         let mut entries: Vec<&'static Entry> = Vec::new();
-        let mut tops = Vec::new();
-        for command in families.iter().chain(super::missing::FAMILIES).flat_map(|f| f.iter()) {
-            // A row that only says what is missing gives way to a real one.
-            let taken = |e: &&'static Entry| e.name == command.spec.name;
-            if !(waits(command) && tops.iter().any(taken)) {
-                tops.push(add(command, &mut entries));
-            }
-        }
+        let tops: Vec<_> = families.iter().flat_map(|f| f.iter()).map(|c| add(c, &mut entries)).collect();
         let places = vec![None; (tops.len() * 2 + 1).next_power_of_two().max(1024)];
         let mut named: Vec<(String, &'static Entry)> = tops.into_iter().map(|top| (top.name.clone(), top)).collect();
         // One after the other: a name that a rename gives, the next may take.
@@ -288,15 +281,6 @@ impl CommandTable {
 
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-}
-
-/// True for a command none of which is there yet.
-fn waits(command: &Command) -> bool {
-    match command.handler {
-        Handler::Missing(_) => true,
-        Handler::Container => command.subcommands.iter().all(|s| waits(s)),
-        _ => false,
     }
 }
 
