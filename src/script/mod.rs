@@ -14,12 +14,14 @@
 //! What a script calls goes through [`Host`]: this folder knows no command.
 
 mod cache;
+mod call;
 mod convert;
 pub mod debugger;
 mod functions;
 mod host;
 pub mod library;
 mod loading;
+mod push;
 pub mod reach;
 mod running;
 mod source;

@@ -5,7 +5,7 @@ use super::functions::{FunctionInfo, Library, is_name};
 use super::host::{self, Effects, Host, Stop};
 use super::library::{self, json, msgpack, packing, text};
 use super::source::Rules;
-use super::{convert, debugger, wording};
+use super::{call, convert, debugger, wording};
 use crate::base::number::{FloatText, IntText};
 use crate::crypto;
 use crate::resp::args::{Args, OwnedArgs};
@@ -414,17 +414,12 @@ impl Vm {
         kill: &str,
     ) -> Result<Returned, Failure> {
         self.json.set(json::Settings::default());
-        let out_of_memory = |e: mlua::Error| Failure::new(format!("ERR {}", library::vm_error(e)));
-        let keys =
-            list(&self.lua, arguments.list.iter().take(arguments.keys), arguments.keys).map_err(out_of_memory)?;
-        let rest = arguments.list.from(arguments.keys);
-        let args = list(&self.lua, rest.iter(), rest.len()).map_err(out_of_memory)?;
         WATCH.with(|w| {
             w.ticks.set(TICKS);
             w.stop.set(None);
         });
         let outcome = host::lend(host, || {
-            debugger::stepping(&self.lua, || run.call::<(bool, Value)>((f, keys, args))).and_then(|r| r)
+            debugger::stepping(&self.lua, || call::start(&self.lua, run, f, arguments)).and_then(|r| r)
         });
         let stopped = WATCH.with(|w| w.stop.take());
         let failure = match outcome {
@@ -545,15 +540,6 @@ fn compile(
     })
 }
 
-/// A table of strings.
-fn list<'a>(lua: &Lua, strings: impl Iterator<Item = &'a [u8]>, len: usize) -> mlua::Result<Table> {
-    let t = lua.create_table_with_capacity(len, 0)?;
-    for (i, s) in strings.enumerate() {
-        t.raw_set(i + 1, lua.create_string(s)?)?;
-    }
-    Ok(t)
-}
-
 fn killed(by: &str) -> String {
     format!("ERR Script killed by user with {by}.")
 }
@@ -584,7 +570,9 @@ fn natives(
     t.raw_set("msgpack", msgpack::library(lua)?)?;
     t.raw_set("struct", packing::library(lua)?)?;
     t.raw_set("constants", constants(lua)?)?;
-    t.raw_set("call", call(lua)?)?;
+    let (call, pcall) = call::functions(lua)?;
+    t.raw_set("call", call)?;
+    t.raw_set("pcall", pcall)?;
     let (breakpoint, debug) = debugger::natives(lua)?;
     t.raw_set("breakpoint", breakpoint)?;
     t.raw_set("debug", debug)?;
@@ -671,33 +659,6 @@ fn text_of(value: &Value) -> Vec<u8> {
 /// An error's text begins with a code; one word alone is its text.
 fn with_code(text: &[u8]) -> Vec<u8> {
     if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat().trim_ascii_end().to_vec() }
-}
-
-/// `redis.call` without its errors: whether it went well, and the reply or the error.
-fn call(lua: &Lua) -> mlua::Result<Function> {
-    let scratch = RefCell::new((OwnedArgs::default(), Reply::default()));
-    lua.create_function(move |lua, args: MultiValue| {
-        let fails = |text: &[u8]| Ok((false, Value::Table(convert::error(lua, text, false)?)));
-        if args.is_empty() {
-            return fails(b"ERR Please specify at least one argument for this call");
-        }
-        let Ok(mut scratch) = scratch.try_borrow_mut() else {
-            return fails(b"ERR a command of this script is running");
-        };
-        let (own, reply) = &mut *scratch;
-        match gather(own, &args) {
-            Ok(()) => {}
-            Err(text) => return fails(text),
-        }
-        reply.clear();
-        debugger::tell_call(debugger::arguments(own.args()));
-        if host::with(|h| h.call(own.args(), reply)).is_none() {
-            return fails(b"ERR server.call can only be called while a script runs");
-        }
-        let value = convert::to_lua(lua, reply)?;
-        debugger::tell_reply(&value);
-        Ok((reply.buf.first() != Some(&b'-'), value))
-    })
 }
 
 /// The arguments of a command.

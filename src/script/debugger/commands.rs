@@ -4,7 +4,7 @@ use super::{Session, show, step, with};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
 use crate::script::library;
-use crate::script::{convert, host};
+use crate::script::{call as script_call, host};
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, Value};
 
@@ -231,7 +231,7 @@ fn call(lua: &Lua, words: &[Vec<u8>]) {
     if host::with(|h| h.call(own.args(), &mut reply)).is_none() {
         return tell(|s| s.say("<error> no script is running"));
     }
-    match convert::to_lua(lua, &reply) {
+    match script_call::value_of(lua, &reply) {
         Ok(value) => super::tell_reply(&value),
         Err(e) => tell(|s| s.say(format!("<error> {}", library::vm_error(e)))),
     }
