@@ -96,6 +96,9 @@ impl Command {
     }
 }
 
+/// Where a script's first key stands, behind the count of keys.
+const SCRIPT_KEYS_AT: u8 = 3;
+
 /// A command in the table.
 pub struct Entry {
     /// Its number: statistics and ACL bits are kept by it.
@@ -108,6 +111,8 @@ pub struct Entry {
     pub flags: CommandFlags,
     /// The one key's position, where there is exactly one at a fixed place: the way most commands go.
     pub single_key: Option<u8>,
+    /// Where the key stands that the call is certain, or a script's call likely, to touch: the cache is asked for it ahead.
+    pub leading_key: Option<u8>,
     /// It is a script's call, or the end of a transaction, which may hold one.
     pub may_run_script: bool,
 }
@@ -150,6 +155,16 @@ pub struct CommandTable {
     entries: Vec<&'static Entry>,
     /// Open addressing over top-level names; a power of two, at most half full.
     places: Vec<Option<&'static Entry>>,
+    /// The same over names of one to eight letters, as nearly all that are called often have: found by one comparison of words.
+    short: Vec<Short>,
+}
+
+/// A place of a short name.
+#[derive(Clone, Copy)]
+struct Short {
+    word: u64,
+    len: usize,
+    entry: Option<&'static Entry>,
 }
 
 impl CommandTable {
@@ -175,7 +190,8 @@ impl CommandTable {
                 named.push((to.to_ascii_lowercase(), entry));
             }
         }
-        let mut table = CommandTable { entries, places };
+        let short = vec![Short { word: 0, len: 0, entry: None }; places.len()];
+        let mut table = CommandTable { entries, places, short };
         for (name, top) in named {
             table.place(name.as_bytes(), top);
         }
@@ -189,7 +205,7 @@ impl CommandTable {
             at = (at + 1) & mask;
         }
         // A renamed command keeps its own name in statistics but is found by the new one.
-        self.places[at] = Some(if entry.name.as_bytes() == name {
+        let entry = if entry.name.as_bytes() == name {
             entry
         } else {
             Box::leak(Box::new(Entry {
@@ -197,12 +213,35 @@ impl CommandTable {
                 subcommands: entry.subcommands.clone(),
                 ..*entry
             }))
-        });
+        };
+        self.places[at] = Some(entry);
+        if let Some(word) = word(name).filter(|_| name.iter().all(u8::is_ascii_alphabetic)) {
+            let mut at = short_place(word) & mask;
+            while self.short[at].entry.is_some() {
+                at = (at + 1) & mask;
+            }
+            self.short[at] = Short { word, len: name.len(), entry: Some(entry) };
+        }
     }
 
     /// A command by name, in any case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&'static Entry> {
+        if let Some(word) = word(name) {
+            let mask = self.short.len() - 1;
+            let mut at = short_place(word) & mask;
+            while let Short { word: other, len, entry: entry @ Some(_) } = self.short[at] {
+                if other == word && len == name.len() {
+                    return entry;
+                }
+                at = (at + 1) & mask;
+            }
+        }
+        self.find_any(name)
+    }
+
+    /// The same for any name.
+    fn find_any(&self, name: &[u8]) -> Option<&'static Entry> {
         let mask = self.places.len() - 1;
         let mut at = hash(name) & mask;
         loop {
@@ -308,6 +347,7 @@ fn add(command: &'static Command, entries: &mut Vec<&'static Entry>) -> &'static
         subcommands,
         flags: spec.flags,
         single_key,
+        leading_key: if matches!(command.handler, Handler::Script(_)) { Some(SCRIPT_KEYS_AT) } else { single_key },
         may_run_script,
     };
     entries.push(Box::leak(Box::new(entry(Vec::new()))));
@@ -320,6 +360,31 @@ fn add(command: &'static Command, entries: &mut Vec<&'static Entry>) -> &'static
 
 fn sub_of(entry: &'static Entry, name: &[u8]) -> Option<&'static Entry> {
     entry.subcommands.iter().find(|s| s.spec().name.as_bytes().eq_ignore_ascii_case(name)).copied()
+}
+
+/// One to eight bytes as a word, letters in lower case; words of names of the same length are equal if the names are. What is no letter
+/// may change, but into no letter's lower case, so a name of letters is met by none but itself.
+#[inline(always)]
+fn word(name: &[u8]) -> Option<u64> {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let word = match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (Some(first), Some(last)) if name.len() <= 8 => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        (None, _) => match *name {
+            [a, b, c] => u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16,
+            [a, b] => u64::from(a) | u64::from(b) << 8,
+            [a] => u64::from(a),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(word | CASE)
+}
+
+#[inline(always)]
+fn short_place(word: u64) -> usize {
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
 }
 
 /// Over the length and the first and last bytes without their case bit: names are short and few.

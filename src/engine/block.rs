@@ -62,6 +62,13 @@ impl Turn<'_> {
         entry: &'static Entry,
         args: Args<'_>,
     ) -> bool {
+        if !self.lock(client, &plan) {
+            return false;
+        }
+        if !self.node.keyspace.is_waited_for() {
+            return true;
+        }
+        self.space.unlock();
         let (mut keys, db): (Vec<(u32, Vec<u8>)>, u32) = (Vec::new(), client.db);
         let _ = super::for_each_key(db, entry, args, |k| keys.push((db, k.name.to_vec())));
         self.lock_with_waiters_of(client, plan, keys)
@@ -136,9 +143,9 @@ impl Turn<'_> {
         let Handler::Data(f) = entry.command.handler else { return };
         let (args, db, version) = (waiting.args.args(), waiting.db, waiting.version);
         let mut covered = true;
-        let _ = super::for_each_key(db, entry, args, |k| covered &= self.space.holds(k));
+        let _ = super::for_each_key(db, entry, args, |k| covered &= self.space.holds(k.hash));
         if !covered {
-            // Its keys are not locked: it joined after the plan was made, so it has seen this change itself.
+            // Its keys are not locked: it joined after the locks were taken, so what it waits for is another change.
             return;
         }
         let mut reply = Reply::new(version);

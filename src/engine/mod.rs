@@ -322,13 +322,22 @@ impl<'k> Turn<'k> {
                     (None, Some(i)) => Some(KeyHash::of(args.at(i as usize))),
                     (None, None) => None,
                 };
-                match single {
-                    Some(h) if !self.node.keyspace.may_be_waited_for(h) => {
+                let locked = match single {
+                    Some(h) => {
                         if !self.space.lock_stripe_unless_busy(h.stripe) && !self.lock(client, &Plan::One(h.stripe)) {
                             return self.give_way(client, entry, args, hash);
                         }
+                        // Under the lock: who begins to wait before it is taken is seen, who does later sees what this command leaves.
+                        let alone = !self.node.keyspace.may_be_waited_for(h);
+                        if !alone {
+                            self.space.unlock();
+                        }
+                        alone
                     }
-                    _ => match self.plan_of(client.db, entry, args) {
+                    None => false,
+                };
+                if !locked {
+                    match self.plan_of(client.db, entry, args) {
                         Ok(plan) => {
                             if !self.lock_with_waiters(client, plan, entry, args) {
                                 return self.give_way(client, entry, args, hash);
@@ -339,7 +348,7 @@ impl<'k> Turn<'k> {
                             self.failed(entry, args, &e);
                             return Flow::Next;
                         }
-                    },
+                    }
                 }
                 // What comes from a log or a primary never waits: its waiting was over where it happened first.
                 let may_block = client.source == Source::Connection;

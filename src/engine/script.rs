@@ -203,7 +203,7 @@ impl Turn<'_> {
             slot,
             call: args,
             kind: if which == ScriptCommand::Function { Kind::Function } else { Kind::Script },
-            began_ms: clock::monotonic_ms(),
+            began: Tick::now(),
             seen: None,
             next_meanwhile_ms: 0,
             debugged,
@@ -252,12 +252,19 @@ impl Turn<'_> {
     /// Takes the locks of a script, and of what waits for its keys.
     fn lock_script(&mut self, client: &Client, locks: &Locks, args: Args<'_>, keys: usize) -> bool {
         let Locks::Some { named, .. } = locks else { return self.lock(client, &Plan::All) };
-        let (mut plan, mut names) = (Plan::None, Vec::with_capacity(keys + named.len()));
-        for name in args.iter().take(keys).chain(named.iter().map(Vec::as_slice)) {
+        let names = || args.iter().take(keys).chain(named.iter().map(Vec::as_slice));
+        let mut plan = Plan::None;
+        for name in names() {
             plan.add(KeyHash::of(name).stripe);
-            names.push((client.db, name.to_vec()));
         }
-        self.lock_with_waiters_of(client, plan, names)
+        if !self.lock(client, &plan) {
+            return false;
+        }
+        if !self.node.keyspace.is_waited_for() {
+            return true;
+        }
+        self.space.unlock();
+        self.lock_with_waiters_of(client, plan, names().map(|name| (client.db, name.to_vec())).collect())
     }
 
     fn find_code(&self, which: ScriptCommand, args: Args<'_>) -> Result<Code, Refusal> {
@@ -409,7 +416,7 @@ struct Running<'t, 'k, 'c> {
     /// The call that runs it.
     call: Args<'c>,
     kind: Kind,
-    began_ms: u64,
+    began: Tick,
     /// Once it has run for a while it can be seen and stopped by others.
     seen: Option<(u64, Arc<RunningScript>)>,
     next_meanwhile_ms: u64,
@@ -498,9 +505,13 @@ impl Running<'_, '_, '_> {
         let (turn, client) = (&mut *self.turn, &mut *self.client);
         let mark = turn.reply.mark();
         let effects = turn.space.changes.effects.mark();
+        let hash = entry.single_key.map(|i| KeyHash::of(args.at(i as usize)));
         let mut held = true;
         if !self.whole {
-            let _ = super::for_each_key(client.db, entry, args, |k| held &= turn.space.holds(k));
+            match hash {
+                Some(hash) => held = turn.space.holds(hash),
+                None => drop(super::for_each_key(client.db, entry, args, |k| held &= turn.space.holds(k.hash))),
+            }
         }
         match entry.command.handler {
             _ if !held => {
@@ -510,7 +521,7 @@ impl Running<'_, '_, '_> {
                 turn.failed(entry, args, &e);
             }
             Handler::Data(f) | Handler::Whole(f) => {
-                let flow = turn.run_data(client, entry, f, args, None, false, mark);
+                let flow = turn.run_data(client, entry, f, args, hash, false, mark);
                 debug_assert_eq!(flow, Flow::Next, "scripts do not wait");
                 turn.gather(client.db, args);
             }
@@ -589,6 +600,7 @@ impl Host for Running<'_, '_, '_> {
 
     fn poll(&mut self) -> Option<Stop> {
         let now = clock::monotonic_ms();
+        let ran_ms = Tick::now().ns_since(self.began) / 1_000_000;
         let node = self.turn.node;
         if self.seen.is_none() {
             let name = match self.kind {
@@ -599,7 +611,7 @@ impl Host for Running<'_, '_, '_> {
                 kind: self.kind,
                 name,
                 command: self.call.iter().map(<[u8]>::to_vec).collect(),
-                since_ms: self.began_ms,
+                since_ms: now.saturating_sub(ran_ms),
                 wrote: AtomicBool::new(self.wrote),
                 killed: AtomicBool::new(false),
                 busy: AtomicBool::new(false),
@@ -608,7 +620,7 @@ impl Host for Running<'_, '_, '_> {
         }
         let (_, script) = self.seen.as_ref()?;
         let threshold = self.turn.config.general.busy_reply_threshold_ms;
-        if threshold > 0 && now.saturating_sub(self.began_ms) >= threshold {
+        if threshold > 0 && ran_ms >= threshold {
             let new = node.scripts.running.set_busy(script);
             if new {
                 node.keyspace.begin_busy();
@@ -616,7 +628,7 @@ impl Host for Running<'_, '_, '_> {
             if new && !self.debugged {
                 tracing::warn!(
                     "Slow script detected: still in execution after {} milliseconds. You can try killing it with {} KILL.",
-                    now - self.began_ms,
+                    ran_ms,
                     if self.kind == Kind::Function { "FUNCTION" } else { "SCRIPT" }
                 );
             }

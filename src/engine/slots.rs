@@ -191,7 +191,7 @@ impl Turn<'_> {
         each_name(entry, args, |name| names.push(name));
         for name in names {
             let key = Key::new(db, name);
-            let held = locked && (self.space.is_whole() || self.space.holds(key));
+            let held = locked && (self.space.is_whole() || self.space.holds(key.hash));
             if !held && locked {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! The locked part of the key space, as a command sees and changes it.
 
 use super::access::Access;
-use super::key::Key;
+use super::key::{Key, KeyHash};
 use super::stripe::{Held, Keyspace, Plan, Stripe};
 use super::watch::WatchFlag;
 use crate::base::hash::Random;
@@ -296,8 +296,8 @@ impl<'k> Space<'k> {
         self.held.is_all()
     }
 
-    pub fn holds(&self, key: Key<'_>) -> bool {
-        self.held.holds(key.hash.stripe)
+    pub fn holds(&self, key: KeyHash) -> bool {
+        self.held.holds(key.stripe)
     }
 
     /// A held stripe.

@@ -149,13 +149,25 @@ pub fn parse(buf: &[u8], partial: &mut Partial, args: &mut Vec<Span>, limits: Li
 /// A request that has arrived whole, or `None`.
 #[inline]
 fn whole(buf: &[u8], args: &mut Vec<Span>, limits: Limits) -> Result<Option<usize>, ProtocolError> {
-    let Some((count, mut at)) = header(buf, 1, limits)? else { return Ok(None) };
+    let (count, mut at) = match short_header(buf) {
+        Some(found) => found,
+        None => match header(buf, 1, limits)? {
+            Some(found) => found,
+            None => return Ok(None),
+        },
+    };
     for _ in 0..count {
-        let Some((len, start)) = bulk_header(buf, at, limits)? else { return Ok(None) };
-        if buf.len() < start + len + 2 {
-            return Ok(None);
+        let (len, start) = match short_bulk_header(buf, at) {
+            Some(found) => found,
+            None => match bulk_header(buf, at, limits)? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
+        let Some(line_end) = buf.get(start + len..).and_then(|b| b.first_chunk::<2>()) else { return Ok(None) };
+        if line_end != b"\r\n" {
+            return Err(ProtocolError::LineEnd);
         }
-        check_line_end(buf, start + len)?;
         args.push(Span { start, len });
         at = start + len + 2;
     }
@@ -203,6 +215,30 @@ fn resume(buf: &[u8], p: &mut Partial, args: &mut Vec<Span>, limits: Limits) -> 
 #[inline(always)]
 fn check_line_end(buf: &[u8], at: usize) -> Result<(), ProtocolError> {
     if buf[at..at + 2] == *b"\r\n" { Ok(()) } else { Err(ProtocolError::LineEnd) }
+}
+
+/// `*n\r\n` of one digit, for which no limit asks, at once.
+#[inline(always)]
+fn short_header(buf: &[u8]) -> Option<(usize, usize)> {
+    let [_, digit, b'\r', b'\n'] = *buf.first_chunk::<4>()? else { return None };
+    let n = digit.wrapping_sub(b'0');
+    (n <= 9).then_some((usize::from(n), 4))
+}
+
+/// `$n\r\n` or `$nn\r\n`, for which no limit asks: eight bytes at once, which are nearly always there.
+#[inline(always)]
+fn short_bulk_header(buf: &[u8], at: usize) -> Option<(usize, usize)> {
+    const ONE: u64 = u64::from_le_bytes(*b"$\0\r\n\0\0\0\0");
+    const TWO: u64 = u64::from_le_bytes(*b"$\0\0\r\n\0\0\0");
+    let word = u64::from_le_bytes(*buf.get(at..)?.first_chunk::<8>()?);
+    let digit = |n: u32| u64::from(((word >> (8 * n)) as u8).wrapping_sub(b'0'));
+    if word & 0xff_ff00_00ff == TWO && matches!(digit(1), 1..=9) && digit(2) <= 9 {
+        return Some(((10 * digit(1) + digit(2)) as usize, at + 5));
+    }
+    if word & 0xffff_00ff == ONE && digit(1) <= 9 {
+        return Some((digit(1) as usize, at + 4));
+    }
+    None
 }
 
 /// `*<count>\r\n`: the count (negative counts are empty requests) and the offset behind the line.

@@ -4,6 +4,7 @@
 //! by reference instead of copied. Handlers say what they mean (a map, a set, a double, null); the version of the
 //! connection decides how it is written.
 
+use crate::base::number::{INT_TEXT_MAX, IntText};
 use std::sync::Arc;
 
 /// Protocol version of a connection.
@@ -152,10 +153,18 @@ impl Reply {
 
     #[inline]
     fn header(&mut self, kind: u8, n: i64) {
-        let text = itoa(n);
-        self.buf.push(kind);
-        self.buf.extend_from_slice(text.bytes());
-        self.buf.extend_from_slice(b"\r\n");
+        // Lengths and numbers of one digit or two are nearly all there are.
+        match n {
+            0..=9 => self.buf.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']),
+            10..=99 => self.buf.extend_from_slice(&[kind, b'0' + n as u8 / 10, b'0' + n as u8 % 10, b'\r', b'\n']),
+            n => {
+                let text = IntText::new(n);
+                self.buf.reserve(INT_TEXT_MAX + 3);
+                self.buf.push(kind);
+                self.buf.extend_from_slice(text.as_bytes());
+                self.buf.extend_from_slice(b"\r\n");
+            }
+        }
     }
 
     #[inline]
@@ -179,8 +188,8 @@ impl Reply {
 
     /// An integer as a bulk string.
     pub fn bulk_integer(&mut self, n: i64) {
-        let text = itoa(n);
-        self.bulk(text.bytes());
+        let text = IntText::new(n);
+        self.bulk(text.as_bytes());
     }
 
     /// A score or other double; `text` is its shortest form as clients know it.
@@ -298,8 +307,8 @@ impl Reply {
     }
 
     fn insert_header(&mut self, d: Deferred, kind: u8, n: usize) {
-        let text = itoa(n as i64);
-        let head: Vec<u8> = [&[kind], text.bytes(), b"\r\n"].concat();
+        let text = IntText::new(n as i64);
+        let head: Vec<u8> = [&[kind], text.as_bytes(), b"\r\n"].concat();
         self.buf.splice(d.at..d.at, head.iter().copied());
         for s in self.shared.iter_mut().rev().take_while(|s| s.at >= d.at) {
             s.at += head.len();
@@ -312,38 +321,6 @@ impl Reply {
 #[derive(Debug)]
 pub struct Deferred {
     at: usize,
-}
-
-/// Decimal text of an integer on the stack.
-struct Digits {
-    text: [u8; 20],
-    from: u8,
-}
-
-impl Digits {
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        &self.text[self.from as usize..]
-    }
-}
-
-#[inline]
-fn itoa(n: i64) -> Digits {
-    let mut d = Digits { text: [0; 20], from: 20 };
-    let mut rest = n.unsigned_abs();
-    loop {
-        d.from -= 1;
-        d.text[d.from as usize] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if n < 0 {
-        d.from -= 1;
-        d.text[d.from as usize] = b'-';
-    }
-    d
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{debugger, host, push};
 use crate::base::number::{FloatText, IntText};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
-use mlua::{Function, Lua, Value, ffi};
+use mlua::{Function, LightUserData, Lua, Value, ffi};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_int};
 
@@ -128,26 +128,43 @@ unsafe fn gather(state: *mut ffi::lua_State, own: &mut OwnedArgs) -> Result<(), 
     Ok(())
 }
 
-/// Calls the prelude's `run` with a script's function, KEYS and ARGV. What it returns: whether the script went well, and its value or a
-/// description of the error.
-///
-/// # Errors
-/// The VM's own: out of memory, or stopped.
-pub(super) fn start(
-    lua: &Lua,
-    run: &Function,
-    f: &Function,
-    arguments: Arguments<'_>,
-) -> mlua::Result<(bool, Value)> {
-    let (keys, rest) = (arguments.list.iter().take(arguments.keys), arguments.list.from(arguments.keys));
-    // SAFETY: the closure runs inside a protected call, with the two functions on the stack, and leaves what the first returns.
-    unsafe {
-        lua.exec_raw((run, f), |state| {
-            list(state, keys, arguments.keys);
-            list(state, rest.iter(), rest.len());
-            ffi::lua_call(state, 3, 2);
-        })
+/// One of the prelude's functions that run a script's, with KEYS and ARGV.
+#[derive(Clone)]
+pub(super) struct Start(Function);
+
+impl Start {
+    pub(super) fn new(lua: &Lua, run: &Function) -> mlua::Result<Start> {
+        // SAFETY: one value is on the stack, which the closure takes; the name lives for ever.
+        unsafe { lua.exec_raw(run, |state| ffi::lua_pushcclosurek(state, start, c"start".as_ptr(), 1, None)) }
+            .map(Start)
     }
+
+    /// What the prelude's function returns: whether the script went well, and its value or a description of the error.
+    ///
+    /// # Errors
+    /// The VM's own: out of memory, or stopped.
+    pub(super) fn call(&self, f: &Function, arguments: Arguments<'_>) -> mlua::Result<(bool, Value)> {
+        let pointer = std::ptr::from_ref(&arguments).cast_mut().cast();
+        self.0.call((f, LightUserData(pointer)))
+    }
+}
+
+/// From a script's function and a pointer to its arguments to what the prelude's function returns.
+unsafe extern "C-unwind" fn start(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: nobody but `Start::call` calls this: the function and the pointer are on the stack, the arguments live until it returns, and
+    // are not changed. Nothing in this frame needs to be dropped when an error unwinds past it.
+    unsafe {
+        let arguments = &*ffi::lua_tolightuserdata(state, 2).cast::<Arguments<'_>>();
+        let rest = arguments.list.from(arguments.keys);
+        ffi::luaL_checkstack(state, 5, std::ptr::null());
+        ffi::lua_settop(state, 1);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+        ffi::lua_insert(state, 1);
+        list(state, arguments.list.iter().take(arguments.keys), arguments.keys);
+        list(state, rest.iter(), rest.len());
+        ffi::lua_call(state, 3, 2);
+    }
+    2
 }
 
 /// Pushes a table of strings.

@@ -1,6 +1,6 @@
 //! A thread's VM: its globals, what it has compiled, and a run from its beginning to its end.
 
-use super::cache::{Digest, Script};
+use super::cache::{Digest, DigestHash, Script};
 use super::functions::{FunctionInfo, Library, is_name};
 use super::host::{self, Effects, Host, Stop};
 use super::library::{self, json, msgpack, packing, text};
@@ -165,13 +165,13 @@ pub struct Vm {
     lua: Lua,
     settings: Settings,
     compiler: Compiler,
-    run: Function,
-    run_function: Function,
+    run: call::Start,
+    run_function: call::Start,
     load_library: Function,
     environment: Table,
     environment_meta: Table,
     load_globals: Table,
-    compiled: HashMap<Digest, Function>,
+    compiled: HashMap<Digest, Function, DigestHash>,
     scripts_epoch: u64,
     libraries: HashMap<u64, Loaded>,
     functions_epoch: u64,
@@ -257,8 +257,15 @@ impl Vm {
             .set_mode(ChunkMode::Text)
             .set_compiler(Compiler::new().set_optimization_level(1).set_debug_level(1))
             .into_function()?;
-        let (run, run_function, load_library, environment, environment_meta, load_globals) =
-            prelude.call((native, settings.insecure))?;
+        let (run, run_function, load_library, environment, environment_meta, load_globals): (
+            Function,
+            Function,
+            _,
+            _,
+            _,
+            _,
+        ) = prelude.call((native, settings.insecure))?;
+        let (run, run_function) = (call::Start::new(&lua, &run)?, call::Start::new(&lua, &run_function)?);
         lua.globals().set_safeenv(!settings.insecure);
         // SAFETY: the callbacks' structure lives as long as the VM, and `interrupt` has the type it wants.
         unsafe {
@@ -275,7 +282,7 @@ impl Vm {
             environment,
             environment_meta,
             load_globals,
-            compiled: HashMap::new(),
+            compiled: HashMap::default(),
             scripts_epoch: 0,
             libraries: HashMap::new(),
             functions_epoch: 0,
@@ -364,8 +371,8 @@ impl Vm {
         arguments: Arguments<'_>,
         host: &mut dyn Host,
     ) -> Result<Returned, Failure> {
-        let f = self.compiled.get(&script.digest).cloned().ok_or_else(|| Failure::new("ERR script is not compiled"))?;
-        self.start(&self.run.clone(), &f, arguments, host, "SCRIPT KILL")
+        let f = self.compiled.get(&script.digest).ok_or_else(|| Failure::new("ERR script is not compiled"))?;
+        self.start(&self.run, f, arguments, host, "SCRIPT KILL")
     }
 
     /// Runs a script in the session of the debugger that has begun. It is compiled for that alone.
@@ -382,7 +389,7 @@ impl Vm {
         let compiler = self.compiler.clone().set_optimization_level(0).set_debug_level(2);
         let f = compile(&self.lua, &compiler, &script.source[script.header.len..], "@user_script", None)
             .map_err(|e| Failure::new(format!("ERR Error compiling script (new function): {e}")))?;
-        self.start(&self.run.clone(), &f, arguments, host, "SCRIPT KILL")
+        self.start(&self.run, &f, arguments, host, "SCRIPT KILL")
     }
 
     /// Runs a function of a library, which is loaded first if need be.
@@ -400,14 +407,14 @@ impl Vm {
             let header = super::Header::of_library(&library.source).map_err(|e| Failure::new(format!("ERR {e}")))?;
             self.load(library.id, &library.source[header.len..], &mut NoHost).map_err(Failure::new)?;
         }
-        let loaded = self.libraries.get(&library.id).and_then(|l| l.functions.get(index)).cloned();
+        let loaded = self.libraries.get(&library.id).and_then(|l| l.functions.get(index));
         let f = loaded.ok_or_else(|| Failure::new("ERR Function not found"))?;
-        self.start(&self.run_function.clone(), &f, arguments, host, "FUNCTION KILL")
+        self.start(&self.run_function, f, arguments, host, "FUNCTION KILL")
     }
 
     fn start(
-        &mut self,
-        run: &Function,
+        &self,
+        run: &call::Start,
         f: &Function,
         arguments: Arguments<'_>,
         host: &mut dyn Host,
@@ -418,9 +425,7 @@ impl Vm {
             w.ticks.set(TICKS);
             w.stop.set(None);
         });
-        let outcome = host::lend(host, || {
-            debugger::stepping(&self.lua, || call::start(&self.lua, run, f, arguments)).and_then(|r| r)
-        });
+        let outcome = host::lend(host, || debugger::stepping(&self.lua, || run.call(f, arguments)).and_then(|r| r));
         let stopped = WATCH.with(|w| w.stop.take());
         let failure = match outcome {
             Ok((true, value)) if stopped.is_none() => return Ok(Returned(value)),

@@ -35,7 +35,8 @@ impl<'b> Ahead<'b> {
     pub fn new(node: &'b Node, batch: &'b Batch, runs: &'b [Run], window: usize) -> Ahead<'b> {
         // A request alone gains nothing: it would wait here instead of there.
         let distance = if batch.requests.len() > 1 && window > 1 { 2 * window } else { 0 };
-        Ahead { node, batch, runs, distance, stripes: 0, buckets: Cursor::default(), records: Cursor::default() }
+        let begin = Cursor { request: runs.first().map_or(0, |r| r.requests.0), run: 0 };
+        Ahead { node, batch, runs, distance, stripes: begin.request, buckets: begin, records: begin }
     }
 
     /// Request `n` is about to run.
@@ -44,7 +45,7 @@ impl<'b> Ahead<'b> {
         if self.distance == 0 {
             return;
         }
-        let len = self.batch.requests.len();
+        let len = self.runs.last().map_or(0, |r| r.requests.1);
         let to = (n + self.distance + STRIPES_AHEAD).min(len);
         while self.stripes < to {
             if let Some(hash) = self.batch.requests[self.stripes].hash {

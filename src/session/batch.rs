@@ -24,6 +24,7 @@ pub struct Request {
     pub end: usize,
     pub spans: (u32, u32),
     pub entry: Option<&'static Entry>,
+    /// Of the one key, or of a script's first.
     pub hash: Option<KeyHash>,
 }
 
@@ -69,6 +70,7 @@ impl Batch {
         self.scripted = false;
     }
 
+    #[inline(always)]
     pub fn bytes(&self, source: Source) -> &[u8] {
         match source {
             Source::Arena => &self.arena,
@@ -76,6 +78,7 @@ impl Batch {
         }
     }
 
+    #[inline(always)]
     pub fn args(&self, request: &Request) -> Args<'_> {
         let spans = &self.spans[request.spans.0 as usize..request.spans.1 as usize];
         Args::new(&self.bytes(request.source)[request.start..], spans)
@@ -149,7 +152,7 @@ impl Batch {
         });
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, source: Source, start: usize, end: usize, spans_from: usize, table: &CommandTable) {
         let spans = &self.spans[spans_from..];
         let bytes = match source {
@@ -159,15 +162,14 @@ impl Batch {
         let entry = table.find(spans[0].of(bytes));
         self.scripted |= entry.is_some_and(|e| e.may_run_script);
         let hash =
-            entry.and_then(|e| e.single_key).and_then(|i| spans.get(i as usize)).map(|s| KeyHash::of(s.of(bytes)));
+            entry.and_then(|e| e.leading_key).and_then(|i| spans.get(i as usize)).map(|s| KeyHash::of(s.of(bytes)));
         let spans = (spans_from as u32, self.spans.len() as u32);
         self.requests.push(Request { source, start, end, spans, entry, hash });
     }
 
     /// The command of a request, with its arity checked.
     #[inline]
-    pub fn resolve(&self, request: &Request, table: &CommandTable) -> Result<&'static Entry, CommandError> {
-        let args = self.args(request);
+    pub fn resolve(request: &Request, args: Args<'_>, table: &CommandTable) -> Result<&'static Entry, CommandError> {
         match request.entry {
             Some(entry) => table.resolve_known(entry, args),
             None => table.resolve(args),

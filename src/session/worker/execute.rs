@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// A script takes as long as several commands: its key need not be asked for earlier.
+const SCRIPTS_AHEAD: usize = 2;
 /// A buffer in which a long request was received is kept up to this size for the next.
 const QUERY_KEEP: usize = 64 * 1024;
 
@@ -58,7 +60,8 @@ impl Worker {
             let (flow, rest) = run_requests(&mut turn, &mut c.client, &batch, run, |turn, client, n| {
                 ahead.step(n);
                 let request = &batch.requests[n];
-                turn.run(client, batch.resolve(request, node.commands), batch.args(request), request.hash)
+                let args = batch.args(request);
+                turn.run(client, Batch::resolve(request, args, node.commands), args, request.hash)
             });
             if flow == Flow::Blocked {
                 blocked.push(run.connection);
@@ -143,10 +146,13 @@ impl Worker {
             let mut turn = Turn::begin(&node, config, self.config_version, now_ms, reply, evictor, recorder);
             (turn.space.gives_way, turn.site) = (true, Site::Worker);
             let (stream, client) = (&mut c.stream, &mut c.client);
+            let mut ahead = Ahead::new(&node, &batch, std::slice::from_ref(&run), SCRIPTS_AHEAD);
             let (flow, rest) = run_requests(&mut turn, client, &batch, &run, |turn, client, n| {
+                ahead.step(n);
                 let request = &batch.requests[n];
-                let entry = batch.resolve(request, node.commands);
-                lend(&mut Lent { worker: self, stream }, || turn.run(client, entry, batch.args(request), request.hash))
+                let args = batch.args(request);
+                let entry = Batch::resolve(request, args, node.commands);
+                lend(&mut Lent { worker: self, stream }, || turn.run(client, entry, args, request.hash))
             });
             self.reply = turn.end();
             self.scripts = Some(tools);
