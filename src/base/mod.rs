@@ -1,9 +1,10 @@
-//! What needs nothing of ours: time, locks, slots, hashing, checksums, glob patterns, number text.
+//! What needs nothing of ours: time, locks, slots, hashing, checksums, glob patterns, number text, reports of crashes.
 
 pub mod background;
 pub mod calendar;
 pub mod clock;
 pub mod cpu;
+pub mod crash;
 pub mod crc64;
 pub mod extended;
 pub mod glob;
@@ -18,3 +19,4 @@ pub mod runtime_hint;
 pub mod size_class;
 pub mod slab;
 pub mod slot;
+pub mod title;

@@ -27,7 +27,7 @@ pub use mailbox::{Mailbox, Message, SyncStart};
 pub use memory::NAME_BYTES;
 pub use monitor::Monitors;
 pub use output::Output;
-pub use registry::{Registry, Shared, SharedText};
+pub use registry::{Registry, Shared, SharedText, WORKERS_MAX};
 pub use replica::{ReplicaFacts, ReplicaPhase};
 pub use state::{Client, ReplyMode, Source};
 pub use subscription::{Published, Subscription, SubscriptionKind, Subscriptions};

@@ -73,6 +73,8 @@ pub struct Node {
     pub replay: std::sync::OnceLock<Replay>,
     /// Set by SHUTDOWN and by signals; workers finish their turn and end.
     pub shutdown: AtomicBool,
+    /// Another signal has come while the end saves: it is not waited for.
+    pub insisted: AtomicBool,
     /// The end has begun, and no listener is left.
     pub deaf: AtomicBool,
     /// DEBUG SET-ACTIVE-EXPIRE.

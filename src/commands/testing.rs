@@ -171,6 +171,7 @@ impl NodeBench {
             loading: Default::default(),
             replay: Default::default(),
             shutdown: Default::default(),
+            insisted: Default::default(),
             // Nothing listens: the end waits for nobody.
             deaf: true.into(),
             active_expire: Default::default(),

@@ -301,6 +301,16 @@ impl Saver {
         self.finish_save(now_ms, succeeded, None);
     }
 
+    /// Notes that a copy for replicas has become the snapshot file. `changes`: those before its cut.
+    pub fn saved_with_copy(&self, changes: u64, took_seconds: i64) {
+        self.count_saved(changes);
+        self.finish_save(clock::wall_ms(), true, Some(took_seconds));
+    }
+
+    fn count_saved(&self, changes: u64) {
+        self.changes.fetch_sub(changes.min(self.changes.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+
     fn finish_save(&self, now_ms: i64, succeeded: bool, took_seconds: Option<i64>) {
         let state = &mut self.inner.lock().state;
         state.failed = !succeeded;
@@ -389,7 +399,7 @@ impl Saver {
         self.inner.lock().state.preserved = progress.preserved();
         match result {
             Ok(written) => {
-                self.changes.fetch_sub(changes.min(self.changes.load(Ordering::Relaxed)), Ordering::Relaxed);
+                self.count_saved(changes);
                 self.finish_save(now_ms, true, took);
                 tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes);
                 tracing::info!("Background saving terminated with success");

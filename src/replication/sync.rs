@@ -12,7 +12,8 @@
 //! * No replica holds the walk for ever, and none costs more memory than its bound: while a pipe is full the walk writes nothing but
 //!   what writers must write down (they are never held up by a replica), and a replica whose pipe passes its output limit, or that takes
 //!   less than a pipe in `repl-timeout`, is dropped. What the stream gathers meanwhile is bounded by its cursor.
-//! * Replicas that die cost the others nothing; with the last one the walk is given up.
+//! * Replicas that die cost the others nothing; with the last one the walk is given up, unless it writes a file and there are save points:
+//!   then that file becomes the snapshot, which is a save like any other.
 
 use super::Host;
 use crate::base::clock;
@@ -25,13 +26,15 @@ use crate::persist::snapshot::{self, Snapshot};
 use crate::storage;
 use parking_lot::Mutex;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What is read from the file for a replica at a time.
 const FILE_PIECE_BYTES: usize = 64 << 10;
+/// What is read from the disk at a time.
+const READ_BYTES: usize = 1 << 20;
 /// Between two signs of life for a replica that waits for the file.
 const ALIVE_MS: u64 = 1000;
 /// The walk looks this often at whether it has been stopped while a pipe is full.
@@ -115,6 +118,7 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
         // Another job has begun since: in a later round.
         return;
     };
+    let changes = host.saver().changes.load(Ordering::Relaxed);
     let had_backlog = journal.backlog().0.is_some();
     if !had_backlog {
         // Changes before now are in no backlog, so nobody may take the name he knew for this history.
@@ -208,7 +212,9 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
         tracing::info!("Background RDB transfer started by pid {}, in a thread", std::process::id());
     }
     let own = Arc::clone(host);
-    let run = Run { host: own, mark, direct: Mutex::new(direct), filed: Mutex::new(filed) };
+    let saves = !filed.is_empty() && !older && !config.persistence.save.is_empty();
+    let saved_changes = saves.then_some(changes);
+    let run = Run { host: own, mark, direct: Mutex::new(direct), filed: Mutex::new(filed), saved_changes };
     let thread = std::thread::Builder::new().name("sync".into()).spawn(move || run.run(snapshot, &stop));
     if let Err(e) = thread {
         // The pipes went with the closure: their readers are told.
@@ -223,6 +229,8 @@ struct Run {
     mark: String,
     direct: Mutex<Vec<Target>>,
     filed: Mutex<Vec<Target>>,
+    /// The file of the copy is to be the snapshot, too, which has so many changes since the last one.
+    saved_changes: Option<u64>,
 }
 
 impl Run {
@@ -230,12 +238,14 @@ impl Run {
         let begin = clock::monotonic_ms();
         let is_direct = !self.direct.lock().is_empty();
         let mut file = self.file();
+        let saved_changes = self.saved_changes.filter(|_| file.is_some());
         let (direct, filed) = (&self.direct, &self.filed);
         let host = Arc::clone(&self.host);
         let given_up = || {
             stop.load(Ordering::Acquire)
                 || host.is_ending()
-                || (self.direct.lock().iter().all(|t| t.pipe.is_gone())
+                || (saved_changes.is_none()
+                    && self.direct.lock().iter().all(|t| t.pipe.is_gone())
                     && self.filed.lock().iter().all(|t| t.pipe.is_gone()))
         };
         let pace =
@@ -250,7 +260,7 @@ impl Run {
             }
             drop(direct);
             if let Some(file) = &mut file {
-                file.out.write_all(bytes)?;
+                file.write_all(bytes)?;
                 let now = clock::monotonic_ms();
                 if now - told_ms >= ALIVE_MS {
                     told_ms = now;
@@ -259,6 +269,16 @@ impl Run {
                 }
             }
             Ok(())
+        });
+        // Before the next job begins, which may write the same file.
+        let (took, written) = (clock::monotonic_ms() - begin, result.is_ok());
+        let file = file.filter(|_| written).and_then(|file| match self.end_file(file, saved_changes, took) {
+            Ok(reader) => Some(reader),
+            Err(e) => {
+                tracing::warn!("Synchronization: the file of the copy could not be written: {e}");
+                self.filed.lock().clear();
+                None
+            }
         });
         self.host.saver().end_job();
         let (direct, filed) = (std::mem::take(&mut *self.direct.lock()), std::mem::take(&mut *self.filed.lock()));
@@ -322,6 +342,15 @@ impl Run {
         }
     }
 
+    /// Ends the file, which becomes the snapshot if it is to, and opens it for those that wait for it.
+    fn end_file(&self, file: Spool, saved_changes: Option<u64>, took_ms: u64) -> io::Result<Reader> {
+        let Some(changes) = saved_changes else { return file.reopen() };
+        let reader = file.keep(&self.host.config().current().persistence.dbfilename)?;
+        self.host.saver().saved_with_copy(changes, took_ms as i64 / 1000);
+        tracing::info!("DB saved on disk, with the copy for replicas");
+        Ok(reader)
+    }
+
     /// Whether there is room in every pipe; waits a moment for it, and drops those that do not take.
     fn is_ready(&self) -> bool {
         let mut direct = self.direct.lock();
@@ -367,8 +396,7 @@ impl Run {
     }
 
     /// Sends the file to those that wait for it, as fast as the slowest takes it.
-    fn send_file(&self, file: Spool, bytes: u64, mut targets: Vec<Target>, stop: &AtomicBool) -> io::Result<()> {
-        let mut from = file.reopen()?;
+    fn send_file(&self, mut from: Reader, bytes: u64, mut targets: Vec<Target>, stop: &AtomicBool) -> io::Result<()> {
         let head = Arc::new(format!("${bytes}\r\n").into_bytes());
         targets.iter().for_each(|t| t.pipe.put(&head));
         let now = clock::monotonic_ms();
@@ -403,23 +431,38 @@ impl Run {
 /// The file of a copy. It goes when this does.
 struct Spool {
     path: PathBuf,
-    out: storage::Writer,
+    /// Until it is kept.
+    out: Option<storage::Writer>,
 }
 
 impl Spool {
     fn create() -> io::Result<Spool> {
         let path = PathBuf::from(format!("temp-sync-{}.{}.rdb", clock::wall_ms(), std::process::id()));
         let out = storage::create_temporary(&path)?;
-        Ok(Spool { path, out })
+        Ok(Spool { path, out: Some(out) })
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.as_mut().map_or(Ok(()), |out| out.write_all(bytes))
     }
 
     /// What was written, from its beginning. The name goes now; the bytes go with the reader.
-    fn reopen(mut self) -> io::Result<io::BufReader<storage::DataFile>> {
-        self.out.end()?;
+    fn reopen(mut self) -> io::Result<Reader> {
+        let out = self.out.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        out.end()?;
         let file = storage::open_data(&self.path)?.ok_or(io::ErrorKind::NotFound)?;
-        Ok(io::BufReader::with_capacity(1 << 20, file))
+        Ok(io::BufReader::with_capacity(READ_BYTES, file))
+    }
+
+    /// The same, and it takes the place of the snapshot.
+    fn keep(mut self, snapshot: &str) -> io::Result<Reader> {
+        let out = self.out.take().ok_or(io::ErrorKind::NotFound)?;
+        let file = storage::keep_and_reopen(out, &self.path, Path::new(snapshot))?;
+        Ok(io::BufReader::with_capacity(READ_BYTES, file))
     }
 }
+
+type Reader = io::BufReader<storage::DataFile>;
 
 impl Drop for Spool {
     fn drop(&mut self) {

@@ -14,10 +14,10 @@ use crate::acl::{Acl, Policy};
 use crate::audit::{self, Audit, Event, Outcome, Record};
 use crate::base::background::Background;
 use crate::base::runtime_hint::{self, RuntimeHint};
-use crate::base::{clock, memory, process};
+use crate::base::{clock, crash, memory, process, title as base_title};
 use crate::client::{Registry, WaitList};
 use crate::cluster::{self, Cluster};
-use crate::commands::server::shutdown;
+use crate::commands::server::shutdown::{self, Ending};
 use crate::commands::{CommandTable, FAMILIES, Node};
 use crate::config::types::AuditFailure;
 use crate::config::{Config, ConfigHandle, Loaded};
@@ -85,8 +85,13 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     };
     std::env::set_current_dir(&dir)
         .map_err(|e| BootError(format!("dir '{}' cannot be entered: {e}", dir.display())))?;
+    if config.general.set_proc_title
+        && let Err(e) = base_title::take()
+    {
+        eprintln!("holdfast: the process keeps its title: {e}");
+    }
     let logs = logs::install(&config.logging).map_err(|e| BootError(e.to_string()))?;
-    install_panic_hook();
+    report_crashes();
     tracing::info!("oO0OoO0OoO0Oo Holdfast is starting oO0OoO0OoO0Oo");
     tracing::info!("Holdfast version={}, bits=64, pid={}, just started", env!("CARGO_PKG_VERSION"), std::process::id());
     match &file {
@@ -157,6 +162,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         loading: Default::default(),
         replay: Default::default(),
         shutdown: AtomicBool::new(false),
+        insisted: AtomicBool::new(false),
         deaf: AtomicBool::new(false),
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
@@ -358,15 +364,16 @@ fn control(
                         sign_of_life = next + period;
                     }
                 }
-                _ = signals.term.recv() => end(node, "SIGTERM"),
-                _ = signals.int.recv() => end(node, "SIGINT"),
+                _ = signals.term.recv() => end(node, "SIGTERM", &mut signals).await,
+                _ = signals.int.recv() => end(node, "SIGINT", &mut signals).await,
                 _ = signals.hup.recv() => service.while_reloading(|| reloader.hang_up()),
             }
         }
     });
 }
 
-fn end(node: &Node, signal: &str) {
+/// What a signal to end comes to. Saving may take long: it is done on a thread, so that this one hears whoever insists meanwhile.
+async fn end(node: &Arc<Node>, signal: &'static str, signals: &mut Signals) {
     tracing::warn!("Received {signal} scheduling shutdown...");
     tracing::warn!("User requested shutdown...");
     let config = node.config.current();
@@ -376,17 +383,42 @@ fn end(node: &Node, signal: &str) {
     if node.ending.lock().is_some() {
         tracing::warn!("You insist... exiting now.");
         options.now = true;
+    } else if node.cron_paused.load(Ordering::Relaxed) {
+        // It is one of the periodic tasks that ends the server, and they are paused.
+        *node.ending.lock() = Some(Ending::next_round(options));
+        return;
     }
-    let mut space = node.keyspace.space(access(&config, clock::wall_ms()));
-    if shutdown::request(node, &config, &mut space, options, None).is_err() {
+    let (done, mut ended) = tokio::sync::oneshot::channel();
+    let own = Arc::clone(node);
+    let request = move || {
+        let mut space = own.keyspace.space(access(&config, clock::wall_ms()));
+        let _ = done.send(shutdown::request(&own, &config, &mut space, options, None).is_ok());
+    };
+    if let Err(e) = std::thread::Builder::new().name("end".into()).spawn(request) {
+        tracing::warn!("{signal} is not obeyed: no thread: {e}");
+        return;
+    }
+    let accepted = loop {
+        tokio::select! {
+            accepted = &mut ended => break accepted.unwrap_or(false),
+            _ = signals.term.recv() => node.insisted.store(true, Ordering::Release),
+            _ = signals.int.recv() => node.insisted.store(true, Ordering::Release),
+        }
+    };
+    if !accepted {
+        node.insisted.store(false, Ordering::Release);
         tracing::warn!(
             "{signal} received but errors trying to shut down the server, check the logs for more information"
         );
     }
 }
 
-fn install_panic_hook() {
+/// From here on the log says how the process ended, if it was by a fault of its own.
+fn report_crashes() {
     std::panic::set_hook(Box::new(tuning::report_panic));
+    if let Err(e) = crash::install() {
+        tracing::warn!("Crashes will not be reported: no signal handler: {e}");
+    }
 }
 
 /// Clients that there can be descriptors for.

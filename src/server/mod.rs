@@ -5,7 +5,7 @@
 //! error or in the log and ends with a status other than 0.
 //!
 //! # Threads
-//! `io-threads` workers, or more where it was larger before; one that accepts; one that frees; one that answers HTTP, if asked for; and the main thread, whose tokio runtime waits for signals and runs the periodic
+//! `io-threads` workers, or more where it was larger before; one that accepts; one that frees; one that answers HTTP and one that watches over turns, if asked for; and the main thread, whose tokio runtime waits for signals and runs the periodic
 //! tasks.
 
 mod accept;
@@ -16,9 +16,11 @@ pub mod recover;
 mod reload;
 mod sandbox;
 mod service;
+mod title;
 mod tls;
 mod tuning;
 mod watch;
+mod watchdog;
 mod workers;
 
 pub use boot::{BootError, run};

@@ -1,8 +1,9 @@
 //! Directives about the process itself: the kernel's out-of-memory score, the key of the key space's hash, the report of a crash.
 
 use super::boot::BootError;
+use super::{title, watchdog};
 use crate::base::hash::{self, HashKey};
-use crate::base::{memory, process};
+use crate::base::{crash, memory, process};
 use crate::commands::Node;
 use crate::config::Config;
 use crate::config::types::OomScoreAdj;
@@ -80,20 +81,45 @@ pub fn report_panic(info: &PanicHookInfo<'_>) {
     tracing::error!("=== HOLDFAST BUG REPORT END ===");
 }
 
+fn report_crashes(on: bool) {
+    CRASH_LOG.store(on, Ordering::Relaxed);
+    crash::enable(on);
+}
+
 /// Applies what the configuration says now, and what it will say.
 pub fn apply(node: &Arc<Node>, config: &Config) {
-    CRASH_LOG.store(config.general.crash_log_enabled, Ordering::Relaxed);
+    report_crashes(config.general.crash_log_enabled);
     let replica = node.journal.state() == State::Following;
-    for result in [apply_oom_score(config, replica), apply_allocator_thread(config)] {
+    let watchdog = watchdog::want(node, config.general.watchdog_period_ms.into());
+    for result in [apply_oom_score(config, replica), apply_allocator_thread(config), watchdog] {
         if let Err(e) = result {
             tracing::warn!("{e}");
         }
     }
+    title::apply(config, node.config.file());
+    let titled = Arc::downgrade(node);
+    node.config.on_change(
+        &["proc-title-template", "bind", "port", "tls-port"],
+        Box::new(move |_, new| {
+            if let Some(node) = titled.upgrade() {
+                title::apply(new, node.config.file());
+            }
+            Ok(())
+        }),
+    );
+    let watched = Arc::downgrade(node);
+    node.config.on_change(
+        &["watchdog-period"],
+        Box::new(move |_, new| match watched.upgrade() {
+            Some(node) => watchdog::want(&node, new.general.watchdog_period_ms.into()),
+            None => Ok(()),
+        }),
+    );
     node.config.on_change(&["jemalloc-bg-thread"], Box::new(|_, new| apply_allocator_thread(new)));
     node.config.on_change(
         &["crash-log-enabled"],
         Box::new(|_, new| {
-            CRASH_LOG.store(new.general.crash_log_enabled, Ordering::Relaxed);
+            report_crashes(new.general.crash_log_enabled);
             Ok(())
         }),
     );

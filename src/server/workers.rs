@@ -5,6 +5,8 @@
 //!   down, those beyond it serve the connections they have and get no new ones; when it goes up again they are the first to.
 //! * A worker takes part only once its mailbox is known and its thread runs.
 
+use crate::base::crash;
+use crate::client::WORKERS_MAX;
 use crate::commands::Node;
 use crate::metrics::recorder::Recorder;
 use crate::session::{Aside, Worker, WorkerParts, poll_and_mailbox};
@@ -20,6 +22,7 @@ const WORKER_STACK: usize = 8 << 20;
 
 /// Threads for commands that take long: what several clients ask of the kind at once goes one after the other.
 const ASIDES_MAX: usize = 4;
+const _: () = assert!(WORKERS_MAX + ASIDES_MAX < crash::THREADS_MAX, "each has a place of its own");
 
 /// See the module.
 pub struct Workers {
@@ -119,6 +122,7 @@ impl Workers {
 
 /// A worker's thread: what panics in it ends the process, because half a server is worse than none.
 fn work(parts: WorkerParts) {
+    crash::join(usize::from(parts.id));
     match catch_unwind(AssertUnwindSafe(|| Worker::new(parts).run())) {
         Ok(Ok(())) => {}
         Ok(Err(e)) => {
@@ -131,6 +135,7 @@ fn work(parts: WorkerParts) {
 
 /// The same for a thread that runs what would hold up a worker.
 fn work_aside(aside: &Aside, node: &Arc<Node>, mut recorder: Recorder, seed: u64) {
+    crash::join(WORKERS_MAX + seed as usize);
     if catch_unwind(AssertUnwindSafe(|| aside.run(node, &mut recorder, seed))).is_err() {
         std::process::exit(PANICKED);
     }

@@ -264,8 +264,23 @@ pub fn create_temporary(path: &Path) -> io::Result<Writer> {
 /// Those of the disk and of the module; the temporary file may be left.
 pub fn keep_temporary(writer: Writer, temporary: &Path, path: &Path) -> io::Result<()> {
     writer.finish()?;
+    rename(temporary, path)
+}
+
+fn rename(temporary: &Path, path: &Path) -> io::Result<()> {
     fs::rename(temporary, path)?;
     File::open(folder(path))?.sync_all()
+}
+
+/// The same, and opens it for reading: that very file, whatever takes its place afterwards.
+///
+/// # Errors
+/// As of [`keep_temporary`].
+pub fn keep_and_reopen(writer: Writer, temporary: &Path, path: &Path) -> io::Result<DataFile> {
+    writer.finish()?;
+    let file = DataFile::open(&keyring(), temporary)?;
+    rename(temporary, path)?;
+    Ok(file)
 }
 
 /// Removes a temporary file. One that cannot be removed is in nobody's way.

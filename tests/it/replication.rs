@@ -315,6 +315,35 @@ fn a_copy_waits_for_a_save_that_runs_and_goes_by_way_of_a_file_if_it_is_to() {
     assert!(primary.log().contains("target: disk"), "{}", primary.log());
 }
 
+#[test]
+fn a_copy_that_goes_by_way_of_a_file_is_the_save_that_a_save_point_wants() {
+    let primary = Server::with(&[&DEBUG[..], &["--repl-diskless-sync", "no", "--save", "3600 1"]].concat());
+    let mut p = primary.connect();
+    p.line("SET k v");
+    p.line("DEBUG POPULATE 1000 key 100");
+    p.line("CONFIG SET rdb-key-save-delay 1000000");
+    let replica = replica_of(&primary, &DEBUG);
+    eventually("it is being copied", || p.line("INFO replication").to_string().contains("state=wait_bgsave"));
+    eventually("the walk has begun", || stat(&mut p, "persistence", "rdb_bgsave_in_progress") == "1");
+    replica.connect().line("REPLICAOF NO ONE");
+    eventually("the replica is gone", || field(&mut p, "connected_slaves") == "0");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(stat(&mut p, "persistence", "rdb_bgsave_in_progress"), "1", "the file is worth having by itself");
+    p.line("CONFIG SET rdb-key-save-delay 0");
+    eventually("it is saved", || stat(&mut p, "persistence", "rdb_changes_since_last_save") == "0");
+    let digest = p.line("DEBUG DIGEST").to_string();
+    assert_eq!(p.line("DEBUG RELOAD NOSAVE").to_string(), "+OK");
+    assert_eq!(p.line("DEBUG DIGEST").to_string(), digest);
+    // Without save points nobody wants it once the last replica has gone.
+    p.command(&[b"CONFIG", b"SET", b"save", b""]).expect("an answer");
+    p.line("CONFIG SET rdb-key-save-delay 1000000");
+    let mut r = replica.connect();
+    r.line(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually("the walk has begun", || stat(&mut p, "persistence", "rdb_bgsave_in_progress") == "1");
+    r.line("REPLICAOF NO ONE");
+    eventually("it is given up", || stat(&mut p, "persistence", "rdb_bgsave_in_progress") == "0");
+}
+
 const TWO: [&str; 4] = ["--enable-debug-command", "yes", "--dual-channel-replication-enabled", "yes"];
 
 /// A primary with so much to copy that a walk of it lasts until the delay of each key is taken back, and a replica that is being sent it

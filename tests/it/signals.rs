@@ -2,8 +2,9 @@
 
 use crate::support::server::BINARY;
 use crate::support::{Server, check};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn sigterm_ends_with_status_0() {
@@ -53,4 +54,112 @@ fn the_binary_answers_by_other_names() {
         assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("v="), "{name}: {out:?}");
     }
     assert_eq!(Command::new(BINARY).arg("nonsense").output().unwrap().status.code(), Some(2));
+}
+
+#[track_caller]
+fn logged(server: &Server, what: &str) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !server.log().contains(what) {
+        assert!(Instant::now() < end, "'{what}' is not in:\n{}", server.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+const DEBUG: [&str; 2] = ["--enable-debug-command", "yes"];
+
+#[test]
+fn sigalrm_shows_the_stacks_of_the_threads_that_serve_and_changes_nothing_else() {
+    let server = Server::start();
+    let mut c = server.connect();
+    server.signal("ALRM");
+    logged(&server, "Received SIGALRM");
+    let stacks = || server.log().matches("------ STACK TRACE DONE ------").count();
+    let end = Instant::now() + Duration::from_secs(20);
+    // Two workers, and two threads for long commands.
+    while stacks() < 4 {
+        assert!(Instant::now() < end, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(server.log().lines().filter(|l| l.contains("(+0x")).count() >= 4, "{}", server.log());
+    check(&mut c, &[("SET k v", "+OK"), ("GET k", "\"v\"")]);
+}
+
+#[test]
+fn a_turn_that_lasts_is_told_by_the_watchdog_with_its_stack() {
+    let server = Server::with(&DEBUG);
+    let mut c = server.connect();
+    check(&mut c, &[("DEBUG SLEEP 0.3", "+OK")]);
+    assert!(!server.log().contains("WATCHDOG"), "nobody has asked for it");
+    check(&mut c, &[("CONFIG SET watchdog-period 100", "+OK"), ("DEBUG SLEEP 1", "+OK")]);
+    logged(&server, "--- WATCHDOG TIMER EXPIRED ---");
+    logged(&server, "------ STACK TRACE DONE ------");
+    check(&mut c, &[("PING", "+PONG")]);
+}
+
+#[test]
+fn a_signal_that_ends_the_process_leaves_a_report_and_its_own_status() {
+    let mut server = Server::start();
+    server.signal("ABRT");
+    assert_eq!(server.wait(Duration::from_secs(20)).signal(), Some(6));
+    logged(&server, "crashed by signal: 6");
+    logged(&server, "BUG REPORT END");
+
+    let mut server = Server::with(&DEBUG);
+    server.connect().send(b"DEBUG SEGFAULT\r\n").expect("sent");
+    assert_eq!(server.wait(Duration::from_secs(20)).signal(), Some(11));
+    logged(&server, "crashed by signal: 11");
+    logged(&server, "(+0x");
+
+    let mut server = Server::with(&["--crash-log-enabled", "no"]);
+    server.signal("ABRT");
+    assert_eq!(server.wait(Duration::from_secs(20)).signal(), Some(6));
+    assert!(!server.log().contains("crashed by signal"), "{}", server.log());
+}
+
+#[test]
+fn an_end_that_waits_for_the_periodic_tasks_can_be_called_off() {
+    let mut server = Server::with(&DEBUG);
+    let mut c = server.connect();
+    check(&mut c, &[("DEBUG PAUSE-CRON 1", "+OK")]);
+    server.signal("TERM");
+    logged(&server, "Received SIGTERM");
+    check(&mut c, &[("SHUTDOWN ABORT", "+OK"), ("DEBUG PAUSE-CRON 0", "+OK"), ("SET k v", "+OK")]);
+    assert!(server.is_running() && server.log().contains("Shutdown manually aborted"));
+}
+
+#[test]
+fn who_insists_on_the_end_does_not_wait_for_the_last_snapshot() {
+    let mut server = Server::with(&["--save", "900 1", "--rdb-key-save-delay", "10000000"]);
+    let mut c = server.connect();
+    check(&mut c, &[("SET k v", "+OK")]);
+    server.signal("INT");
+    let file = server.folder().join(format!("temp-{}.rdb", server.pid()));
+    let there = || file.exists();
+    let end = Instant::now() + Duration::from_secs(20);
+    while !there() {
+        assert!(Instant::now() < end, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    server.signal("INT");
+    assert_eq!(server.wait(Duration::from_secs(8)).code(), Some(0), "sooner than the key is saved");
+    assert!(!there() && !server.folder().join("dump.rdb").exists());
+}
+
+#[test]
+fn the_process_has_the_title_of_the_template() {
+    let server = Server::start();
+    let title = || std::fs::read_to_string(format!("/proc/{}/cmdline", server.pid())).expect("it runs");
+    let shown = title();
+    assert_eq!(shown.trim_end_matches('\0'), format!("{BINARY} 127.0.0.1:{}", server.port));
+    let mut c = server.connect();
+    let long = "x".repeat(400);
+    let template = format!("{{title}} {long}");
+    assert_eq!(
+        c.command(&[b"CONFIG", b"SET", b"proc-title-template", template.as_bytes()]).unwrap().to_string(),
+        "+OK"
+    );
+    assert!(title().starts_with(&format!("{BINARY} xxx")), "{}", title());
+    let untitled = Server::with(&["--set-proc-title", "no"]);
+    let shown = std::fs::read_to_string(format!("/proc/{}/cmdline", untitled.pid())).expect("it runs");
+    assert!(shown.contains("\0--set-proc-title\0no\0"), "{shown}");
 }

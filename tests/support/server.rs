@@ -84,6 +84,11 @@ impl Server {
         self.child.id()
     }
 
+    /// What it works in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The certificate of the generated CA.
     pub fn ca(&self) -> PathBuf {
         self.folder.path().join("tls/ca.crt")

@@ -61,6 +61,7 @@ impl Lab {
             loading: Default::default(),
             replay: Default::default(),
             shutdown: AtomicBool::new(false),
+            insisted: AtomicBool::new(false),
             deaf: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
             active_expire: AtomicBool::new(true),

@@ -34,6 +34,9 @@ type Run = fn(&mut NodeContext<'_, '_>) -> Outcome;
 /// Subcommands: name, arguments with the two words, handler.
 const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("SLEEP", 3..=3, sleep),
+    ("SEGFAULT", 2..=2, segfault),
+    ("ASSERT", 2..=2, assertion),
+    ("PANIC", 2..=2, panic),
     ("OBJECT", 3..=4, key::object),
     ("SDSLEN", 3..=3, key::sdslen),
     ("LISTPACK", 3..=3, key::listpack),
@@ -53,6 +56,7 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("UNPROTECT-CLIENT", 3..=3, |cx| protect(cx, false)),
     ("REPLYBUFFER", 4..=4, reply_buffer),
     ("DICT-RESIZING", 3..=3, dict_resizing),
+    ("FORCE-FREE-PRIMARY-ASYNC", 3..=3, |cx| inert(cx, "a link that is over has no say any more, whenever its thread ends")),
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
     ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
     ("SET-DISABLE-DENY-SCRIPTS", 3..=3, set_disable_deny_scripts),
@@ -137,6 +141,23 @@ fn sleep(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     cx.reply.ok();
     Ok(())
+}
+
+/// Ends the process as a fault of its own would: by the signal, which the kernel delivers like any other.
+fn segfault(_: &mut NodeContext<'_, '_>) -> Outcome {
+    let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSEGV);
+    Err(CommandError::fixed("ERR the process outlived a segmentation fault"))
+}
+
+/// The same by an assertion that does not hold.
+fn assertion(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    assert!(cx.args.len() != 2, "ASSERTION FAILED: asked for by DEBUG ASSERT");
+    Ok(())
+}
+
+/// And by a panic.
+fn panic(_: &mut NodeContext<'_, '_>) -> Outcome {
+    panic!("asked for by DEBUG PANIC")
 }
 
 fn set_active_expire(cx: &mut NodeContext<'_, '_>) -> Outcome {
@@ -371,6 +392,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Show the size of a database's table.",
         "HTSTATS-KEY <key> [full]",
         "    The same for a value that is a table.",
+        "ASSERT",
+        "    End the process by an assertion that does not hold.",
         "LISTPACK <key>",
         "    Write the size of a listpack into the log.",
         "LOADAOF",
@@ -387,6 +410,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Stop periodic tasks.",
         "PAUSE-AFTER-FORK <0|1>",
         "    Stop (SIGSTOP) when the next copy has been sent, or as a replica when it is about to come.",
+        "PANIC",
+        "    End the process by a panic.",
         "POPULATE <count> [<prefix>] [<size>]",
         "    Make so many strings, named <prefix>:<number>.",
         "PROTOCOL <type>",
@@ -406,6 +431,8 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "    Save the data and load them again, without one of the steps if told so; MERGE replaces keys that are there.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Turn the removal of expired keys that nobody asks for off or on.",
+        "SEGFAULT",
+        "    End the process by SIGSEGV.",
         "SLEEP <seconds>",
         "    Stand still.",
     ])

@@ -18,6 +18,7 @@ use crate::keyspace::{Plan, Space};
 use crate::persist::snapshot;
 use crate::replication::Host;
 use crate::spec::{CommandSpec, Group};
+use std::io;
 use std::sync::atomic::Ordering;
 
 const SHUTDOWN_SPEC: CommandSpec =
@@ -68,6 +69,13 @@ pub struct Ending {
     target: Option<u64>,
     /// The clients whose SHUTDOWN waits for it.
     waiters: Vec<u64>,
+}
+
+impl Ending {
+    /// One that waits for nobody: [`step`] sees to it in the next rounds, and until then it can be called off.
+    pub fn next_round(options: ShutdownOptions) -> Ending {
+        Ending { options, until_ms: 0, target: None, waiters: Vec::new() }
+    }
 }
 
 /// What becomes of a wish to end.
@@ -204,11 +212,14 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
         tracing::info!("Saving the final RDB snapshot before exiting.");
         let result = {
             let about = node.replication.moment(&node.journal);
-            snapshot::save(space, config, &node.scripts.functions, about)
+            snapshot::save(space, config, &node.scripts.functions, about, &|| !node.insisted.load(Ordering::Acquire))
         };
         node.saver.saved_at_once(space.now_ms(), result.is_ok());
         match result {
             Ok(written) => tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                tracing::warn!("You insist... exiting now: the final snapshot is given up.");
+            }
             Err(e) => {
                 tracing::warn!(
                     "Error trying to save the DB, can't exit: writing {} failed: {e}",

@@ -67,10 +67,10 @@ topic! {
     /// Which key space events are published: K key space, E key event, g generic, $ strings, l lists, s sets, h hashes,
     /// z sorted sets, x expired, e evicted, t streams, d modules, m misses, n new keys, A all but m and n.
     "notify-keyspace-events" => notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default(), Events, Runtime, Open, Standing::Works;
-    /// Change the process title.
-    "set-proc-title" => set_proc_title: bool = true, YesNo, Start, Open, Standing::Later("the title is left alone yet");
+    /// Give the process a title of its own, which ps and top show.
+    "set-proc-title" => set_proc_title: bool = true, YesNo, Start, Open, Standing::Works;
     /// The process title: {title}, {listen-addr}, {server-mode}, {port}, {tls-port}, {unixsocket}, {config-file}.
-    "proc-title-template" => proc_title_template: String = "{title} {listen-addr} {server-mode}".into(), Text { check: title }, Runtime, Open, Standing::Later("the title is left alone yet");
+    "proc-title-template" => proc_title_template: String = "{title} {listen-addr} {server-mode}".into(), Text { check: title }, Runtime, Open, Standing::Works;
     /// Print a logo at start even when the output is no terminal.
     "always-show-logo" => always_show_logo: bool = false, YesNo, Start, Open, Standing::Inert("there is no logo");
     /// Locale for sorting text.
@@ -109,6 +109,8 @@ topic! {
     "busy-reply-threshold" | "lua-time-limit" => busy_reply_threshold_ms: u64 = 5000, LONG, Runtime, Open, Standing::Works;
     /// Give scripts getfenv, setfenv and newproxy, with which they can reach what is not theirs.
     "lua.enable-insecure-api" | "lua-enable-insecure-api" => lua_enable_insecure_api: bool = false, YesNo, Runtime, Protected, Standing::Works;
+    /// Write a worker's stack into the log when it does not go on for more than so many milliseconds; 0 never.
+    "watchdog-period" => watchdog_period_ms: u32 = 0, INT, Runtime, Hidden, Standing::Works;
     /// Log a report when the process crashes.
     "crash-log-enabled" => crash_log_enabled: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Test memory when the process crashes.

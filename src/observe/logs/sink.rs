@@ -5,12 +5,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use super::line::Line;
 use super::time::Local;
+use crate::base::crash;
 use crate::config::directives::Logging;
 use crate::config::types::{LogFormat, LogLevel, SyslogFacility};
 
@@ -34,6 +36,8 @@ impl LogFile {
     fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
         let metadata = file.metadata()?;
+        // What a signal handler writes cannot go through a lock: it is told where the lines go. A file that takes this one's place tells it anew.
+        crash::report_to(file.as_raw_fd());
         Ok(Self { path: path.to_path_buf(), file, identity: (metadata.dev(), metadata.ino()) })
     }
 

@@ -237,7 +237,7 @@ pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, u64)>, space: &m
         let first = log.begin_increment()?;
         let base = Base::new(&config, "");
         let format = base.format(&**server, &config, space.access);
-        let written = storage::create_snapshot(&base.snapshot, true, |out| rdb::write(space, out, &format))?;
+        let written = storage::create_snapshot(&base.snapshot, true, |out| rdb::write(space, out, &format, &|| Ok(())))?;
         let bytes = base.finish(&config, server.keyspace(), written.bytes, &|| false).map_err(|e| match e {
             WalkError::Sink(e) => e,
             WalkError::Stopped => io::ErrorKind::Interrupted.into(),

@@ -164,11 +164,16 @@ impl<'w> Summed<'w> {
 }
 
 /// Writes all databases while everybody waits. Every stripe is held, so that it is one instant. Keys past their deadline are written
-/// too: whoever loads the file knows what to do with them.
+/// too: whoever loads the file knows what to do with them. `each` is asked before each key whether to go on.
 ///
 /// # Errors
-/// Those of `out`.
-pub fn write(space: &mut Space<'_>, out: &mut dyn Write, format: &Format) -> io::Result<Written> {
+/// Those of `out` and of `each`.
+pub fn write(
+    space: &mut Space<'_>,
+    out: &mut dyn Write,
+    format: &Format,
+    each: &dyn Fn() -> io::Result<()>,
+) -> io::Result<Written> {
     assert!(space.is_whole(), "a snapshot is one instant of all stripes");
     let mut take = |bytes: &[u8]| out.write_all(bytes);
     let mut sink = Summed::new(format.checksum, &mut take);
@@ -179,6 +184,9 @@ pub fn write(space: &mut Space<'_>, out: &mut dyn Write, format: &Format) -> io:
         for n in 0..STRIPES as u16 {
             let mut result = Ok(());
             space.stripe(n).database(db).table.for_each(|record| {
+                if result.is_ok() {
+                    result = each();
+                }
                 if result.is_err() {
                     return;
                 }

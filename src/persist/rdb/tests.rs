@@ -103,7 +103,7 @@ fn options() -> LoadOptions {
 fn saved(keyspace: &Keyspace) -> Vec<u8> {
     let mut out = Vec::new();
     let format = crate::persist::snapshot::format(&Config::default(), AT, &crate::script::Functions::default());
-    let written = write(&mut keyspace.lock(&Plan::All, AT), &mut out, &format).unwrap();
+    let written = write(&mut keyspace.lock(&Plan::All, AT), &mut out, &format, &|| Ok(())).unwrap();
     assert_eq!(written.bytes, out.len() as u64);
     out
 }
@@ -353,7 +353,7 @@ fn a_file_brings_back_libraries_and_a_damaged_one_is_found() {
     of(std::slice::from_ref(&source)).unwrap();
     let mut file = Vec::new();
     let format = crate::persist::snapshot::format(&Config::default(), AT, &functions);
-    write(&mut Keyspace::new(16).lock(&Plan::All, AT), &mut file, &format).unwrap();
+    write(&mut Keyspace::new(16).lock(&Plan::All, AT), &mut file, &format, &|| Ok(())).unwrap();
     let copy = Keyspace::new(16);
     let loaded = load(&file[..], &mut copy.lock(&Plan::All, AT), &options()).unwrap();
     assert_eq!(loaded.libraries, [source]);

@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Why a snapshot could not be loaded.
 #[derive(Debug)]
@@ -64,22 +65,42 @@ pub fn keep_libraries(
         .map_err(|why| RdbError { offset: 0, fault: Fault::Library(why) })
 }
 
+/// Between two looks at whether a file is still wanted, while keys are delayed.
+const DELAY_STEP_US: u64 = 10_000;
+
+/// Waits for a key, as tests ask.
+fn delay(us: i64, wanted: &dyn Fn() -> bool) -> io::Result<()> {
+    let mut left = u64::try_from(us).unwrap_or(0);
+    loop {
+        if !wanted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        let step = left.min(DELAY_STEP_US);
+        std::thread::sleep(Duration::from_micros(step));
+        left -= step;
+    }
+}
+
 /// Writes all databases and libraries into the file; every stripe is held, and everybody waits. The file that was there goes only when the new one is
-/// whole on disk.
+/// whole on disk. `wanted` is asked before each key.
 ///
 /// # Errors
-/// Those of the disk.
+/// Those of the disk, and [`io::ErrorKind::Interrupted`] when it is not wanted any more.
 pub fn save(
     space: &mut Space<'_>,
     config: &Config,
     functions: &Functions,
     about: Vec<(&'static str, String)>,
+    wanted: &dyn Fn() -> bool,
 ) -> io::Result<Written> {
     let mut format = format(config, space.access, functions);
     format.aux.extend(about);
     let incremental = config.persistence.rdb_save_incremental_fsync;
     storage::replace_snapshot(Path::new(&config.persistence.dbfilename), incremental, |out| {
-        rdb::write(space, out, &format)
+        rdb::write(space, out, &format, &|| delay(config.persistence.rdb_key_save_delay_us, wanted))
     })
 }
 
