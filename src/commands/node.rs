@@ -142,6 +142,13 @@ impl Node {
         self.output_memory.load(std::sync::atomic::Ordering::Relaxed) + self.journal.excess()
     }
 
+    /// Whether the replies of a client whose last change ends at `written` wait for the disk. An offset that the journal has not come to is of
+    /// a history that this server has left for another's, as a replica does: nothing of it is waited for.
+    #[inline(always)]
+    pub fn holds_replies(&self, written: u64) -> bool {
+        self.aof.holds(written) && written <= self.journal.end()
+    }
+
     /// The offset up to which changes are on disk here; `None` where they are not written.
     pub fn log(&self) -> Option<u64> {
         self.config.current().persistence.appendonly.then(|| self.aof.synced())

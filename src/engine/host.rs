@@ -11,11 +11,12 @@ use crate::config::{Config, ConfigHandle};
 use crate::keyspace::{Access, Freer, Garbage, Keyspace, Space};
 use crate::net::tls::config::{ClientParameters, Trust, client};
 use crate::net::tls::generate;
-use crate::persist::Saver;
+use crate::persist::{Saver, aof};
 use crate::pubsub::Broker;
 use crate::replication::{Host, Replication};
 use crate::script::Functions;
 use parking_lot::Mutex;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -125,6 +126,10 @@ impl Host for Node {
 
     fn begin_history(&self) {
         self.aof.begin_history();
+    }
+
+    fn loaded_from(&self, snapshot: &Path) {
+        aof::adopt(self, snapshot);
     }
 
     fn pause_writes(&self, hold: bool) {

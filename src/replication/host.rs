@@ -7,6 +7,7 @@ use crate::config::ConfigHandle;
 use crate::keyspace::{Access, Freer, Keyspace};
 use crate::persist::Saver;
 use crate::script::Functions;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Handles of the server.
@@ -33,6 +34,8 @@ pub trait Host: Send + Sync {
     fn synced(&self) -> Option<u64>;
     /// The journal's offsets count another history from here on: what is on disk is of the last one. Every stripe is held.
     fn begin_history(&self);
+    /// The data have just been loaded from this snapshot file: the log may have it as its base. Every stripe is held.
+    fn loaded_from(&self, snapshot: &Path);
     /// Holds back the writes of clients while the role is handed over, or lets them go on.
     fn pause_writes(&self, hold: bool);
     /// The writes of clients are held back, the primary's among them.

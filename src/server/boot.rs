@@ -54,6 +54,8 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> BootError + '_ {
 
 /// What others may not do with files that are made without a mode of their own.
 const UMASK: u32 = 0o027;
+/// How long CONFIG SET waits for a rewrite to end that it has stopped: inside a transaction its locks may keep it from ending.
+const REWRITE_END_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
 /// Descriptors beside the clients': files, listeners, polls.
 const OTHER_DESCRIPTORS: u64 = 64;
 
@@ -600,6 +602,8 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
                         tracing::info!("Killing AOF child: the rewrite ends, because appendonly was switched off");
                     }
                     node.aof.stop();
+                    // So that what the client asks for next finds no rewrite that is just ending.
+                    node.saver.wait_for(JobKind::Rewrite, REWRITE_END_WAIT);
                 }
                 _ => node.aof.configure(new),
             }

@@ -283,6 +283,16 @@ pub fn keep_and_reopen(writer: Writer, temporary: &Path, path: &Path) -> io::Res
     Ok(file)
 }
 
+/// Gives a file another name beside its own, which takes the place of whatever had it. Returns the file's bytes on disk.
+///
+/// # Errors
+/// Those of the disk, as where the two names are not on the same.
+pub fn link(path: &Path, other: &Path) -> io::Result<u64> {
+    let _ = fs::remove_file(other);
+    fs::hard_link(path, other)?;
+    Ok(fs::metadata(other)?.len())
+}
+
 /// Removes a temporary file. One that cannot be removed is in nobody's way.
 pub fn remove(path: &Path) {
     let _ = fs::remove_file(path);

@@ -32,6 +32,12 @@ fn timeout_ms(now_ms: i64, arg: &[u8]) -> Result<u64, CommandError> {
     u64::try_from(ms).map_err(|_| CommandError::fixed("ERR timeout is negative"))
 }
 
+/// Where what this connection has written ends. An offset that the journal has not come to is of a history that this server has left: of that
+/// nothing is waited for.
+fn written(cx: &NodeContext<'_, '_>) -> u64 {
+    cx.client.written.min(cx.node.journal.end())
+}
+
 fn wait(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if cx.node.replication.follower.look().is_following() {
         return Err(CommandError::fixed(
@@ -41,7 +47,7 @@ fn wait(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     let wanted = integer(cx.args.at(1))?;
     let timeout_ms = timeout_ms(cx.now_ms(), cx.args.at(2))?;
-    let offset = cx.client.written;
+    let offset = written(cx);
     let have = cx.node.replication.replicas.acknowledged(offset);
     if i64::try_from(have).unwrap_or(i64::MAX) >= wanted || cx.nested {
         cx.reply.integer(have as i64);
@@ -67,7 +73,7 @@ fn waitaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     if here && log.is_none() {
         return Err(CommandError::fixed(NO_LOG));
     }
-    let offset = cx.client.written;
+    let offset = written(cx);
     let is_here = log.is_some_and(|synced| synced >= offset);
     let have = cx.node.replication.replicas.synced(offset);
     let enough = i64::try_from(have).unwrap_or(i64::MAX) >= wanted && (is_here || !here);

@@ -56,7 +56,9 @@ const SUBCOMMANDS: &[(&str, std::ops::RangeInclusive<usize>, Run)] = &[
     ("UNPROTECT-CLIENT", 3..=3, |cx| protect(cx, false)),
     ("REPLYBUFFER", 4..=4, reply_buffer),
     ("DICT-RESIZING", 3..=3, dict_resizing),
-    ("FORCE-FREE-PRIMARY-ASYNC", 3..=3, |cx| inert(cx, "a link that is over has no say any more, whenever its thread ends")),
+    ("FORCE-FREE-PRIMARY-ASYNC", 3..=3, |cx| {
+        inert(cx, "a link that is over has no say any more, whenever its thread ends")
+    }),
     ("HASHTABLE-CAN-ABORT-SHRINK", 3..=3, |cx| inert(cx, "tables never shrink as a whole")),
     ("CLIENT-ENFORCE-REPLY-LIST", 3..=3, |cx| inert(cx, "replies have no static buffer")),
     ("SET-DISABLE-DENY-SCRIPTS", 3..=3, set_disable_deny_scripts),
@@ -409,7 +411,7 @@ fn help(cx: &mut NodeContext<'_, '_>) -> Outcome {
         "PAUSE-CRON <0|1>",
         "    Stop periodic tasks.",
         "PAUSE-AFTER-FORK <0|1>",
-        "    Stop (SIGSTOP) when the next copy has been sent, or as a replica when it is about to come.",
+        "    Stop (SIGSTOP) when the next copy has been sent, or as a replica when the stream behind one is asked for.",
         "PANIC",
         "    End the process by a panic.",
         "POPULATE <count> [<prefix>] [<size>]",

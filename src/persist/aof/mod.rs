@@ -34,7 +34,7 @@ mod rewrite;
 mod tests;
 mod writer;
 
-pub use rewrite::{begin, folder, open};
+pub use rewrite::{adopt, begin, folder, open};
 pub use writer::{Opened, start};
 
 use crate::config::Config;
@@ -66,6 +66,8 @@ pub(super) enum Order {
     Begin { cursor: Cursor, history: u64 },
     /// The base of the last cut; `None` if it could not be written.
     Base { written: Option<(PathBuf, u64)>, rdb: bool },
+    /// A snapshot at the cut is there already: it is the base, and what follows it goes to a new increment.
+    Adopt { cursor: Cursor, history: u64, path: PathBuf, bytes: u64 },
     /// Write and sync all there is, and say whether that went well.
     Flush(SyncSender<bool>),
     /// The same, and end.

@@ -161,6 +161,30 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
     Ok(())
 }
 
+/// Makes the snapshot file that has just taken the place of the data the base of the log: what a rewrite would write is there already. Every
+/// stripe is held. Where that cannot be, a rewrite follows, as the log has lost its place.
+pub fn adopt<S: Owner>(server: &S, snapshot: &Path) {
+    let (config, aof) = (server.configuration(), server.aof());
+    let p = &config.persistence;
+    if !p.appendonly || !p.aof_use_rdb_preamble || server.saver().running() == Some(JobKind::Rewrite) {
+        return;
+    }
+    let path = folder(&config).join(format!("temp-rewriteaof-sync-{}.aof", std::process::id()));
+    let bytes = match storage::link(snapshot, &path) {
+        Ok(bytes) => bytes,
+        Err(e) => {
+            tracing::info!("The copy of the primary cannot be the base of the append-only file: {e}");
+            return;
+        }
+    };
+    let order = Order::Adopt { cursor: server.journal().cursor_here(0), history: aof.history(), path, bytes };
+    match aof.order_if_writing(order) {
+        Ok(()) => tracing::info!("Reused RDB file from primary sync as AOF base file"),
+        Err(Order::Adopt { path, .. }) => storage::remove(&path),
+        Err(_) => {}
+    }
+}
+
 /// The log was switched off before its base was there: nobody wants that any more.
 pub(super) fn forget<S: Owner>(server: &S, written: Option<&(PathBuf, u64)>) {
     if let Some((path, _)) = written {
@@ -237,7 +261,8 @@ pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, u64)>, space: &m
         let first = log.begin_increment()?;
         let base = Base::new(&config, "");
         let format = base.format(&**server, &config, space.access);
-        let written = storage::create_snapshot(&base.snapshot, true, |out| rdb::write(space, out, &format, &|| Ok(())))?;
+        let written =
+            storage::create_snapshot(&base.snapshot, true, |out| rdb::write(space, out, &format, &|| Ok(())))?;
         let bytes = base.finish(&config, server.keyspace(), written.bytes, &|| false).map_err(|e| match e {
             WalkError::Sink(e) => e,
             WalkError::Stopped => io::ErrorKind::Interrupted.into(),

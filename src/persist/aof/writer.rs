@@ -7,6 +7,7 @@ use crate::base::clock;
 use crate::config::types::AppendFsync;
 use crate::journal::{Cursor, Kind};
 use crate::persist::saver::{JobKind, Owner};
+use crate::storage;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -136,7 +137,16 @@ impl<S: Owner> Writer<S> {
     fn obey(&mut self, order: Order) -> bool {
         match order {
             Order::Begin { cursor, history } => self.begin(cursor, history),
-            Order::Base { written, rdb } => self.base(written, rdb),
+            Order::Base { written, rdb } => {
+                self.base(written, rdb);
+                if self.server.saver().running() == Some(JobKind::Rewrite) {
+                    self.server.saver().end_job();
+                }
+            }
+            Order::Adopt { cursor, history, path, bytes } => {
+                self.begin(cursor, history);
+                self.base(Some((path, bytes)), true);
+            }
             Order::Flush(answer) => {
                 let _ = answer.send(self.flush());
             }
@@ -167,6 +177,10 @@ impl<S: Owner> Writer<S> {
         match order {
             Order::Begin { .. } => self.aof().schedule(),
             Order::Base { written, .. } => super::rewrite::forget(&*self.server, written.as_ref()),
+            Order::Adopt { path, .. } => {
+                storage::remove(&path);
+                self.aof().schedule();
+            }
             Order::Flush(answer) => drop(answer.send(false)),
             Order::Stop => {}
         }
@@ -450,9 +464,6 @@ impl<S: Owner> Writer<S> {
             }
             tracing::info!("Background AOF rewrite is repeated: the data set was replaced meanwhile");
             self.aof().schedule();
-            if self.server.saver().running() == Some(JobKind::Rewrite) {
-                self.server.saver().end_job();
-            }
             return;
         }
         let seconds = self.server.saver().running_seconds();
@@ -500,9 +511,6 @@ impl<S: Owner> Writer<S> {
                 }
                 tracing::warn!("Background AOF rewrite terminated with error: {e}");
             }
-        }
-        if self.server.saver().running() == Some(JobKind::Rewrite) {
-            self.server.saver().end_job();
         }
     }
 }

@@ -121,7 +121,6 @@ impl Fetch {
                         stream.flush()?;
                     }
                     Output::Offered(offer) => {
-                        self.host.replication().pause_if_told();
                         tracing::info!("Full resync from primary: {}:{}", offer.id, offer.offset);
                         moment = Some(Moment { id: offer.id.clone(), offset: offer.offset });
                         let _ = self.sender.send(News::Offered(offer));

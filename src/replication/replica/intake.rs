@@ -273,6 +273,7 @@ impl Drop for Received {
 
 /// The same when it is whole.
 struct Kept {
+    path: PathBuf,
     from: io::BufReader<DataFile>,
     bytes: u64,
 }
@@ -280,7 +281,7 @@ struct Kept {
 impl Kept {
     fn open(path: &Path, bytes: u64) -> io::Result<Kept> {
         let file = storage::open_data(path)?.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Kept { from: io::BufReader::with_capacity(1 << 20, file), bytes })
+        Ok(Kept { path: path.into(), from: io::BufReader::with_capacity(1 << 20, file), bytes })
     }
 }
 
@@ -293,5 +294,9 @@ impl Read for Kept {
 impl Supply for Kept {
     fn rest(&mut self) -> io::Result<u64> {
         Ok(self.bytes)
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
     }
 }

@@ -13,6 +13,7 @@ use crate::persist::rdb::{self, LoadOptions, Loading};
 use crate::persist::snapshot;
 use crate::script::{self, RestorePolicy};
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The history the copy is a moment of.
@@ -29,6 +30,11 @@ pub(super) trait Supply: Read + Send {
     /// # Errors
     /// It does not end as it should.
     fn rest(&mut self) -> io::Result<u64>;
+
+    /// The snapshot file it is, if it is one.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// What becomes of the old data while a copy is loaded.
@@ -115,6 +121,9 @@ pub(super) fn replace(
     journal.replaced(moment.offset, loaded.stream_db);
     host.begin_history();
     host.replication().identity.lock().adopt(moment.id.clone());
+    if let Some(path) = copy.file() {
+        host.loaded_from(path);
+    }
     drop(space);
     let (_, flushed) = loaded_space.flush(None);
     host.freer().free(Garbage::Flushed(flushed));

@@ -68,6 +68,8 @@ pub enum Output<'a> {
     OpenCopy,
     /// What the copy will be.
     Offered(Offer),
+    /// The stream behind the copy is about to be asked for.
+    Behind,
     /// The stream behind the copy comes in, and is held until that is loaded.
     Held {
         bytes: usize,
@@ -394,6 +396,7 @@ impl Machine {
             // Valkey refuses a PSYNC while an answer of its own is not sent yet: one after the other.
             Some(Asked::CopyClient) if line.starts_with('+') => {
                 let (id, next) = self.introduction.have.clone().unwrap_or_default();
+                out.push(Output::Behind);
                 out.push(Output::Send(command(&[b"PSYNC", id.as_bytes(), next.to_string().as_bytes()])));
                 self.stage = Stage::Handshake(VecDeque::from([Asked::PsyncBehind]));
                 return Ok(());

@@ -309,6 +309,10 @@ impl Link {
                 self.take(&bytes, stream, session)?;
                 if self.is_current() { Ok(()) } else { Err(Stop::Over) }
             }
+            Output::Behind => {
+                self.host.replication().pause_if_told();
+                Ok(())
+            }
             // Of the copy's own connection.
             Output::Offered(_) => Ok(()),
             Output::Payload { bytes } => {

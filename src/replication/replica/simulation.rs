@@ -369,7 +369,7 @@ impl World {
                     self.full += 1;
                 }
             }
-            Output::Held { .. } | Output::Joined { .. } => {}
+            Output::Held { .. } | Output::Behind | Output::Joined { .. } => {}
             Output::HeldStream(bytes) => self.stream(n, link, epoch, &bytes),
             Output::Stream(bytes) => self.stream(n, link, epoch, bytes),
         }

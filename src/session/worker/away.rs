@@ -65,7 +65,7 @@ impl Worker {
             if flow == Flow::Blocked {
                 self.deadlines.extend(deadline(&c.client));
             }
-            if c.held || (!c.client.output.is_empty() && self.node.aof.holds(c.client.written)) {
+            if c.held || (!c.client.output.is_empty() && self.node.holds_replies(c.client.written)) {
                 // Not before what it has changed is on disk.
                 c.held = true;
                 self.held.push(i);

@@ -268,7 +268,7 @@ impl Worker {
     ) {
         let i = run.connection;
         let Some(c) = self.connections[i].as_mut() else { return };
-        if to > from && !c.client.dead && !c.held && self.node.aof.holds(c.client.written) {
+        if to > from && !c.client.dead && !c.held && self.node.holds_replies(c.client.written) {
             // Not before what it has changed is on disk.
             c.held = true;
             self.held.push(i);

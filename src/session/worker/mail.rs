@@ -227,7 +227,7 @@ impl Worker {
         if self.node.aof.is_always() {
             // What it was served is a change like its own.
             c.client.written = c.client.written.max(self.node.journal.end());
-            if !c.held && self.node.aof.holds(c.client.written) {
+            if !c.held && self.node.holds_replies(c.client.written) {
                 c.held = true;
                 self.held.push(i);
             }

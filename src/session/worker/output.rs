@@ -161,7 +161,7 @@ impl Worker {
     pub(super) fn release(&mut self) {
         for i in std::mem::take(&mut self.held) {
             let Some(c) = self.connections[i].as_mut().filter(|c| c.held) else { continue };
-            if self.node.aof.holds(c.client.written) {
+            if self.node.holds_replies(c.client.written) {
                 self.held.push(i);
                 continue;
             }
