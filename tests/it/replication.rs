@@ -422,6 +422,7 @@ fn either_channel_that_breaks_ends_the_copy_and_the_next_attempt_is_whole() {
 fn a_replica_that_may_hold_little_leaves_the_stream_with_its_primary() {
     let (primary, mut p, replica, mut r) = on_two_channels();
     r.line("REPLICAOF NO ONE");
+    eventually("the first attempt is over", || !p.line("INFO replication").to_string().contains("state="));
     let set = [&b"CONFIG"[..], b"SET", b"client-output-buffer-limit", b"replica 20000 20000 0"];
     assert_eq!(r.command(&set).expect("an answer").to_string(), p.line("CONFIG SET hz 10").to_string());
     let port = primary.port;
@@ -634,4 +635,47 @@ fn servers_that_keep_a_log_go_on_where_they_ended() {
     );
     r.line("SELECT 5");
     assert_eq!(r.line("GET a").to_string(), "\"3\"");
+}
+
+#[test]
+fn a_client_that_wrote_before_its_server_followed_another_is_not_kept_waiting_for_the_old_history() {
+    let primary = Server::with(&DEBUG);
+    let server = Server::with(&[
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--tls-ca-cert-file",
+        primary.ca().to_str().expect("text"),
+    ]);
+    let (mut s, mut other) = (server.connect(), server.connect());
+    for i in 0..100 {
+        s.line(&format!("SET some:{i} value"));
+    }
+    other.line(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually("it follows", || field(&mut other, "master_link_status") == "up");
+    assert_eq!(s.line("PING").to_string(), "+PONG");
+    other.line("REPLICAOF NO ONE");
+    assert_eq!(s.line("WAITAOF 1 0 20000").to_string(), "[:1 :0]");
+}
+
+#[test]
+fn a_copy_that_was_received_into_a_file_is_the_base_of_the_log() {
+    let primary = Server::with(&[&DEBUG[..], &["--repl-diskless-sync", "no"]].concat());
+    let mut p = primary.connect();
+    p.line("DEBUG POPULATE 1000 key 100");
+    p.line("HSET h a 1 b 2");
+    let replica = replica_of(&primary, &[&DEBUG[..], &["--appendonly", "yes", "--save", ""]].concat());
+    let mut r = replica.connect();
+    same_data(&mut p, &mut r);
+    eventually("it is reused", || replica.log().contains("Reused RDB file from primary sync as AOF base file"));
+    p.line("SET after 1");
+    p.line("DEL key:7");
+    same_data(&mut p, &mut r);
+    let digest = r.line("DEBUG DIGEST").to_string();
+    eventually("the log has it", || stat(&mut r, "persistence", "aof_rewrites") != "0");
+    r.line("REPLICAOF NO ONE");
+    assert_eq!(r.line("DEBUG LOADAOF").to_string(), "+OK");
+    assert_eq!(r.line("DEBUG DIGEST").to_string(), digest);
+    assert_eq!(stat(&mut r, "persistence", "aof_rewrites"), "1", "nothing was written twice");
 }
