@@ -293,12 +293,11 @@ impl Saver {
         (state.loaded, state.expired) = (keys, expired);
     }
 
-    /// Notes what a save that everybody waited for came to.
-    pub fn saved_at_once(&self, now_ms: i64, succeeded: bool) {
-        if succeeded {
-            self.changes.store(0, Ordering::Relaxed);
-        }
-        self.finish_save(now_ms, succeeded, None);
+    /// Notes that a save that everybody waited for has succeeded. One that has failed was answered with an error, and stops no writes: that is
+    /// for saves whose failure nobody would see.
+    pub fn saved_at_once(&self, now_ms: i64) {
+        self.changes.store(0, Ordering::Relaxed);
+        self.finish_save(now_ms, true, None);
     }
 
     /// Notes that a copy for replicas has become the snapshot file. `changes`: those before its cut.

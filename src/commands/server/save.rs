@@ -30,7 +30,9 @@ pub fn to_disk(cx: &mut NodeContext<'_, '_>) -> std::io::Result<()> {
             let about = cx.node.replication.moment(&cx.node.journal);
             snapshot::save(cx.space, cx.config, &cx.node.scripts.functions, about, &|| true)
         };
-        cx.node.saver.saved_at_once(cx.now_ms(), result.is_ok());
+        if result.is_ok() {
+            cx.node.saver.saved_at_once(cx.now_ms());
+        }
         match result {
             Ok(written) => {
                 tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes);

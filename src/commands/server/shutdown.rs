@@ -214,7 +214,9 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
             let about = node.replication.moment(&node.journal);
             snapshot::save(space, config, &node.scripts.functions, about, &|| !node.insisted.load(Ordering::Acquire))
         };
-        node.saver.saved_at_once(space.now_ms(), result.is_ok());
+        if result.is_ok() {
+            node.saver.saved_at_once(space.now_ms());
+        }
         match result {
             Ok(written) => tracing::info!("DB saved on disk: {} keys, {} bytes", written.keys, written.bytes),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {
