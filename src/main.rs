@@ -82,7 +82,12 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
     match tool {
         "server" => server(rest, &[]),
         "container" => match holdfast::tools::container::start(&rest) {
-            Next::Server { words, notices } => server(words, &notices),
+            Next::Server { words, notices, beside } => {
+                if let Some(work) = beside {
+                    std::thread::spawn(work);
+                }
+                server(words, &notices)
+            }
             Next::Tool { mut words } => {
                 let first = words.remove(0).to_string_lossy().into_owned();
                 match first.as_str() {
@@ -93,6 +98,10 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
                     }
                     called => run(called_as(called).unwrap_or(called), called, words),
                 }
+            }
+            Next::Done(text) => {
+                println!("{text}");
+                ExitCode::SUCCESS
             }
             Next::Failed(e) => {
                 eprintln!("holdfast: {e}");

@@ -54,7 +54,7 @@ impl Source for Answers {
         }
     }
 
-    fn metrics(&self, format: Format) -> String {
+    fn metrics(&self, format: Format) -> Vec<u8> {
         let used = memory::used();
         let config = self.node.config.current();
         let state = self.state();

@@ -25,6 +25,8 @@ mod long;
 mod monitor;
 mod openssl;
 mod persist;
+mod pods;
+mod prometheus;
 mod pubsub;
 mod replication;
 mod sandbox;

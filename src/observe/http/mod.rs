@@ -73,7 +73,7 @@ pub trait Source: Send + Sync + 'static {
     /// At once, without a lock that the data path holds.
     fn state(&self) -> State;
     /// May wait for locks.
-    fn metrics(&self, format: Format) -> String;
+    fn metrics(&self, format: Format) -> Vec<u8>;
     /// User and password the metrics ask for; `None` asks for none.
     fn credentials(&self) -> Option<(String, zeroize::Zeroizing<Vec<u8>>)>;
 }

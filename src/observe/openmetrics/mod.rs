@@ -4,18 +4,19 @@
 //! no series is made out of what a client can choose but commands (the table's) and kinds of errors (bounded).
 //! Must never know: sockets, HTTP, a handler.
 
+mod format;
 mod names;
+mod protobuf;
 mod text;
 
-pub use text::Format;
+pub use format::Format;
 
 use super::info::{Facts, SECTIONS};
 use crate::metrics::Value;
 use crate::metrics::counters::Counter;
 use crate::metrics::slowlog::Kind as Log;
+use format::{Kind, Latencies, Quantiles, Writer};
 use std::collections::HashMap;
-use text::Kind;
-use text::Text;
 
 /// What INFO does not say.
 #[derive(Debug, Clone, Default)]
@@ -26,44 +27,28 @@ pub struct Extra {
     pub ready: bool,
 }
 
-/// Upper bounds of the latency histogram, in nanoseconds and as the label says them in seconds.
-const BOUNDS: &[(u64, &str)] = &[
-    (10_000, "1e-05"),
-    (25_000, "2.5e-05"),
-    (50_000, "5e-05"),
-    (100_000, "0.0001"),
-    (250_000, "0.00025"),
-    (500_000, "0.0005"),
-    (1_000_000, "0.001"),
-    (2_500_000, "0.0025"),
-    (5_000_000, "0.005"),
-    (10_000_000, "0.01"),
-    (25_000_000, "0.025"),
-    (50_000_000, "0.05"),
-    (100_000_000, "0.1"),
-    (250_000_000, "0.25"),
-    (500_000_000, "0.5"),
-    (1_000_000_000, "1"),
-];
-
 /// The whole exposition.
-pub fn print(f: &Facts<'_>, extra: &Extra, format: Format) -> String {
-    let mut t = Text::new(format);
+pub fn print(f: &Facts<'_>, extra: &Extra, format: Format) -> Vec<u8> {
+    let mut writer: Box<dyn Writer> = match format {
+        Format::Protobuf => Box::<protobuf::Protobuf>::default(),
+        Format::OpenMetrics | Format::Prometheus => Box::new(text::Text::new(format)),
+    };
+    let t = &mut *writer;
     t.single("redis_up", Kind::Gauge, "The server answers.", 1.0);
-    let words = rows(f, &mut t);
-    identity(f, &words, &mut t);
-    databases(f, &mut t);
-    commands(f, &mut t);
-    errors(f, &mut t);
-    logs(f, &mut t);
-    replicas(&words, &mut t);
-    tls(f, extra, &mut t);
-    fips(&words, &mut t);
-    t.finish()
+    let words = rows(f, t);
+    identity(f, &words, t);
+    databases(f, t);
+    commands(f, t);
+    errors(f, t);
+    logs(f, t);
+    replicas(&words, t);
+    tls(f, extra, t);
+    fips(&words, t);
+    writer.finish()
 }
 
 /// The numeric rows of all sections. Gives back the others, which are words.
-fn rows(f: &Facts<'_>, t: &mut Text) -> HashMap<String, String> {
+fn rows(f: &Facts<'_>, t: &mut dyn Writer) -> HashMap<String, String> {
     let mut words = HashMap::new();
     // These are read from the statistics themselves, below.
     let apart = ["commandstats", "errorstats", "latencystats", "keyspace"];
@@ -101,7 +86,7 @@ fn clean(row: &str) -> String {
     row.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
 }
 
-fn identity(f: &Facts<'_>, words: &HashMap<String, String>, t: &mut Text) {
+fn identity(f: &Facts<'_>, words: &HashMap<String, String>, t: &mut dyn Writer) {
     let word = |name: &str| words.get(name).map_or("", String::as_str);
     let port = if f.config.network.port == 0 { f.config.tls.port } else { f.config.network.port }.to_string();
     let pid = std::process::id().to_string();
@@ -130,7 +115,7 @@ fn identity(f: &Facts<'_>, words: &HashMap<String, String>, t: &mut Text) {
     t.single("redis_config_io_threads", Kind::Gauge, "", f64::from(f.config.general.io_threads));
 }
 
-fn databases(f: &Facts<'_>, t: &mut Text) {
+fn databases(f: &Facts<'_>, t: &mut dyn Writer) {
     let all: Vec<(String, f64, f64)> =
         f.databases.iter().enumerate().map(|(db, s)| (format!("db{db}"), s.keys as f64, s.deadlines as f64)).collect();
     t.family("redis_db_keys", Kind::Gauge, "Keys of a database.");
@@ -143,7 +128,7 @@ fn databases(f: &Facts<'_>, t: &mut Text) {
     }
 }
 
-fn commands(f: &Facts<'_>, t: &mut Text) {
+fn commands(f: &Facts<'_>, t: &mut dyn Writer) {
     let used: Vec<_> = f
         .command_names
         .iter()
@@ -172,32 +157,26 @@ fn commands(f: &Facts<'_>, t: &mut Text) {
         .collect();
     t.family("redis_latency_percentiles_usec", Kind::Summary, "Latency of a command.");
     for (cmd, totals, summary) in &latencies {
-        for percent in &f.config.latency.latency_tracking_info_percentiles.0 {
-            let quantile = percent.to_string();
-            let us = summary.percentile_ns(*percent) as f64 / 1e3;
-            t.sample("redis_latency_percentiles_usec", &[("cmd", cmd), ("quantile", &quantile)], us);
-        }
-        t.sample("redis_latency_percentiles_usec_sum", &[("cmd", cmd)], (totals.ns / 1000) as f64);
-        t.sample("redis_latency_percentiles_usec_count", &[("cmd", cmd)], summary.total() as f64);
+        let percents = &f.config.latency.latency_tracking_info_percentiles.0;
+        // redis_exporter's labels are the percents as they are configured.
+        let at = |p: &f64| (*p, p.to_string(), summary.percentile_ns(*p) as f64 / 1e3);
+        let at: Vec<_> = percents.iter().map(at).collect();
+        let quantiles = Quantiles { at: &at, count: summary.total(), sum: (totals.ns / 1000) as f64 };
+        t.summary("redis_latency_percentiles_usec", &[("cmd", cmd)], &quantiles);
     }
     t.family("holdfast_command_duration_seconds", Kind::Histogram, "Latency of a command.");
-    const BUCKET: &str = "holdfast_command_duration_seconds_bucket";
     for (cmd, totals, summary) in &latencies {
-        for (bound, le) in BOUNDS {
-            t.sample(BUCKET, &[("cmd", cmd), ("le", le)], summary.up_to(*bound) as f64);
-        }
-        t.sample(BUCKET, &[("cmd", cmd), ("le", "+Inf")], summary.total() as f64);
-        t.sample("holdfast_command_duration_seconds_sum", &[("cmd", cmd)], totals.ns as f64 / 1e9);
-        t.sample("holdfast_command_duration_seconds_count", &[("cmd", cmd)], summary.total() as f64);
+        let latencies = Latencies { recorded: summary, sum_s: totals.ns as f64 / 1e9 };
+        t.histogram("holdfast_command_duration_seconds", &[("cmd", cmd)], &latencies);
     }
 }
 
-fn errors(f: &Facts<'_>, t: &mut Text) {
+fn errors(f: &Facts<'_>, t: &mut dyn Writer) {
     t.family("redis_errors_total", Kind::Counter, "Error replies by their first word.");
     f.metrics.errors.each(|kind, count| t.sample("redis_errors_total", &[("err", kind)], count as f64));
 }
 
-fn logs(f: &Facts<'_>, t: &mut Text) {
+fn logs(f: &Facts<'_>, t: &mut dyn Writer) {
     let slow = f.metrics.logs.of(Log::Slow);
     let last = slow.get(Some(1));
     let last = last.first();
@@ -208,7 +187,7 @@ fn logs(f: &Facts<'_>, t: &mut Text) {
 }
 
 /// `slave0:ip=...,port=...,state=...,offset=...,lag=...` rows, one series each, and the primary of a replica.
-fn replicas(words: &HashMap<String, String>, t: &mut Text) {
+fn replicas(words: &HashMap<String, String>, t: &mut dyn Writer) {
     let mut all: Vec<HashMap<&str, &str>> = Vec::new();
     for n in 0.. {
         let Some(row) = words.get(&format!("slave{n}")) else { break };
@@ -231,7 +210,7 @@ fn replicas(words: &HashMap<String, String>, t: &mut Text) {
     }
 }
 
-fn tls(f: &Facts<'_>, extra: &Extra, t: &mut Text) {
+fn tls(f: &Facts<'_>, extra: &Extra, t: &mut dyn Writer) {
     let get = |c: Counter| f.metrics.counters.get(c) as f64;
     const HANDSHAKES: &str = "holdfast_tls_handshakes_total";
     t.family(HANDSHAKES, Kind::Counter, "Completed TLS handshakes.");
@@ -256,7 +235,7 @@ fn tls(f: &Facts<'_>, extra: &Extra, t: &mut Text) {
     t.single("holdfast_workers", Kind::Gauge, "Worker threads.", f64::from(f.config.general.io_threads));
 }
 
-fn fips(words: &HashMap<String, String>, t: &mut Text) {
+fn fips(words: &HashMap<String, String>, t: &mut dyn Writer) {
     let word = |name: &str| words.get(name).map_or("", String::as_str);
     let flag = |yes: bool| f64::from(u8::from(yes));
     t.single("holdfast_fips_mode", Kind::Gauge, "The module runs in FIPS mode.", flag(word("fips_mode") == "1"));

@@ -1,6 +1,6 @@
 //! How a row of INFO is called in the metrics: by the names redis_exporter gave them, which dashboards and alerts know.
 
-use super::text::Kind::{self, Counter, Gauge};
+use super::format::Kind::{self, Counter, Gauge};
 
 /// A row's name in INFO; its metric; what kind it is; what its value is multiplied with.
 pub struct Name {

@@ -3,40 +3,8 @@
 //! Invariants: the samples of a family stand together under one TYPE line; a label's value is escaped whatever is in it; in
 //! OpenMetrics a counter's family is named without the `_total` its samples end in, and the text ends with `# EOF`.
 
+use super::format::{BOUNDS, Format, Kind, Labels, Latencies, Quantiles, Writer};
 use std::fmt::Write as _;
-
-/// Which of the two formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    OpenMetrics,
-    Prometheus,
-}
-
-impl Format {
-    /// What an `Accept` header asks for; without one, the older format, which everything reads.
-    pub fn of(accept: &str) -> Format {
-        if accept.to_ascii_lowercase().contains("application/openmetrics-text") {
-            Format::OpenMetrics
-        } else {
-            Format::Prometheus
-        }
-    }
-
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-    Summary,
-}
 
 /// Writes families one after the other.
 pub struct Text {
@@ -48,9 +16,10 @@ impl Text {
     pub fn new(format: Format) -> Text {
         Text { out: String::with_capacity(16 * 1024), format }
     }
+}
 
-    /// Begins a family. `name` is the name of its samples (of its `_count` and the like without the suffix).
-    pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
+impl Writer for Text {
+    fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let open = self.format == Format::OpenMetrics;
         let counter = kind == Kind::Counter;
         let (family, kind) = match name.strip_suffix("_total") {
@@ -73,8 +42,7 @@ impl Text {
         let _ = writeln!(self.out, "# TYPE {family} {kind}");
     }
 
-    /// A sample of the family begun last.
-    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+    fn sample(&mut self, name: &str, labels: Labels<'_>, value: f64) {
         self.out.push_str(name);
         for (i, (label, value)) in labels.iter().enumerate() {
             self.out.push(if i == 0 { '{' } else { ',' });
@@ -95,17 +63,30 @@ impl Text {
         let _ = writeln!(self.out, " {}", number(value));
     }
 
-    /// A family of one sample without labels.
-    pub fn single(&mut self, name: &str, kind: Kind, help: &str, value: f64) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
+    fn summary(&mut self, name: &str, labels: Labels<'_>, quantiles: &Quantiles<'_>) {
+        for (_, label, value) in quantiles.at {
+            self.sample(name, &[labels, &[("quantile", label)]].concat(), *value);
+        }
+        self.sample(&format!("{name}_sum"), labels, quantiles.sum);
+        self.sample(&format!("{name}_count"), labels, quantiles.count as f64);
     }
 
-    pub fn finish(mut self) -> String {
+    fn histogram(&mut self, name: &str, labels: Labels<'_>, latencies: &Latencies<'_>) {
+        let bucket = format!("{name}_bucket");
+        let total = latencies.recorded.total() as f64;
+        for (bound_ns, le) in BOUNDS {
+            self.sample(&bucket, &[labels, &[("le", le)]].concat(), latencies.recorded.up_to(*bound_ns) as f64);
+        }
+        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), total);
+        self.sample(&format!("{name}_sum"), labels, latencies.sum_s);
+        self.sample(&format!("{name}_count"), labels, total);
+    }
+
+    fn finish(mut self: Box<Self>) -> Vec<u8> {
         if self.format == Format::OpenMetrics {
             self.out.push_str("# EOF\n");
         }
-        self.out
+        self.out.into_bytes()
     }
 }
 
@@ -127,11 +108,11 @@ mod tests {
     #[test]
     fn a_counter_is_named_as_each_format_wants_it() {
         let text = |format| {
-            let mut t = Text::new(format);
+            let mut t = Box::new(Text::new(format));
             t.family("a_total", Kind::Counter, "Things.");
             t.sample("a_total", &[("x", "q\"\\\n")], 3.0);
             t.single("odd", Kind::Counter, "", f64::INFINITY);
-            t.finish()
+            String::from_utf8(t.finish()).unwrap()
         };
         assert_eq!(
             text(Format::OpenMetrics),
@@ -141,12 +122,5 @@ mod tests {
             text(Format::Prometheus),
             "# HELP a_total Things.\n# TYPE a_total counter\na_total{x=\"q\\\"\\\\\\n\"} 3\n# TYPE odd counter\nodd +Inf\n"
         );
-    }
-
-    #[test]
-    fn the_format_is_chosen_by_the_accept_header() {
-        let asked = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3";
-        assert_eq!(Format::of(asked), Format::OpenMetrics);
-        assert_eq!(Format::of("text/html, */*"), Format::Prometheus);
     }
 }

@@ -5,7 +5,7 @@
 //! other files are one mode each. It speaks the public protocol only: nothing of the server's insides is used here.
 
 pub(super) mod client;
-mod connection;
+pub(super) mod connection;
 mod discover;
 mod eval;
 mod format;
@@ -14,13 +14,13 @@ mod hints;
 mod keys;
 mod latency;
 mod lru;
-mod options;
+pub(super) mod options;
 mod pipe;
 mod prompt;
 mod scan;
 pub(super) mod snapshot;
 mod stat;
-mod tls;
+pub(super) mod tls;
 mod uri;
 mod usage;
 mod words;

@@ -3,9 +3,13 @@
 //! Order of precedence, lowest first: what is built in; the mounted configuration file, which replaces what the variables
 //! would say, or the variables; the file of overrides; the command line.
 
+use super::ask::{Access, Others};
+use super::create::Plan;
+use super::pods::{self, Peer};
 use super::variables::{ReadFile, Variables};
 use crate::config::{self, Standing};
 use crate::crypto;
+use crate::tools::cli::options::TlsOptions;
 use std::path::{Path, PathBuf};
 
 /// A configuration file that is found here is used, as in the images it comes from.
@@ -15,11 +19,13 @@ pub const OVERRIDES: &str = "/opt/bitnami/valkey/mounted-etc/overrides.conf";
 /// The data's place, a link in the image for those who mount it elsewhere.
 pub const DATA: &str = "/bitnami/valkey/data";
 const PORT: &str = "6379";
+const SENTINEL_PORT: &str = "26379";
 
 /// What the function may look at beside environment and arguments.
 pub struct World<'a> {
     pub read: ReadFile<'a>,
     pub exists: &'a dyn Fn(&Path) -> bool,
+    pub others: &'a dyn Others,
 }
 
 /// What the container does.
@@ -38,6 +44,8 @@ pub enum Start {
 pub struct Derived {
     pub start: Start,
     pub notices: Vec<String>,
+    /// The cluster this node makes, once it serves.
+    pub create: Option<Plan>,
 }
 
 /// Decides.
@@ -62,9 +70,9 @@ pub fn derive(
                 _ if super::TOOLS.contains(&name) => {
                     let mut words = arguments.to_vec();
                     name.clone_into(&mut words[0]);
-                    return Ok(Derived { start: Start::Tool { words }, notices });
+                    return Ok(Derived { start: Start::Tool { words }, notices, create: None });
                 }
-                _ => return Ok(Derived { start: Start::Program { words: arguments.to_vec() }, notices }),
+                _ => return Ok(Derived { start: Start::Program { words: arguments.to_vec() }, notices, create: None }),
             }
         }
     };
@@ -104,10 +112,11 @@ pub fn derive(
         None => {
             let dir = data.get_or_insert_with(|| DATA.into()).clone();
             d.set("dir", &dir);
-            variables(&v, &mut d)?;
+            variables(&v, &mut d, world)?;
         }
     }
     for (variable, directive) in v.directives() {
+        let (variable, directive) = content_of_file(variable, directive);
         if config::find(directive.as_bytes()).is_none() {
             let near = config::nearest(directive.as_bytes()).map(|n| format!("; the nearest directive is {n}"));
             return Err(format!("{variable}: there is no directive '{directive}'{}", near.unwrap_or_default()));
@@ -134,7 +143,19 @@ pub fn derive(
     if file.is_none() {
         passwords(&v, &mut d, told)?;
     }
-    Ok(Derived { start: Start::Server { words: d.words, data: data.map(PathBuf::from) }, notices: d.notices })
+    let start = Start::Server { words: d.words, data: data.map(PathBuf::from) };
+    Ok(Derived { start, notices: d.notices, create: creation(&v)? })
+}
+
+/// `HOLDFAST_X_FILE` is the content of a file for the directive x, unless there is a directive x-file.
+fn content_of_file(variable: &str, directive: String) -> (&str, String) {
+    let is_directive = |name: &str| config::find(name.as_bytes()).is_some();
+    match (variable.strip_suffix("_FILE"), directive.strip_suffix("-file")) {
+        (Some(variable), Some(short)) if !is_directive(&directive) && is_directive(short) => {
+            (variable, short.to_owned())
+        }
+        _ => (variable, directive),
+    }
 }
 
 /// Variables that count beside a configuration file too.
@@ -168,7 +189,7 @@ fn overrides(v: &Variables<'_>, world: &World<'_>) -> Result<Option<String>, Str
     }
 }
 
-fn variables(v: &Variables<'_>, d: &mut Lines) -> Result<(), String> {
+fn variables(v: &Variables<'_>, d: &mut Lines, world: &World<'_>) -> Result<(), String> {
     tls(v, d)?;
     if v.flag("VALKEY_ALLOW_REMOTE_CONNECTIONS")? == Some(false) {
         d.set("bind", "127.0.0.1 -::1");
@@ -191,15 +212,8 @@ fn variables(v: &Variables<'_>, d: &mut Lines) -> Result<(), String> {
             d.notices.push(format!("VALKEY_DATABASE_NUM: '{n}' is not a number of databases; 16 is used"));
         }
     }
-    replication(v, d)?;
-    for name in ["VALKEY_NODES", "VALKEY_CLUSTER_CREATOR"] {
-        if v.get(name)?.is_some_and(|value| value != "no") {
-            return Err(format!(
-                "{name}: clusters are not made from variables; unset it, and mount a configuration file with cluster-enabled"
-            ));
-        }
-    }
-    Ok(())
+    replication(v, d, world)?;
+    cluster(v, d)
 }
 
 fn tls(v: &Variables<'_>, d: &mut Lines) -> Result<(), String> {
@@ -283,54 +297,178 @@ fn persistence(v: &Variables<'_>, d: &mut Lines) -> Result<(), String> {
     Ok(())
 }
 
-fn replication(v: &Variables<'_>, d: &mut Lines) -> Result<(), String> {
+fn replication(v: &Variables<'_>, d: &mut Lines, world: &World<'_>) -> Result<(), String> {
     d.set_some("replica-announce-ip", v.get("VALKEY_REPLICA_IP")?);
     d.set_some("replica-announce-port", v.get("VALKEY_REPLICA_PORT")?);
     let mode = v.get("VALKEY_REPLICATION_MODE")?.unwrap_or_default().to_ascii_lowercase();
-    let mode = match mode.as_str() {
-        // Pods of a StatefulSet share their variables and differ in their number.
-        "statefulset" => match v.get("HOLDFAST_POD_NAME")?.as_deref().and_then(|p| p.rsplit_once('-')) {
-            Some((_, "0")) => "primary",
-            Some((_, number)) if number.bytes().all(|b| b.is_ascii_digit()) => "replica",
-            _ => {
-                return Err(
-                    "VALKEY_REPLICATION_MODE=statefulset needs HOLDFAST_POD_NAME, the pod's name with its number"
-                        .into(),
-                );
-            }
-        },
-        other => other,
+    let primary = match mode.as_str() {
+        "" => return Ok(()),
+        "primary" | "master" => None,
+        "replica" | "slave" => Some(named_primary(v, d, world)?),
+        // Pods share their variables and differ in their number.
+        "statefulset" => of_stateful_set(v, d, world)?,
+        _ => return Err(format!("VALKEY_REPLICATION_MODE: '{mode}' is none of primary, replica, statefulset")),
     };
-    match mode {
-        "" => Ok(()),
-        "primary" | "master" => {
-            d.set_some("primaryauth", v.get("VALKEY_PASSWORD")?);
-            Ok(())
-        }
-        "replica" | "slave" => {
-            let host = v.first(&["VALKEY_PRIMARY_HOST", "VALKEY_MASTER_HOST"])?;
-            let Some(host) = host else {
-                return Err(if v.get("VALKEY_SENTINEL_HOST")?.is_some() {
-                    "VALKEY_SENTINEL_HOST: asking a sentinel for the primary is not there yet; set VALKEY_PRIMARY_HOST"
-                        .into()
-                } else {
-                    "VALKEY_REPLICATION_MODE=replica needs VALKEY_PRIMARY_HOST".to_owned()
-                });
-            };
-            let port = v.first(&["VALKEY_PRIMARY_PORT_NUMBER", "VALKEY_MASTER_PORT_NUMBER"])?;
-            let port = port.unwrap_or_else(|| PORT.into());
-            d.words.extend(["--replicaof".to_owned(), host, port]);
-            d.set_some(
-                "primaryauth",
-                v.first(&["VALKEY_PRIMARY_PASSWORD", "VALKEY_MASTER_PASSWORD", "VALKEY_PASSWORD"])?,
-            );
-            if v.get("HOLDFAST_TLS_REPLICATION")?.is_none() && v.get("HOLDFAST_ALLOW_PLAINTEXT")?.is_none() {
-                d.set("tls-replication", "yes");
-            }
-            Ok(())
-        }
-        _ => Err(format!("VALKEY_REPLICATION_MODE: '{mode}' is none of primary, replica, statefulset")),
+    // Who is the primary may have to follow one day, and needs both then.
+    let password = match &primary {
+        Some(_) => v.first(&["VALKEY_PRIMARY_PASSWORD", "VALKEY_MASTER_PASSWORD", "VALKEY_PASSWORD"])?,
+        None => v.get("VALKEY_PASSWORD")?,
+    };
+    if let Some(Peer { host, port }) = primary {
+        d.words.extend(["--replicaof".to_owned(), host, port.to_string()]);
     }
+    if password.is_some() {
+        d.set_some("primaryuser", user(v)?);
+    }
+    d.set_some("primaryauth", password);
+    if v.get("HOLDFAST_TLS_REPLICATION")?.is_none() && v.get("HOLDFAST_ALLOW_PLAINTEXT")?.is_none() {
+        d.set("tls-replication", "yes");
+    }
+    Ok(())
+}
+
+/// The primary a replica is given by name, or by a sentinel, who is asked if both are given.
+fn named_primary(v: &Variables<'_>, d: &mut Lines, world: &World<'_>) -> Result<Peer, String> {
+    if let Some(host) = v.get("VALKEY_SENTINEL_HOST")? {
+        let port = v.get("VALKEY_SENTINEL_PORT_NUMBER")?.unwrap_or_else(|| SENTINEL_PORT.into());
+        let sentinel = Peer { port: port_of("VALKEY_SENTINEL_PORT_NUMBER", &port)?, host };
+        let name = v.first(&["VALKEY_SENTINEL_PRIMARY_NAME", "VALKEY_SENTINEL_MASTER_NAME"])?;
+        let name = name.unwrap_or_else(|| "mymaster".into());
+        let access = Access { user: None, password: v.get("VALKEY_SENTINEL_PASSWORD")?, tls: access(v)?.tls };
+        let primary = world
+            .others
+            .primary_of(&sentinel, &name, &access)
+            .map_err(|e| format!("VALKEY_SENTINEL_HOST: {}:{}: {e}", sentinel.host, sentinel.port))?;
+        d.notices.push(format!(
+            "the sentinel at {}:{} says that {}:{} is the primary of '{name}'",
+            sentinel.host, sentinel.port, primary.host, primary.port
+        ));
+        return Ok(primary);
+    }
+    let host = v.first(&["VALKEY_PRIMARY_HOST", "VALKEY_MASTER_HOST"])?;
+    let host = host.ok_or("VALKEY_REPLICATION_MODE=replica needs VALKEY_PRIMARY_HOST, or VALKEY_SENTINEL_HOST")?;
+    let port = v.first(&["VALKEY_PRIMARY_PORT_NUMBER", "VALKEY_MASTER_PORT_NUMBER"])?;
+    Ok(Peer { host, port: port_of("VALKEY_PRIMARY_PORT_NUMBER", &port.unwrap_or_else(|| PORT.into()))? })
+}
+
+/// Whom a pod follows; `None` is the primary. The pods are in `HOLDFAST_PEERS`, in the order of their numbers; without it pod 0
+/// is the primary for ever, at `VALKEY_PRIMARY_HOST`.
+fn of_stateful_set(v: &Variables<'_>, d: &mut Lines, world: &World<'_>) -> Result<Option<Peer>, String> {
+    const NO_NAME: &str = "VALKEY_REPLICATION_MODE=statefulset needs HOLDFAST_POD_NAME, the pod's name with its number";
+    let me = v.get("HOLDFAST_POD_NAME")?.as_deref().and_then(pods::number).ok_or(NO_NAME)?;
+    let Some(list) = v.get("HOLDFAST_PEERS")? else {
+        return if me == 0 { Ok(None) } else { named_primary(v, d, world).map(Some) };
+    };
+    let port = port_of("VALKEY_PRIMARY_PORT_NUMBER", PORT)?;
+    let names = list.split([',', ' ']).filter(|n| !n.is_empty());
+    let peers = names.map(|n| Peer::parse(n, port)).collect::<Result<Vec<_>, _>>();
+    let peers = peers.map_err(|e| format!("HOLDFAST_PEERS: {e}"))?;
+    let recorded = match v.get("HOLDFAST_PRIMARY_FILE")?.map(PathBuf::from) {
+        Some(path) if (world.exists)(&path) => {
+            let text = (world.read)(&path).map_err(|e| format!("HOLDFAST_PRIMARY_FILE: {}: {e}", path.display()))?;
+            pods::number(String::from_utf8_lossy(&text).trim())
+        }
+        _ => None,
+    };
+    let others: Vec<Peer> = peers.iter().enumerate().filter(|(n, _)| *n != me).map(|(_, p)| p.clone()).collect();
+    let mut says = world.others.roles(&others, &access(v)?);
+    if me < peers.len() {
+        says.insert(me.min(says.len()), None);
+    }
+    let primary = pods::primary(me, &peers, &says, recorded.filter(|n| *n < peers.len()));
+    if primary == me {
+        d.notices.push("this pod is the primary".into());
+        return Ok(None);
+    }
+    let peer = peers.get(primary).cloned().ok_or("HOLDFAST_PEERS names nobody")?;
+    d.notices.push(format!("this pod follows {}:{}", peer.host, peer.port));
+    Ok(Some(peer))
+}
+
+fn port_of(variable: &str, text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("{variable}: '{text}' is not a port"))
+}
+
+fn user(v: &Variables<'_>) -> Result<Option<String>, String> {
+    Ok(v.get("VALKEY_ACL_USERNAME")?.filter(|u| u != "default"))
+}
+
+/// How this container's variables say that other servers of its kind are spoken to.
+///
+/// # Errors
+/// A file that a variable names cannot be read.
+pub fn access(v: &Variables<'_>) -> Result<Access, String> {
+    let path = |name| v.get(name).map(|p| p.map(PathBuf::from));
+    let plaintext = v.get("HOLDFAST_ALLOW_PLAINTEXT")?.is_some_and(|p| p != "no");
+    let tls = if plaintext && v.flag("VALKEY_TLS_ENABLED")? != Some(true) {
+        None
+    } else {
+        Some(TlsOptions {
+            ca_file: path("VALKEY_TLS_CA_FILE")?,
+            ca_dir: path("VALKEY_TLS_CA_DIR")?,
+            cert: path("VALKEY_TLS_CERT_FILE")?,
+            key: path("VALKEY_TLS_KEY_FILE")?,
+            ..TlsOptions::default()
+        })
+    };
+    let password = v.first(&["VALKEY_PRIMARY_PASSWORD", "VALKEY_MASTER_PASSWORD", "VALKEY_PASSWORD"])?;
+    Ok(Access { user: user(v)?, password, tls })
+}
+
+/// The cluster that the creator among its nodes makes.
+fn creation(v: &Variables<'_>) -> Result<Option<Plan>, String> {
+    let Some(list) = v.get("VALKEY_NODES")?.filter(|_| v.flag("VALKEY_CLUSTER_CREATOR") == Ok(Some(true))) else {
+        return Ok(None);
+    };
+    let port = v.first(&["VALKEY_TLS_PORT_NUMBER", "VALKEY_TLS_PORT", "VALKEY_PORT_NUMBER"])?;
+    let port = port_of("VALKEY_PORT_NUMBER", &port.unwrap_or_else(|| PORT.into()))?;
+    let names = list.split([',', ' ']).filter(|n| !n.is_empty());
+    let nodes = names.map(|n| Peer::parse(n, port)).collect::<Result<Vec<_>, _>>();
+    let nodes = nodes.map_err(|e| format!("VALKEY_NODES: {e}"))?;
+    let replicas = v.get("VALKEY_CLUSTER_REPLICAS")?.unwrap_or_else(|| "1".into());
+    let replicas = replicas.parse().map_err(|_| format!("VALKEY_CLUSTER_REPLICAS: '{replicas}' is not a number"))?;
+    Ok(Some(Plan { nodes, replicas, access: access(v)? }))
+}
+
+/// What the image for clusters is told. Its nodes are joined by their creator; see `create`.
+fn cluster(v: &Variables<'_>, d: &mut Lines) -> Result<(), String> {
+    if v.get("VALKEY_NODES")?.is_none() {
+        if v.flag("VALKEY_CLUSTER_CREATOR")? == Some(true) {
+            return Err("VALKEY_CLUSTER_CREATOR=yes needs VALKEY_NODES, the nodes to join".into());
+        }
+        return Ok(());
+    }
+    d.set("cluster-enabled", "yes");
+    let plaintext = v.get("HOLDFAST_ALLOW_PLAINTEXT")?.is_some_and(|p| p != "no");
+    let port = if plaintext && v.flag("VALKEY_TLS_ENABLED")? != Some(true) {
+        "cluster-announce-port"
+    } else {
+        "cluster-announce-tls-port"
+    };
+    for (variable, directive) in [
+        ("VALKEY_CLUSTER_ANNOUNCE_IP", "cluster-announce-ip"),
+        ("VALKEY_CLUSTER_ANNOUNCE_PORT", port),
+        ("VALKEY_CLUSTER_ANNOUNCE_BUS_PORT", "cluster-announce-bus-port"),
+        ("VALKEY_CLUSTER_ANNOUNCE_HOSTNAME", "cluster-announce-hostname"),
+        ("VALKEY_CLUSTER_PREFERRED_ENDPOINT_TYPE", "cluster-preferred-endpoint-type"),
+    ] {
+        d.set_some(directive, v.get(variable)?);
+    }
+    if v.get("VALKEY_REPLICATION_MODE")?.is_none() {
+        // Replicas of a cluster log in at their primaries.
+        d.set_some("primaryuser", user(v)?);
+        d.set_some("primaryauth", v.get("VALKEY_PASSWORD")?);
+        if v.get("HOLDFAST_TLS_REPLICATION")?.is_none() && !plaintext {
+            d.set("tls-replication", "yes");
+        }
+    }
+    if let Some(plan) = creation(v)? {
+        plan.check().map_err(|e| format!("VALKEY_NODES: {e}"))?;
+    }
+    if v.flag("VALKEY_CLUSTER_DYNAMIC_IPS")? == Some(true) {
+        d.notices.push("VALKEY_CLUSTER_DYNAMIC_IPS: a node whose address changed tells the others by itself".into());
+    }
+    Ok(())
 }
 
 /// The password of the default user, and the rule that there is one, unless the overrides have `told` who may log in.

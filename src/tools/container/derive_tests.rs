@@ -1,15 +1,28 @@
+use super::super::pods::Role;
 use super::*;
 use std::collections::HashMap;
 use std::io;
 
-/// Files by path, and the environment as `NAME=value` lines.
+/// Files by path, the environment as `NAME=value` lines, and what other servers say.
 struct Case {
     files: HashMap<&'static str, &'static str>,
+    says: Vec<Option<Role>>,
+}
+
+impl Others for Case {
+    fn roles(&self, peers: &[Peer], _: &Access) -> Vec<Option<Role>> {
+        peers.iter().enumerate().map(|(n, _)| self.says.get(n).cloned().flatten()).collect()
+    }
+
+    fn primary_of(&self, sentinel: &Peer, name: &str, access: &Access) -> Result<Peer, String> {
+        let known = name == "known" && sentinel.port == 26379 && access.password.as_deref() == Some("s");
+        if known { Ok(Peer { host: "10.0.0.9".into(), port: 7 }) } else { Err("it knows no such name".into()) }
+    }
 }
 
 impl Case {
     fn new(files: &[(&'static str, &'static str)]) -> Case {
-        Case { files: files.iter().copied().collect() }
+        Case { files: files.iter().copied().collect(), says: Vec::new() }
     }
 
     fn derive(&self, environment: &str, arguments: &str) -> Result<Derived, String> {
@@ -23,7 +36,7 @@ impl Case {
         derive(
             environment.map(|(k, v)| (k.to_owned(), v.to_owned())),
             &arguments,
-            &World { read: &read, exists: &exists },
+            &World { read: &read, exists: &exists, others: self },
         )
     }
 
@@ -168,7 +181,7 @@ fn replication_variables_become_directives() {
     for (bad, says) in [
         ("VALKEY_REPLICATION_MODE=replica", "VALKEY_PRIMARY_HOST"),
         ("VALKEY_REPLICATION_MODE=both", "none of primary, replica"),
-        ("VALKEY_REPLICATION_MODE=replica\nVALKEY_SENTINEL_HOST=s", "sentinel"),
+        ("VALKEY_REPLICATION_MODE=replica\nVALKEY_PRIMARY_HOST=one\nVALKEY_PRIMARY_PORT_NUMBER=x", "'x' is not a port"),
     ] {
         let e = plain().derive(&format!("VALKEY_PASSWORD=p\n{bad}"), "").unwrap_err();
         assert!(e.contains(says), "{e}");
@@ -186,6 +199,69 @@ fn a_pod_of_a_stateful_set_is_primary_or_replica_by_its_number() {
     assert!(!words("h-0").unwrap().contains("replicaof"));
     assert!(words("h-12").unwrap().contains("\"--replicaof\", \"h-0.h-headless\", \"6379\""));
     assert!(words("h").is_err() && words("h-x").is_err());
+}
+
+#[test]
+fn pods_that_know_their_peers_follow_whoever_is_the_primary() {
+    let words = |says: &[Option<Role>], recorded: Option<&'static str>| {
+        let mut case = Case::new(recorded.map(|pod| ("/primary", pod)).as_slice());
+        case.says = says.to_vec();
+        let environment = "VALKEY_PASSWORD=p\nVALKEY_REPLICATION_MODE=statefulset\nHOLDFAST_PEERS=h-0.hl,h-1.hl,h-2.hl\n\
+                           HOLDFAST_PRIMARY_FILE=/primary\nHOLDFAST_POD_NAME=h-0";
+        case.words(environment, "")
+    };
+    // The first start of all: pod 0 is the primary, ready to follow one day.
+    let first = words(&[], None);
+    lacks(&first, "--replicaof");
+    has(&first, "--primaryauth p --tls-replication yes");
+    has(&words(&[None, Some(Role::Primary)], None), "--replicaof h-2.hl 6379 --primaryauth p --tls-replication yes");
+    has(&words(&[], Some("h-1\n")), "--replicaof h-1.hl 6379");
+    lacks(&words(&[], Some("h-9")), "--replicaof");
+}
+
+#[test]
+fn a_sentinel_is_asked_for_the_primary() {
+    let base =
+        "VALKEY_PASSWORD=p\nVALKEY_REPLICATION_MODE=replica\nVALKEY_SENTINEL_HOST=s\nVALKEY_SENTINEL_PASSWORD=s\n";
+    let known = format!("{base}VALKEY_SENTINEL_PRIMARY_NAME=known");
+    has(&plain().words(&known, ""), "--replicaof 10.0.0.9 7 --primaryauth p");
+    assert!(plain().notices(&known).contains("10.0.0.9:7 is the primary of 'known'"));
+    let e = plain().derive(base, "").unwrap_err();
+    assert_eq!(e, "VALKEY_SENTINEL_HOST: s:26379: it knows no such name");
+}
+
+#[test]
+fn the_variables_of_the_cluster_image_make_a_node_and_its_creator_a_plan() {
+    let nodes = "VALKEY_PASSWORD=p\nVALKEY_NODES=a,b c:7 d e f\nVALKEY_CLUSTER_ANNOUNCE_IP=10.0.0.1\n\
+                 VALKEY_CLUSTER_ANNOUNCE_PORT=1\nVALKEY_CLUSTER_ANNOUNCE_BUS_PORT=2\nVALKEY_CLUSTER_ANNOUNCE_HOSTNAME=a.b\n\
+                 VALKEY_CLUSTER_PREFERRED_ENDPOINT_TYPE=hostname";
+    let words = plain().words(nodes, "");
+    for part in [
+        "--cluster-enabled yes",
+        "--cluster-announce-ip 10.0.0.1",
+        "--cluster-announce-tls-port 1",
+        "--cluster-announce-bus-port 2",
+        "--cluster-announce-hostname a.b",
+        "--cluster-preferred-endpoint-type hostname",
+        "--primaryauth p",
+        "--tls-replication yes",
+    ] {
+        has(&words, part);
+    }
+    let plan = |more: &str| plain().derive(&format!("{nodes}\n{more}"), "").map(|d| d.create);
+    assert_eq!(plan("VALKEY_CLUSTER_CREATOR=no"), Ok(None));
+    let made = plan("VALKEY_CLUSTER_CREATOR=yes").unwrap().unwrap();
+    assert_eq!((made.nodes.len(), made.nodes[2].port, made.replicas), (6, 7, 1));
+    assert!(plan("VALKEY_CLUSTER_CREATOR=yes\nVALKEY_CLUSTER_REPLICAS=2").unwrap_err().contains("9 nodes"));
+    let alone = plain().derive("VALKEY_PASSWORD=p\nVALKEY_CLUSTER_CREATOR=yes", "").unwrap_err();
+    assert!(alone.contains("VALKEY_NODES"), "{alone}");
+}
+
+#[test]
+fn a_directive_comes_from_a_file_too() {
+    let case = Case::new(&[("/s", "16\n")]);
+    has(&case.words("VALKEY_PASSWORD=p\nHOLDFAST_HZ_FILE=/s", ""), "--hz 16");
+    has(&case.words("VALKEY_PASSWORD=p\nHOLDFAST_TLS_CERT_FILE=/s", ""), "--tls-cert-file /s");
 }
 
 #[test]

@@ -1,9 +1,16 @@
 //! `holdfast container [words ...]`: the entry point of the image. There is no script: what other images do in shell before
 //! they start the server is done here.
 //!
-//! `derive` decides, from environment and arguments alone; this file does what it decided.
+//! `derive` decides, from environment, arguments and what other servers say; this file does what it decided. Two more words are
+//! for pods: `step-down` is the hook before one is stopped, `label` the sidecar that tells Kubernetes the primary's place.
 
+mod ask;
+mod create;
 mod derive;
+mod https;
+mod label;
+mod pods;
+mod step_down;
 mod variables;
 
 use derive::{Derived, Start, World, derive};
@@ -41,10 +48,12 @@ pub const TOOLS: &[&str] = &[
 
 /// What the multi-call binary does next.
 pub enum Next {
-    /// Run the server with these words; the notices come first in its log.
-    Server { words: Vec<OsString>, notices: Vec<String> },
+    /// Run the server with these words, and `beside` on a thread of its own; the notices come first in its log.
+    Server { words: Vec<OsString>, notices: Vec<String>, beside: Option<Box<dyn FnOnce() + Send>> },
     /// Run another tool with these words, its name first.
     Tool { words: Vec<OsString> },
+    /// It is done; the text says what.
+    Done(String),
     /// It cannot start; the text says why.
     Failed(String),
 }
@@ -54,15 +63,23 @@ pub fn start(arguments: &[OsString]) -> Next {
     let arguments: Vec<String> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let world = World { read: &read, exists: &|path| path.exists() };
-    let Derived { start, notices } = match derive(environment, &arguments, &world) {
+    match arguments.first().map(String::as_str) {
+        Some("step-down") => return step_down(environment),
+        Some("label") => return label(arguments.get(1).map_or(label::ACCOUNT, String::as_str)),
+        _ => {}
+    }
+    let world = World { read: &read, exists: &|path| path.exists(), others: &ask::Network };
+    let Derived { start, notices, create } = match derive(environment, &arguments, &world) {
         Ok(derived) => derived,
         Err(e) => return Next::Failed(e),
     };
     let os = |words: Vec<String>| words.into_iter().map(OsString::from).collect();
     match start {
         Start::Server { words, data } => match data.map_or(Ok(()), |d| prepare(&d)) {
-            Ok(()) => Next::Server { words: os(words), notices },
+            Ok(()) => {
+                let beside = create.map(|plan| -> Box<dyn FnOnce() + Send> { Box::new(move || plan.run()) });
+                Next::Server { words: os(words), notices, beside }
+            }
             Err(e) => Next::Failed(e),
         },
         Start::Tool { words } => Next::Tool { words: os(words) },
@@ -74,6 +91,23 @@ pub fn start(arguments: &[OsString]) -> Next {
                  -shell has"
             ))
         }
+    }
+}
+
+/// The hook before a pod is stopped.
+fn step_down(environment: impl Iterator<Item = (String, String)>) -> Next {
+    let variables = variables::Variables::new(environment, &read, &mut Vec::new());
+    match derive::access(&variables).and_then(|access| step_down::run(&access)) {
+        Ok(done) => Next::Done(done),
+        Err(e) => Next::Failed(format!("step-down: {e}")),
+    }
+}
+
+/// The sidecar of a pod. `account` is where Kubernetes puts the token.
+fn label(account: &str) -> Next {
+    match label::of(&|name| std::env::var(name).ok(), Path::new(account)).and_then(|labels| labels.run()) {
+        Ok(done) => Next::Done(done),
+        Err(e) => Next::Failed(format!("label: {e}")),
     }
 }
 

@@ -61,6 +61,17 @@ pub const KNOWN: &[&str] = &[
     "VALKEY_CLUSTER_PREFERRED_ENDPOINT_TYPE",
 ];
 
+/// `HOLDFAST_` names that are no directive of the configuration.
+const OWN: &[&str] = &[
+    "HOLDFAST_CONF",
+    "HOLDFAST_UPDATE_CONF",
+    "HOLDFAST_POD_NAME",
+    "HOLDFAST_PEERS",
+    "HOLDFAST_PRIMARY_FILE",
+    "HOLDFAST_PRIMARY_CONFIGMAP",
+    "HOLDFAST_HTTP_NAME",
+];
+
 /// Other images set these for their own scripts; here they mean nothing, and nobody need be told.
 const OTHERS: &[&str] = &[
     "VALKEY_VERSION",
@@ -189,10 +200,10 @@ impl<'a> Variables<'a> {
 
     /// `HOLDFAST_...` variables, each the name of a directive in capitals, in order.
     pub fn directives(&self) -> impl Iterator<Item = (&str, String)> {
-        let reserved = ["HOLDFAST_CONF", "HOLDFAST_POD_NAME", "HOLDFAST_UPDATE_CONF"];
+        let reserved = |name: &str| OWN.contains(&name.strip_suffix("_FILE").unwrap_or(name)) || OWN.contains(&name);
         self.values.keys().filter_map(move |name| {
             let directive = name.strip_prefix("HOLDFAST_")?;
-            let skipped = reserved.contains(&name.as_str()) || self.is_of_a_service(name);
+            let skipped = reserved(name) || self.is_of_a_service(name);
             (!skipped).then(|| (name.as_str(), directive.to_ascii_lowercase().replace('_', "-")))
         })
     }

@@ -48,3 +48,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "holdfast.pods" -}}
 {{- if eq .Values.architecture "replication" }}{{ add 1 (int .Values.replica.replicaCount) }}{{ else }}1{{ end }}
 {{- end }}
+
+{{- /* Not empty where the primary's place moves. Pods verify one another, so they need certificates of one authority. */ -}}
+{{- define "holdfast.moves" -}}
+{{- if and (eq .Values.architecture "replication") .Values.failover.enabled (include "holdfast.tlsSecret" .) }}yes{{ end }}
+{{- end }}
+
+{{- define "holdfast.peers" -}}
+{{- $full := include "holdfast.fullname" . }}
+{{- $names := list }}
+{{- range $n := until (int (include "holdfast.pods" .)) }}
+{{- $names = append $names (printf "%s-%d.%s-headless" $full $n $full) }}
+{{- end }}
+{{- join "," $names }}
+{{- end }}
