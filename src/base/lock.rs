@@ -25,7 +25,7 @@ use std::cell::UnsafeCell;
 use std::hint::spin_loop;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Rounds of spinning, each twice as long as the one before: about two microseconds in all.
@@ -55,10 +55,19 @@ struct Part<T> {
     value: UnsafeCell<T>,
 }
 
+/// How often somebody had to wait, on cache lines of its own: what everybody reads must not move because somebody waits.
+#[derive(Default)]
+#[repr(C, align(128))]
+struct Waits {
+    all: AtomicU64,
+    asleep: AtomicU64,
+}
+
 /// Parts, each under its lock.
 pub struct Row<T> {
     parts: Box<[Part<T>]>,
     all: AtomicU8,
+    waits: Waits,
 }
 
 // SAFETY: a part's value is reached by whoever holds its lock, or all locks, alone.
@@ -81,7 +90,12 @@ pub struct All<'a, T> {
 impl<T> Row<T> {
     pub fn new(values: impl IntoIterator<Item = T>) -> Row<T> {
         let part = |value| Part { state: AtomicU8::new(FREE), value: UnsafeCell::new(value) };
-        Row { parts: values.into_iter().map(part).collect(), all: AtomicU8::new(FREE) }
+        Row { parts: values.into_iter().map(part).collect(), all: AtomicU8::new(FREE), waits: Waits::default() }
+    }
+
+    /// How often a lock was not free at once, and how often a wait was longer than a command takes.
+    pub fn waits(&self) -> (u64, u64) {
+        (self.waits.all.load(Ordering::Relaxed), self.waits.asleep.load(Ordering::Relaxed))
     }
 
     /// Where part `n` begins, for a prefetch.
@@ -145,12 +159,19 @@ impl<T> Row<T> {
     #[cold]
     fn wait(&self, n: usize, holds: bool, waiting: Waiting, give_up: impl Fn() -> bool) -> Option<One<'_, T>> {
         let mut steps = Steps::default();
+        let mut slept = false;
+        self.waits.all.fetch_add(1, Ordering::Relaxed);
         loop {
             if waiting == Waiting::Shortly && self.is_held_for_long(n) {
                 return None;
             }
-            if steps.next() == Phase::Asleep && give_up() {
-                return None;
+            if steps.next() == Phase::Asleep {
+                if !std::mem::replace(&mut slept, true) {
+                    self.waits.asleep.fetch_add(1, Ordering::Relaxed);
+                }
+                if give_up() {
+                    return None;
+                }
             }
             if self.is_free(n, holds)
                 && let Some(one) = self.take(n, holds)

@@ -330,6 +330,11 @@ impl Keyspace {
         self.databases
     }
 
+    /// How often a stripe's lock was not free at once, and how often a wait for it was longer than a command takes.
+    pub fn lock_waits(&self) -> (u64, u64) {
+        self.stripes.waits()
+    }
+
     #[inline(always)]
     pub fn journal(&self) -> &Arc<Journal> {
         &self.journal

@@ -6,9 +6,10 @@ use crate::base::{clock, memory};
 use crate::commands::Node;
 use crate::commands::server::info::with_facts;
 use crate::config::Config;
+use crate::keyspace::STRIPES;
 use crate::net::listener::Listener;
 use crate::observe::http::{self, Endpoint, Role, Source, State};
-use crate::observe::openmetrics::{self, Extra, Format};
+use crate::observe::openmetrics::{self, Extra, Format, Journal, Stripes};
 use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
@@ -65,7 +66,19 @@ impl Source for Answers {
             self.node.keyspace.standings(crate::base::clock::wall_ms())
         };
         let expiry = self.certificate_expiry_s.load(Ordering::Relaxed);
-        let extra = Extra { certificate_expiry_s: (expiry != 0).then_some(expiry), ready: state.is_ready() };
+        let (waits, sleeps) = self.node.keyspace.lock_waits();
+        let journal = self.node.keyspace.journal();
+        let extra = Extra {
+            certificate_expiry_s: (expiry != 0).then_some(expiry),
+            ready: state.is_ready(),
+            stripes: Stripes { count: STRIPES, waits, sleeps },
+            journal: Journal {
+                is_read: journal.is_read(),
+                end: journal.end(),
+                kept_bytes: journal.backlog().2,
+                excess_bytes: journal.excess(),
+            },
+        };
         with_facts(&self.node, &config, used, &databases, |facts| openmetrics::print(facts, &extra, format))
     }
 

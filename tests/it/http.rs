@@ -135,14 +135,25 @@ fn metrics_say_what_info_says() {
         ("holdfast_fips_validation_passed", 1.0),
         ("holdfast_fips_mode", 1.0),
         ("holdfast_ready", 1.0),
+        ("holdfast_journal_read", 0.0),
+        ("holdfast_audit_enabled", 0.0),
+        ("holdfast_last_backup_time", 0.0),
+        ("holdfast_current_save_keys_total", 0.0),
     ] {
         assert_eq!(m.get(name), Some(&want), "{name}:\n{text}");
     }
-    for name in
-        ["redis_memory_used_bytes", "redis_uptime_in_seconds", "holdfast_tls_certificate_expiry_timestamp_seconds"]
-    {
+    for name in [
+        "redis_memory_used_bytes",
+        "redis_uptime_in_seconds",
+        "holdfast_tls_certificate_expiry_timestamp_seconds",
+        "holdfast_tls_handshakes_by_group_total{group=\"p256\"}",
+        "holdfast_tls_handshakes_refused_total{reason=\"suite\"}",
+        "holdfast_stripe_lock_waits_total",
+        "holdfast_journal_appended_bytes_total",
+    ] {
         assert!(m.contains_key(name), "{name}");
     }
+    assert!(m["holdfast_stripes"] > 1.0);
     assert!(m["holdfast_tls_handshakes_total{version=\"TLSv1.3\"}"] >= 1.0);
 }
 

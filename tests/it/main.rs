@@ -20,6 +20,7 @@ mod gate;
 mod hostile;
 mod http;
 mod identity;
+mod kubernetes;
 mod limits;
 mod long;
 mod monitor;

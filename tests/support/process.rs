@@ -15,25 +15,35 @@ pub fn resident_bytes(pid: u32) -> u64 {
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     // Debian keeps daemons, HAProxy for one, where only root's path leads.
-    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), made_here("tools")]);
     let found = folders.map(|d| d.join(program)).find(|p| p.is_file());
     if found.is_none() {
-        println!("skipped: {program} is not installed");
+        println!("skipped: {program} is not installed (.ci/prepare test, .ci/prepare tools)");
     }
     found
 }
 
+/// What `.ci/prepare` makes under the target folder.
+fn made_here(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("..").join(name)
+}
+
 /// The Python with the client libraries that `.ci/prepare test` makes, or `None` and a line that says so.
 pub fn python() -> Option<PathBuf> {
-    let python = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../venv/bin/python");
+    python_with("redis, valkey", ".ci/prepare test")
+}
+
+/// The Python that has these modules, or `None` and a line that says what makes it.
+pub fn python_with(modules: &str, made_by: &str) -> Option<PathBuf> {
+    let python = made_here("venv/bin/python");
     let usable = Command::new(&python)
-        .args(["-c", "import redis, valkey"])
+        .args(["-c", &format!("import {modules}")])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|s| s.success());
     if !usable {
-        println!("skipped: no redis-py and valkey-py under target/venv (.ci/prepare test makes it)");
+        println!("skipped: no Python with {modules} under target/venv ({made_by} makes it)");
     }
     usable.then_some(python)
 }

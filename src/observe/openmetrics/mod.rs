@@ -25,6 +25,29 @@ pub struct Extra {
     pub certificate_expiry_s: Option<i64>,
     /// The answer of `/readyz`.
     pub ready: bool,
+    pub stripes: Stripes,
+    pub journal: Journal,
+}
+
+/// The key space's locks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stripes {
+    pub count: usize,
+    /// A lock that was not free at once.
+    pub waits: u64,
+    /// Of those, waits longer than a command takes.
+    pub sleeps: u64,
+}
+
+/// The order of changes that logs and replicas read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Journal {
+    pub is_read: bool,
+    pub end: u64,
+    /// Bytes of it that are kept for replicas that come back.
+    pub kept_bytes: u64,
+    /// Bytes that are kept only for readers that are behind.
+    pub excess_bytes: u64,
 }
 
 /// The whole exposition.
@@ -43,6 +66,8 @@ pub fn print(f: &Facts<'_>, extra: &Extra, format: Format) -> Vec<u8> {
     logs(f, t);
     replicas(&words, t);
     tls(f, extra, t);
+    key_space(extra, t);
+    journal(f, extra, t);
     fips(&words, t);
     writer.finish()
 }
@@ -227,12 +252,47 @@ fn tls(f: &Facts<'_>, extra: &Extra, t: &mut dyn Writer) {
             t.sample(SUITES, &[("suite", suite)], get(*counter));
         }
     }
+    // Two families of rows, each a label.
+    for (name, label, prefix, help) in [
+        ("holdfast_tls_handshakes_by_group_total", "group", "tls_group_", "Completed TLS handshakes by key exchange."),
+        ("holdfast_tls_handshakes_refused_total", "reason", "tls_refused_", "TLS handshakes that failed, by reason."),
+    ] {
+        t.family(name, Kind::Counter, help);
+        for counter in Counter::ALL {
+            if let Some(value) = counter.name().strip_prefix(prefix) {
+                t.sample(name, &[(label, value)], get(*counter));
+            }
+        }
+    }
     if let Some(at) = extra.certificate_expiry_s {
         const EXPIRY: &str = "holdfast_tls_certificate_expiry_timestamp_seconds";
         t.single(EXPIRY, Kind::Gauge, "When the certificate that is served ends.", at as f64);
     }
     t.single("holdfast_ready", Kind::Gauge, "The answer of /readyz.", f64::from(u8::from(extra.ready)));
     t.single("holdfast_workers", Kind::Gauge, "Worker threads.", f64::from(f.config.general.io_threads));
+}
+
+fn key_space(extra: &Extra, t: &mut dyn Writer) {
+    let s = extra.stripes;
+    t.single("holdfast_stripes", Kind::Gauge, "Parts of the key space, each under its lock.", s.count as f64);
+    const WAITS: &str = "holdfast_stripe_lock_waits_total";
+    t.single(WAITS, Kind::Counter, "Times that a stripe's lock was not free at once.", s.waits as f64);
+    const SLEEPS: &str = "holdfast_stripe_lock_sleeps_total";
+    t.single(SLEEPS, Kind::Counter, "Of those, waits that were longer than a command takes.", s.sleeps as f64);
+}
+
+fn journal(f: &Facts<'_>, extra: &Extra, t: &mut dyn Writer) {
+    let j = extra.journal;
+    const READ: &str = "holdfast_journal_read";
+    t.single(READ, Kind::Gauge, "A log or a replica reads the journal.", f64::from(u8::from(j.is_read)));
+    const END: &str = "holdfast_journal_appended_bytes_total";
+    t.single(END, Kind::Counter, "Bytes of changes ever put into the journal.", j.end as f64);
+    const KEPT: &str = "holdfast_journal_kept_bytes";
+    t.single(KEPT, Kind::Gauge, "Bytes kept for replicas that come back.", j.kept_bytes as f64);
+    const EXCESS: &str = "holdfast_journal_excess_bytes";
+    t.single(EXCESS, Kind::Gauge, "Bytes kept only for readers that are behind.", j.excess_bytes as f64);
+    const BEHIND: &str = "holdfast_journal_aof_behind_bytes";
+    t.single(BEHIND, Kind::Gauge, "Bytes the append-only file has still to take.", f.aof_behind as f64);
 }
 
 fn fips(words: &HashMap<String, String>, t: &mut dyn Writer) {
