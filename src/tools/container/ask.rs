@@ -2,6 +2,7 @@
 //! Everything has an end: a peer that does not answer in time is silent.
 
 use super::pods::{Peer, Role};
+use crate::base::clock;
 use crate::resp::client::Value;
 use crate::tools::cli::connection::{Connection, Target};
 use crate::tools::cli::options::{AddressFamily, TlsOptions};
@@ -45,8 +46,8 @@ impl Others for Network {
                 in_time(move || role_of(&mut open(&peer, &access)?))
             })
             .collect();
-        let end = std::time::Instant::now() + PATIENCE;
-        let left = || end.saturating_duration_since(std::time::Instant::now());
+        let end_ms = clock::monotonic_ms() + PATIENCE.as_millis() as u64;
+        let left = || Duration::from_millis(end_ms.saturating_sub(clock::monotonic_ms()));
         asked.into_iter().map(|answer| answer.recv_timeout(left()).ok()?.ok()).collect()
     }
 
