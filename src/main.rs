@@ -29,13 +29,31 @@ Usage: holdfast <tool> [arguments]
   doctor [CONF] [--directive ...]           what is unsafe, slow or unsupported on this machine
   container [words ...]                     the entry point of the image: the server by environment variables
   version                                   print the version
+  help [TOOL]                               this, or what a tool takes
 
 Called by the name valkey-server, valkey-cli, valkey-check-rdb or valkey-check-aof, or redis- for valkey- (a link), it is that tool.
 ";
 
+/// What there is to be misspelt.
+const TOOLS: &[&str] = &[
+    "server",
+    "cli",
+    "check-rdb",
+    "check-aof",
+    "backup",
+    "restore",
+    "check-config",
+    "fips",
+    "audit",
+    "doctor",
+    "container",
+    "version",
+    "help",
+];
+
 /// `holdfast fips ...`
 #[derive(Parser)]
-#[command(name = "holdfast fips", about = "What the cryptographic module says of itself")]
+#[command(name = "holdfast fips", bin_name = "holdfast fips", about = "What the cryptographic module says of itself")]
 struct Fips {
     #[command(flatten)]
     args: holdfast::tools::fips::FipsArgs,
@@ -43,7 +61,7 @@ struct Fips {
 
 /// `holdfast audit ...`
 #[derive(Parser)]
-#[command(name = "holdfast audit", about = "Checks audit logs")]
+#[command(name = "holdfast audit", bin_name = "holdfast audit", about = "Checks audit logs")]
 struct Audit {
     #[command(flatten)]
     args: holdfast::tools::audit::AuditArgs,
@@ -74,7 +92,8 @@ fn main() -> ExitCode {
         _ => String::new(),
     };
     let rest: Vec<OsString> = args.drain(1..).collect();
-    run(&tool, name.as_deref().unwrap_or("holdfast cli"), rest)
+    let client = name.filter(|n| called_as(n) == Some("cli")).unwrap_or_else(|| "holdfast cli".to_owned());
+    run(&tool, &client, rest)
 }
 
 /// Runs a tool. `name` is what the client calls itself.
@@ -96,6 +115,7 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
                         let tool = words.remove(0).to_string_lossy().into_owned();
                         run(&tool, name, words)
                     }
+                    "cli" => run("cli", "holdfast cli", words),
                     called => run(called_as(called).unwrap_or(called), called, words),
                 }
             }
@@ -133,6 +153,10 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
             Ok(status) => ExitCode::from(status as u8),
             Err(_) => ExitCode::from(2),
         },
+        "help" if !rest.is_empty() => {
+            let tool = rest.remove(0).to_string_lossy().into_owned();
+            run(&tool, name, vec!["--help".into()])
+        }
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");
             ExitCode::SUCCESS
@@ -142,7 +166,9 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
             ExitCode::from(2)
         }
         other => {
-            eprintln!("holdfast: '{other}' is no tool of mine.\n\n{USAGE}");
+            let near = holdfast::config::nearest_of(other, TOOLS.iter().copied());
+            let near = near.map(|n| format!(" Did you mean '{n}'?")).unwrap_or_default();
+            eprintln!("holdfast: '{other}' is no tool of mine.{near}\n\n{USAGE}");
             ExitCode::from(2)
         }
     }

@@ -15,6 +15,7 @@ pub mod names;
 pub mod notify;
 pub mod number;
 pub mod process;
+pub mod progress;
 pub mod runtime_hint;
 pub mod size_class;
 pub mod slab;

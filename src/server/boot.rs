@@ -247,7 +247,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         tracing::info!("Listening on {name}");
     }
     let recorder = recover_recorder.expect("one recorder per thread");
-    service.while_loading(|| recover(&node, &config, recorder))?;
+    service.while_loading(&node.loading, config.general.daemonize, || recover(&node, &config, recorder))?;
     if let Some((address, port)) = &config.replication.replicaof {
         let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;
         let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));

@@ -2,6 +2,7 @@
 //!
 //! Prints and ends as `valkey-check-aof` does: 0 for a log that is valid (or was repaired), 1 otherwise.
 
+use crate::base::progress::{self, Watched};
 use crate::persist::aof::manifest::{Manifest, Part};
 use crate::persist::rdb::check::{Report, check};
 use crate::storage::{self, DataFile};
@@ -60,6 +61,10 @@ fn start(args: &[OsString], input: &mut dyn BufRead, out: &mut dyn Write) -> Che
     let path = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--version" | "-v"] => {
             let _ = writeln!(out, "holdfast check-aof v={}", env!("CARGO_PKG_VERSION"));
+            return Ok(());
+        }
+        ["--help" | "-h"] => {
+            let _ = writeln!(out, "{USAGE}");
             return Ok(());
         }
         [path] => path.to_owned(),
@@ -192,7 +197,8 @@ fn of_part(
     let mut begin = 0;
     if snapshot {
         let mut report = Report::default();
-        match check(&mut file, &mut report, crate::base::clock::wall_ms(), &mut |_| {}) {
+        let watched = Watched::new(&mut file, format!("checking {name}"), 0, Some(size));
+        match check(watched, &mut report, crate::base::clock::wall_ms(), &mut |_| {}) {
             Ok(()) => {
                 begin = report.bytes;
                 let _ = writeln!(out, "RDB preamble is OK, proceeding with AOF tail...");
@@ -200,9 +206,12 @@ fn of_part(
             Err(e) => return fail(out, &format!("RDB preamble of AOF file is not sane, aborting.\n{e}")),
         }
     }
-    let mut scan = Scan::new(file, begin, wanted.until);
+    let mut scan = Scan::new(file, name, begin, size, wanted.until);
     let verdict = match scan.run(size) {
-        Ok(verdict) => verdict,
+        Ok(verdict) => {
+            progress::clear();
+            verdict
+        }
         Err(e) => return fail(out, &format!("Cannot read file {name}: {}", words_of(&e))),
     };
     if let (Some(until), Some(at)) = (wanted.until, scan.late_at) {
@@ -273,7 +282,7 @@ fn cut(path: &Path, len: u64) -> io::Result<()> {
 
 /// Reads requests one after the other, noting where the last whole step ended.
 struct Scan {
-    from: BufReader<DataFile>,
+    from: BufReader<Watched<DataFile>>,
     at: u64,
     /// Behind the last whole step.
     whole: u64,
@@ -295,10 +304,11 @@ enum Piece {
 const ARGUMENT_MAX: u64 = u32::MAX as u64;
 
 impl Scan {
-    fn new(mut file: DataFile, begin: u64, until: Option<i64>) -> Scan {
+    fn new(mut file: DataFile, name: &str, begin: u64, size: u64, until: Option<i64>) -> Scan {
         // A file that cannot be sought reads as one that is cut off.
         let _ = file.seek_to(begin);
-        Scan { from: BufReader::new(file), at: begin, whole: begin, line: 1, until, late_at: None, error: None }
+        let from = BufReader::new(Watched::new(file, format!("checking {name}"), begin, Some(size)));
+        Scan { from, at: begin, whole: begin, line: 1, until, late_at: None, error: None }
     }
 
     fn fault(&mut self, message: &str) {

@@ -3,6 +3,7 @@
 //! Prints and ends as `valkey-check-rdb` does: 0 for a file that is whole, 1 otherwise.
 
 use crate::base::clock;
+use crate::base::progress::{self, Watched};
 use crate::persist::rdb::check::{Report, TYPES, Tally, check};
 use crate::persist::rdb::{Fault, RdbError};
 use crate::storage::{self, DataFile};
@@ -61,6 +62,10 @@ pub fn run(args: &[OsString], out: &mut dyn Write) -> ExitCode {
         let _ = writeln!(out, "holdfast check-rdb v={}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
+    if matches!(args, [one] if *one == "--help" || *one == "-h") {
+        let _ = writeln!(out, "{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let Some(wanted) = parse(args) else {
         eprintln!("{USAGE}");
         return ExitCode::FAILURE;
@@ -97,7 +102,10 @@ fn look(wanted: &Wanted, out: &mut dyn Write) -> bool {
             return false;
         }
     };
-    let result = check(file, &mut report, clock::wall_ms(), &mut |note| {
+    let total = file.disk_bytes().ok();
+    let watched = Watched::new(file, "checking", 0, total);
+    let result = check(watched, &mut report, clock::wall_ms(), &mut |note| {
+        progress::clear();
         let _ = writeln!(out, "[offset {}] {}", note.offset, note.text);
     });
     let (end, ok) = match &result {

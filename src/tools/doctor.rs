@@ -72,6 +72,7 @@ impl Page {
 /// What the machine says of itself; empty texts are unknown.
 #[derive(Default)]
 struct Machine {
+    kernel: String,
     somaxconn: String,
     overcommit: String,
     huge_pages: String,
@@ -89,6 +90,7 @@ impl Machine {
     fn read() -> Machine {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         Machine {
+            kernel: text("/proc/sys/kernel/osrelease"),
             somaxconn: text("/proc/sys/net/core/somaxconn"),
             overcommit: text("/proc/sys/vm/overcommit_memory"),
             huge_pages: text("/sys/kernel/mm/transparent_hugepage/enabled"),
@@ -175,6 +177,7 @@ fn module(page: &mut Page) {
                         "a ported operational environment: the certificate names Amazon Linux 2023 only",
                         "say 'ported', not 'validated', in your system security plan",
                     ),
+                    ("fips_rdrand", "yes") => page.good("the processor has RDRAND"),
                     ("fips_rdrand", "no") => page.add(
                         Level::Warning,
                         "the processor has no RDRAND: entropy comes from the kernel alone",
@@ -259,13 +262,28 @@ fn certificates(page: &mut Page, c: &Config, now_s: i64) {
     if t.port == 0 && (c.monitoring.port == 0 || !c.monitoring.tls) {
         return page.add(Level::Note, "TLS is not served", "");
     }
-    let (Some(chain), Some(key)) = (&t.cert_file, &t.key_file) else {
-        return page.add(
-            Level::Note,
-            "a certificate authority and a certificate are generated under dir",
-            "for other machines set tls-cert-file, tls-key-file and tls-ca-cert-file",
-        );
-    };
+    match (&t.cert_file, &t.key_file) {
+        (Some(chain), Some(key)) => certificate(page, chain, key, now_s),
+        _ => {
+            page.add(
+                Level::Note,
+                "a certificate authority and a certificate are generated under dir",
+                "for other machines set tls-cert-file, tls-key-file and tls-ca-cert-file",
+            );
+            let made = c.general.dir.as_deref().unwrap_or(Path::new(".")).join("tls");
+            let (chain, key) = (made.join("server.crt"), made.join("server.key"));
+            if chain.exists() {
+                certificate(page, &chain, &key, now_s);
+            }
+            return;
+        }
+    }
+    if t.auth_clients == TlsAuthClients::No {
+        page.add(Level::Note, "clients show no certificate", "tls-auth-clients yes demands one");
+    }
+}
+
+fn certificate(page: &mut Page, chain: &Path, key: &Path, now_s: i64) {
     match certificate::load(chain, key, now_s) {
         Err(e) => page.add(Level::Bad, e.to_string(), "the server will not start with it"),
         Ok(loaded) => {
@@ -277,9 +295,6 @@ fn certificates(page: &mut Page, c: &Config, now_s: i64) {
                 page.good(text);
             }
         }
-    }
-    if t.auth_clients == TlsAuthClients::No {
-        page.add(Level::Note, "clients show no certificate", "tls-auth-clients yes demands one");
     }
 }
 
@@ -308,6 +323,19 @@ fn data(page: &mut Page, c: &Config) {
 
 fn host(page: &mut Page, c: &Config, m: &Machine) {
     page.section("This machine");
+    let version = || {
+        let mut parts = m.kernel.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    };
+    match version() {
+        Some(version) if version < LANDLOCK => page.add(
+            Level::Note,
+            format!("kernel {}: it cannot limit the process to its files (landlock)", m.kernel),
+            "a kernel of 5.13 or later can",
+        ),
+        Some(_) => page.good(format!("kernel {}", m.kernel)),
+        None => {}
+    }
     if m.root {
         page.add(Level::Warning, "running as root", "run it as a user of its own (the unit and the image do)");
     }
@@ -357,7 +385,12 @@ fn host(page: &mut Page, c: &Config, m: &Machine) {
             "sysctl -w vm.overcommit_memory=1",
         );
     }
-    if m.huge_pages.contains("[always]") && !c.general.disable_thp {
+    let chosen = m.huge_pages.split(['[', ']']).nth(1).unwrap_or_default();
+    if chosen == "always" && c.general.disable_thp {
+        page.good("transparent huge pages: always, but not for this process (disable-thp)");
+    } else if chosen != "always" && !chosen.is_empty() {
+        page.good(format!("transparent huge pages: {chosen}"));
+    } else if chosen == "always" {
         page.add(
             Level::Warning,
             "transparent huge pages are always on, and disable-thp is no: memory and latency jump",
@@ -392,6 +425,9 @@ fn host(page: &mut Page, c: &Config, m: &Machine) {
         page.good(format!("{threads} workers on {} processors", m.cores));
     }
 }
+
+/// The first kernel that limits a process to its files.
+const LANDLOCK: (u32, u32) = (5, 13);
 
 /// `cpu.max`: quota and period, or `max`.
 fn cpus(text: &str) -> Option<f64> {
@@ -432,6 +468,8 @@ mod tests {
     #[test]
     fn a_machine_that_slows_the_server_is_told_with_the_remedy() {
         let m = Machine {
+            kernel: "5.10.0-28-amd64".into(),
+            huge_pages: "[always] madvise never".into(),
             somaxconn: "128".into(),
             overcommit: "2".into(),
             clock_source: "hpet".into(),
@@ -445,8 +483,11 @@ mod tests {
         };
         let mut c = Config::default();
         c.general.io_threads = 4;
+        c.general.disable_thp = false;
         let said = of(|p| host(p, &c, &m));
         for part in [
+            "kernel 5.10.0-28-amd64: it cannot limit",
+            "huge pages are always on",
             "somaxconn is 128",
             "overcommit_memory is 2",
             "clock source is hpet",

@@ -8,6 +8,7 @@
 use super::backup::manifest as backups;
 use crate::base::calendar::utc_text;
 use crate::base::clock;
+use crate::base::progress::Watched;
 use crate::persist::aof::load::begins_with_snapshot;
 use crate::persist::aof::log::manifest_name;
 use crate::persist::aof::manifest::{Manifest, Part};
@@ -224,7 +225,9 @@ fn copy(f: &Copied, target: &Path) -> Result<(), String> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(at("making", parent))?;
     }
-    let mut from = File::open(&f.from).map_err(at("reading", &f.from))?;
+    let from = File::open(&f.from).map_err(at("reading", &f.from))?;
+    let total = from.metadata().ok().map(|m| m.len());
+    let mut from = Watched::new(from, format!("copying {}", f.name.display()), 0, total);
     let mut to = create(&path).map_err(at("making", &path))?;
     io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(at("writing", &path))?;
     let read = || open(&path).and_then(|mut f| io::copy(&mut f, &mut io::sink()).map_err(at("reading back", &path)));
@@ -253,7 +256,9 @@ fn of_snapshot(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Re
     let from = source.folder.join(&source.dbfilename);
     let file = open(&from).map_err(|e| format!("there is neither an append-only folder nor a snapshot: {e}"))?;
     let sealed = file.is_sealed();
-    let (report, made) = look(file).map_err(|e| format!("{}: {e}", from.display()))?;
+    let total = file.disk_bytes().ok();
+    let (report, made) = look(Watched::new(file, format!("checking {}", source.dbfilename), 0, total))
+        .map_err(|e| format!("{}: {e}", from.display()))?;
     if let (Some(to), Some(made)) = (to_time, made)
         && made > to
     {
@@ -330,9 +335,12 @@ struct Scanned {
 
 fn scan(to_time: Option<i64>, path: &Path, last: bool) -> Result<Scanned, String> {
     let mut file = open(path)?;
+    let total = file.disk_bytes().ok();
+    let name = format!("checking {}", path.file_name().unwrap_or_default().to_string_lossy());
     let mut scanned = Scanned::default();
     if begins_with_snapshot(&mut file).map_err(at("reading", path))? {
-        let (report, made) = look(&mut file).map_err(|e| format!("{}: {e}", path.display()))?;
+        let watched = Watched::new(&mut file, name.as_str(), 0, total);
+        let (report, made) = look(watched).map_err(|e| format!("{}: {e}", path.display()))?;
         if let (Some(to), Some(made)) = (to_time, made)
             && made > to
         {
@@ -341,7 +349,7 @@ fn scan(to_time: Option<i64>, path: &Path, last: bool) -> Result<Scanned, String
         (scanned.bytes, scanned.keys) = (report.bytes, report.keys);
         file.seek_to(scanned.bytes).map_err(at("reading", path))?;
     }
-    let mut reader = Reader::new(file, scanned.bytes);
+    let mut reader = Reader::new(Watched::new(file, name, scanned.bytes, total), scanned.bytes);
     let mut steps = Steps::new(scanned.bytes);
     loop {
         scanned.bytes = steps.whole;
@@ -349,7 +357,7 @@ fn scan(to_time: Option<i64>, path: &Path, last: bool) -> Result<Scanned, String
             Ok(true) => None,
             Ok(false) if steps.open => Some(Fault::OpenTransaction),
             // A sealed file may end inside a record where its text ends with a step.
-            Ok(false) if reader.from().is_torn() => Some(Fault::Truncated),
+            Ok(false) if reader.from().inner().is_torn() => Some(Fault::Truncated),
             Ok(false) => return Ok(scanned),
             Err(fault) => Some(fault),
         };

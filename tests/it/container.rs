@@ -71,6 +71,26 @@ fn what_cannot_start_says_which_variable_and_what_to_do() {
 #[test]
 fn other_tools_and_programs_are_run_by_name() {
     assert!(said(&container(&[], &["valkey-cli", "--version"])).starts_with("valkey-cli 9.1.0"));
+    assert!(said(&container(&[], &["--help"])).contains("VALKEY_PASSWORD"));
     assert!(said(&container(&[], &["holdfast", "version"])).starts_with("Holdfast server v="));
     assert_eq!(said(&container(&[("PATH", "/usr/bin:/bin")], &["echo", "x"])), "x\n");
+}
+
+#[test]
+fn help_answers_for_each_tool_and_a_misspelt_one_is_told_the_nearest() {
+    let holdfast = |words: &[&str]| run(Command::new(BINARY).args(words), b"", Duration::from_secs(30));
+    for tool in "server cli check-rdb check-aof backup restore check-config fips audit doctor container"
+        .split_ascii_whitespace()
+    {
+        let out = holdfast(&["help", tool]);
+        let text = said(&out);
+        assert!(out.status.success() && text.contains("Usage: holdfast"), "{tool}: {text}");
+    }
+    let out = holdfast(&["bakup"]);
+    assert!(!out.status.success() && said(&out).contains("Did you mean 'backup'?"), "{}", said(&out));
+    let file = tempfile::tempdir().unwrap();
+    let path = file.path().join("postgresql.conf");
+    std::fs::write(&path, "max_connections 100\n").unwrap();
+    let out = holdfast(&["check-config", path.to_str().unwrap()]);
+    assert!(said(&out).contains("'max_connections'") && said(&out).contains("'maxclients'"), "{}", said(&out));
 }

@@ -157,6 +157,43 @@ fn metrics_say_what_info_says() {
     assert!(m["holdfast_tls_handshakes_total{version=\"TLSv1.3\"}"] >= 1.0);
 }
 
+/// The kind of each family, by the name of its samples.
+fn kinds(exposition: &str) -> BTreeMap<String, String> {
+    let lines = exposition.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split_once(' '));
+    lines.map(|(name, kind)| (name.to_owned(), kind.trim_end().to_owned())).collect()
+}
+
+#[test]
+fn what_the_dashboards_763_and_11835_ask_for_is_there_and_of_its_kind() {
+    let (server, port) = server(&["--maxmemory", "100mb"]);
+    check(&mut server.connect(), &[("SET a 1 EX 100", "+OK"), ("GET a", "\"1\"")]);
+    let text = get(&server, port, "/metrics", "");
+    let (kinds, samples) = (kinds(&text), samples(&text));
+    for (kind, names) in [
+        (
+            "gauge",
+            "redis_up redis_uptime_in_seconds redis_connected_clients redis_blocked_clients redis_memory_used_bytes \
+             redis_memory_max_bytes redis_db_keys redis_db_keys_expiring redis_connected_slaves redis_instance_info \
+             redis_config_maxclients redis_config_maxmemory redis_memory_used_rss_bytes redis_slowlog_length \
+             redis_start_time_seconds redis_rdb_last_save_timestamp_seconds redis_mem_fragmentation_ratio",
+        ),
+        (
+            "counter",
+            "redis_commands_processed_total redis_commands_total redis_commands_duration_seconds_total \
+             redis_keyspace_hits_total redis_keyspace_misses_total redis_net_input_bytes_total \
+             redis_net_output_bytes_total redis_expired_keys_total redis_evicted_keys_total \
+             redis_connections_received_total redis_rejected_connections_total redis_cpu_sys_seconds_total \
+             redis_cpu_user_seconds_total",
+        ),
+    ] {
+        for name in names.split_ascii_whitespace() {
+            assert_eq!(kinds.get(name).map(String::as_str), Some(kind), "{name}");
+            let is_sample = |n: &String| n == name || n.starts_with(&format!("{name}{{"));
+            assert!(samples.keys().any(is_sample), "{name} has no sample");
+        }
+    }
+}
+
 #[test]
 fn promtool_finds_nothing_wrong_with_the_metrics() {
     let Some(promtool) = find("promtool") else { return };
@@ -199,7 +236,12 @@ fn redis_exporter_reads_this_server_and_sees_the_same() {
     });
     let _ = child.kill();
     let _ = child.wait();
-    let (theirs, ours) = (samples(&theirs), samples(&get(&server, port, "/metrics", "")));
+    let ours = get(&server, port, "/metrics", "");
+    let of_us = kinds(&ours);
+    let unlike: Vec<_> =
+        kinds(&theirs).into_iter().filter(|(name, kind)| of_us.get(name).is_some_and(|k| k != kind)).collect();
+    assert!(unlike.is_empty(), "the exporter calls these something else: {unlike:?}");
+    let (theirs, ours) = (samples(&theirs), samples(&ours));
     assert_eq!(theirs.get("redis_up"), Some(&1.0));
     let absent: Vec<&String> = theirs
         .keys()

@@ -90,9 +90,46 @@ pub fn find(name: &[u8]) -> Option<&'static Directive> {
     directives().find(|directive| directive.answers_to(name))
 }
 
-/// The name or alias nearest to `name` by edit distance, if one is near enough to be meant.
+/// What other databases call it. Their files are handed to this server more often than one would think.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("max_connections", "maxclients"),
+    ("shared_buffers", "maxmemory"),
+    ("effective_cache_size", "maxmemory"),
+    ("innodb_buffer_pool_size", "maxmemory"),
+    ("listen_addresses", "bind"),
+    ("bind-address", "bind"),
+    ("data_directory", "dir"),
+    ("datadir", "dir"),
+    ("dbpath", "dir"),
+    ("ssl_cert_file", "tls-cert-file"),
+    ("ssl_key_file", "tls-key-file"),
+    ("ssl_ca_file", "tls-ca-cert-file"),
+    ("ssl_ciphers", "tls-ciphers"),
+    ("password_encryption", "acl-password-hash"),
+    ("wal_level", "appendonly"),
+    ("fsync", "appendfsync"),
+    ("synchronous_commit", "appendfsync"),
+    ("archive_mode", "appendonly"),
+    ("checkpoint_timeout", "save"),
+    ("primary_conninfo", "replicaof"),
+    ("max_wal_senders", "repl-backlog-size"),
+    ("wal_keep_size", "repl-backlog-size"),
+    ("log_destination", "logfile"),
+    ("log_directory", "logfile"),
+    ("log_min_messages", "loglevel"),
+    ("log_min_duration_statement", "slowlog-log-slower-than"),
+    ("idle_in_transaction_session_timeout", "timeout"),
+    ("tcp_keepalives_idle", "tcp-keepalive"),
+    ("max_worker_processes", "io-threads"),
+];
+
+/// The name or alias nearest to `name`: by what another database means with it, or by edit distance, if one is near enough to be
+/// meant.
 pub fn nearest(name: &[u8]) -> Option<&'static str> {
     let lower = String::from_utf8_lossy(name).to_ascii_lowercase();
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(there, _)| *there == lower) {
+        return Some(here);
+    }
     nearest_of(&lower, directives().flat_map(Directive::names))
 }
 
@@ -142,9 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn what_other_databases_mean_is_a_directive_here() {
+        for (there, here) in ELSEWHERE {
+            assert!(find(here.as_bytes()).is_some(), "{here}");
+            assert!(find(there.as_bytes()).is_none(), "{there} is one of ours");
+        }
+    }
+
+    #[test]
     fn the_nearest_name_is_near() {
         assert_eq!(nearest(b"maxmemroy"), Some("maxmemory"));
         assert_eq!(nearest(b"TLS-certfile"), Some("tls-cert-file"));
+        assert_eq!(nearest(b"max_connections"), Some("maxclients"));
+        assert_eq!(nearest(b"Shared_Buffers"), Some("maxmemory"));
         assert_eq!(nearest(b"completely-different"), None);
         assert_eq!(nearest(&[b'x'; 1000]), None);
     }

@@ -15,6 +15,7 @@ use super::cli;
 use super::restore::{self, take_keys};
 use crate::base::calendar::utc_text;
 use crate::base::clock;
+use crate::base::progress::Bar;
 use crate::crypto::Sha256;
 use crate::persist::rdb::check::{Report, check};
 use crate::storage;
@@ -23,7 +24,7 @@ use manifest::{Entry, Manifest};
 use retention::Retention;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -189,7 +190,7 @@ fn take_snapshot(
 ) -> Result<PathBuf, String> {
     let Some(connection) = &mut client.connection else { return Err("there is no connection".into()) };
     let path = part.join(SNAPSHOT);
-    let mut bar = Bar::new(!a.quiet && io::stderr().is_terminal());
+    let mut bar = Bar::new("receiving", a.quiet);
     let mut sum = Sha256::new();
     let received = storage::create_snapshot(&path, true, |file| {
         let mut take = |bytes: &[u8]| {
@@ -199,7 +200,7 @@ fn take_snapshot(
         let mut show = |done, total| bar.show(done, total);
         cli::snapshot::receive(connection, &mut take, &mut show).map_err(io::Error::other)
     });
-    bar.end();
+    drop(bar);
     received.map_err(|e| e.to_string())?;
     let sum = sum.finish();
     let data = storage::open_data(&path).map_err(at("reading back", &path))?;
@@ -278,42 +279,4 @@ fn prune(a: &Arguments, now: i64, out: &mut dyn Write) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// A line on the terminal that says how far it is.
-struct Bar {
-    shown: bool,
-    next_ms: u64,
-    drawn: bool,
-}
-
-impl Bar {
-    fn new(shown: bool) -> Bar {
-        Bar { shown, next_ms: 0, drawn: false }
-    }
-
-    fn show(&mut self, done: u64, total: Option<u64>) {
-        let now = clock::monotonic_ms();
-        if !self.shown || (now < self.next_ms && total != Some(done)) {
-            return;
-        }
-        self.next_ms = now + 100;
-        self.drawn = true;
-        let mega = |n: u64| n as f64 / 1e6;
-        let line = match total {
-            Some(total) => {
-                let percent = done as f64 * 100.0 / total.max(1) as f64;
-                let full = (percent / 4.0) as usize;
-                format!("[{:<25}] {percent:5.1} % of {:.1} MB", "#".repeat(full), mega(total))
-            }
-            None => format!("{:.1} MB", mega(done)),
-        };
-        eprint!("\r{line}");
-    }
-
-    fn end(&self) {
-        if self.drawn {
-            eprintln!();
-        }
-    }
 }

@@ -64,6 +64,7 @@ pub fn start(arguments: &[OsString]) -> Next {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     match arguments.first().map(String::as_str) {
+        Some("--help" | "-h") => return Next::Done(help()),
         Some("step-down") => return step_down(environment),
         Some("label") => return label(arguments.get(1).map_or(label::ACCOUNT, String::as_str)),
         _ => {}
@@ -92,6 +93,18 @@ pub fn start(arguments: &[OsString]) -> Next {
             ))
         }
     }
+}
+
+fn help() -> String {
+    let lines: Vec<String> = variables::KNOWN.chunks(3).map(|names| format!("  {}", names.join("  "))).collect();
+    format!(
+        "Usage: holdfast container [CONF] [--directive value ...]   the server, by these variables of the environment\n       \
+         holdfast container TOOL [...]                      another tool of the binary, or a program of the image\n       \
+         holdfast container step-down                       before a pod is stopped: its primary hands over to a replica\n       \
+         holdfast container label [ACCOUNT FOLDER]          beside a pod's server: labels the pod by its role\n\n{}\n\n\
+         Each also as NAME_FILE, the path of a file with the value; HOLDFAST_X is the directive x. See docs/install.md.",
+        lines.join("\n")
+    )
 }
 
 /// The hook before a pod is stopped.
