@@ -58,7 +58,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $full := include "holdfast.fullname" . }}
 {{- $names := list }}
 {{- range $n := until (int (include "holdfast.pods" .)) }}
-{{- $names = append $names (printf "%s-%d.%s-headless" $full $n $full) }}
+{{- $names = append $names (printf "%s-%d.%s-headless.$(POD_NAMESPACE).svc" $full $n $full) }}
 {{- end }}
 {{- join "," $names }}
 {{- end }}
