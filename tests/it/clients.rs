@@ -1,6 +1,6 @@
 //! Clients that other people wrote, over TLS: redis-rs, redis-cli and valkey-cli, redis-py and valkey-py.
 
-use crate::support::process::{find, python, run};
+use crate::support::process::{find, python, run, skipped};
 use crate::support::{Server, not_there};
 use redis::{Commands, ConnectionLike, RedisResult, TlsCertificates};
 use std::path::Path;
@@ -111,7 +111,7 @@ fn our_own_command_line_client_finds_the_server_it_stands_beside() {
     let out = run(&mut command, b"", Duration::from_secs(30));
     let said = String::from_utf8_lossy(&out.stderr);
     if said.contains("is no tool of mine") {
-        println!("skipped: not there yet: holdfast cli");
+        skipped("not there yet: holdfast cli");
         return;
     }
     assert_eq!(String::from_utf8_lossy(&out.stdout), "OK\n", "{said}");

@@ -1,7 +1,7 @@
 //! README and docs: each block marked `sh` is run as it stands, page by page, in a network, a process space and a folder of its own.
 //! A block that is not run carries its reason in the line above: `<!-- not run: ... -->`.
 
-use crate::support::process::{find, run};
+use crate::support::process::{find, run, skipped};
 use crate::support::server::BINARY;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,7 +93,7 @@ fn every_block_runs_as_it_stands() {
     let prelude = format!("{loopback} && mount -t tmpfs none /run");
     let usable = Command::new(&unshare).args(alone).args(["bash", "-c", &prelude]).output();
     if !usable.is_ok_and(|o| o.status.success()) {
-        println!("skipped: no network and process space of its own can be made here (unshare, ip)");
+        skipped("no network and process space of its own can be made here (unshare, ip)");
         return;
     }
     let names = tempfile::tempdir().unwrap();

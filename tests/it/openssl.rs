@@ -2,7 +2,7 @@
 //! certificate, each with the alert that ends it.
 
 use crate::support::Server;
-use crate::support::process::{find, run};
+use crate::support::process::{find, run, skipped};
 use crate::support::server::free_port;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -220,7 +220,7 @@ fn approved_protocols_suites_groups_and_schemes_are_accepted_and_all_else_is_ref
     for group in ["SecP256r1MLKEM768", "X25519MLKEM768"] {
         let said = lab.connect(&servers[0].1, &format!("-tls1_3 -groups {group}"), None);
         if said.contains("-groups") {
-            println!("skipped: this OpenSSL does not know {group}");
+            skipped(&format!("this OpenSSL does not know {group}"));
         } else {
             faults.extend(fault(&said, T13).map(|why| format!("{group}: {why}")));
         }

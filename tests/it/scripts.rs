@@ -1,6 +1,6 @@
 //! Scripts as applications write them: locks, limiters, queues; and the libraries they come from, run for real where they can be had.
 
-use crate::support::process::{python, run};
+use crate::support::process::{python, run, skipped};
 use crate::support::{Server, client::Connection};
 use std::path::PathBuf;
 use std::process::Command;
@@ -168,7 +168,7 @@ fn celery_works_over_tls() {
     let Some(python) = python() else { return };
     if !Command::new(&python).args(["-c", "import celery, redis, packaging"]).output().is_ok_and(|o| o.status.success())
     {
-        println!("skipped: celery is not in the tests' venv (.ci/prepare test)");
+        skipped("celery is not in the tests' venv (.ci/prepare test)");
         return;
     }
     let server = Server::start();
@@ -183,7 +183,7 @@ fn bullmq_works_over_tls() {
     let modules =
         PathBuf::from(crate::support::server::BINARY).ancestors().nth(2).expect("target").join("node/node_modules");
     if !modules.join("bullmq").is_dir() {
-        println!("skipped: BullMQ is not in {} (.ci/prepare test)", modules.display());
+        skipped(&format!("BullMQ is not in {} (.ci/prepare test)", modules.display()));
         return;
     }
     let server = Server::start();

@@ -1,6 +1,6 @@
 //! The service manager's protocol, held against a socket, and the units against systemd's own check.
 
-use crate::support::process::{find, kill, run};
+use crate::support::process::{find, kill, run, skipped};
 use crate::support::server::{BINARY, free_port};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
@@ -96,7 +96,7 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_exposed() {
         command.args(["security", "--offline=true", "--threshold=15", "--no-pager"]).arg(&path);
         let out = run(&mut command, b"", Duration::from_secs(60));
         if String::from_utf8_lossy(&out.stderr).contains("unrecognized option") {
-            println!("skipped: this systemd-analyze cannot judge a unit offline");
+            skipped("this systemd-analyze cannot judge a unit offline");
             continue;
         }
         assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stdout));

@@ -33,7 +33,7 @@ pub fn not_there(connection: &mut Connection, commands: &[&str]) -> bool {
         })
         .collect();
     if !missing.is_empty() {
-        println!("skipped: not there yet: {}", missing.join(", "));
+        process::skipped(&format!("not there yet: {}", missing.join(", ")));
     }
     !missing.is_empty()
 }

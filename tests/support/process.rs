@@ -11,6 +11,17 @@ pub fn resident_bytes(pid: u32) -> u64 {
     line.split_ascii_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).expect("a number") * 1024
 }
 
+/// Says that a test, or a part of one, is skipped. Runners keep what a test that passes prints to themselves, so the line goes
+/// into a file, too, which `.ci/run` shows.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    println!("skipped: {why}");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("skipped");
+    if let Ok(mut file) = std::fs::File::options().create(true).append(true).open(path) {
+        let _ = file.write_all(format!("skipped: {why}\n").as_bytes());
+    }
+}
+
 /// A program by name, or `None` and a line that says the test is skipped.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -18,7 +29,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), made_here("tools")]);
     let found = folders.map(|d| d.join(program)).find(|p| p.is_file());
     if found.is_none() {
-        println!("skipped: {program} is not installed (.ci/prepare test, .ci/prepare tools)");
+        skipped(&format!("{program} is not installed (.ci/prepare test, .ci/prepare tools)"));
     }
     found
 }
@@ -43,7 +54,7 @@ pub fn python_with(modules: &str, made_by: &str) -> Option<PathBuf> {
         .status()
         .is_ok_and(|s| s.success());
     if !usable {
-        println!("skipped: no Python with {modules} under target/venv ({made_by} makes it)");
+        skipped(&format!("no Python with {modules} under target/venv ({made_by} makes it)"));
     }
     usable.then_some(python)
 }
