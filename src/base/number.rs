@@ -115,6 +115,23 @@ impl IntText {
     }
 }
 
+/// Appends a line that is one byte and a number, as RESP writes lengths, counts and integers.
+#[inline]
+pub fn put_line(out: &mut Vec<u8>, kind: u8, n: i64) {
+    // Numbers of one digit or two are nearly all there are.
+    match n {
+        0..=9 => out.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']),
+        10..=99 => out.extend_from_slice(&[kind, b'0' + n as u8 / 10, b'0' + n as u8 % 10, b'\r', b'\n']),
+        n => {
+            let text = IntText::new(n);
+            out.reserve(INT_TEXT_MAX + 3);
+            out.push(kind);
+            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
 /// The length of the text of `value`, in bytes.
 #[must_use]
 #[inline]

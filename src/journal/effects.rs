@@ -2,8 +2,8 @@
 //!
 //! Encoding happens under the stripes' locks but outside the journal's: what the journal does for a step is a copy.
 
+use crate::base::number::put_line;
 use crate::resp::args::Args;
-use std::io::Write;
 
 /// Requests of one step in order, with the SELECTs between them but not the first.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ impl Effects {
     /// A command as it was called.
     pub fn push_args(&mut self, db: u32, args: Args<'_>) {
         self.select(db);
-        put_count(&mut self.bytes, b'*', args.len());
+        put_line(&mut self.bytes, b'*', args.len() as i64);
         for a in args.iter() {
             put_bulk(&mut self.bytes, a);
         }
@@ -114,25 +114,14 @@ impl Effects {
     }
 }
 
-pub(super) fn put_count(out: &mut Vec<u8>, kind: u8, n: usize) {
-    out.push(kind);
-    // Nearly every count and length has one digit or two.
-    if n < 10 {
-        out.push(b'0' + n as u8);
-    } else {
-        let _ = write!(out, "{n}");
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
 pub(super) fn put_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_count(out, b'$', bytes.len());
+    put_line(out, b'$', bytes.len() as i64);
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }
 
 pub(super) fn put_command(out: &mut Vec<u8>, args: &[&[u8]]) {
-    put_count(out, b'*', args.len());
+    put_line(out, b'*', args.len() as i64);
     for a in args {
         put_bulk(out, a);
     }

@@ -51,6 +51,16 @@ impl PathOf for KeyPath {
     fn path(name: &[u8]) -> u64 {
         path(slot_of(name).get(), hash::hash(name))
     }
+
+    /// Deep enough, all names of a segment are of one slot.
+    #[inline]
+    fn path_beside(name: &[u8], other: u64, depth: u8) -> u64 {
+        if u32::from(depth) < LOCAL_BITS {
+            return Self::path(name);
+        }
+        let slot = other >> (64 - LOCAL_BITS) << (64 - LOCAL_BITS);
+        slot | hash::hash(name) >> LOCAL_BITS
+    }
 }
 
 /// A key of a database.
@@ -83,6 +93,14 @@ mod tests {
             let h = KeyHash::of(name.as_bytes());
             assert_eq!(h.slot(), slot_of(name.as_bytes()));
             assert_eq!(h.path, KeyPath::path(name.as_bytes()));
+            let tagged = format!("{{{name}}}:{i}");
+            for depth in [0, LOCAL_BITS as u8, 20] {
+                assert_eq!(
+                    KeyPath::path_beside(tagged.as_bytes(), h.path, depth.max(LOCAL_BITS as u8)),
+                    KeyPath::path(tagged.as_bytes())
+                );
+                assert_eq!(KeyPath::path_beside(name.as_bytes(), h.path, depth), h.path);
+            }
         }
     }
 }

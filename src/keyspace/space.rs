@@ -8,7 +8,7 @@ use crate::base::hash::Random;
 use crate::base::lock::Waiting;
 use crate::journal::{Effects, State};
 use crate::value::record::{Content, Record};
-use crate::value::table::{Borrowed, Place, RecordMut};
+use crate::value::table::{Borrowed, Place, RecordMut, prefetch, prefetch_record};
 use parking_lot::RwLockReadGuard;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -310,10 +310,10 @@ impl<'k> Space<'k> {
     /// under each other.
     pub fn prefetch<'n>(&mut self, keys: impl Iterator<Item = Key<'n>> + Clone) {
         for key in keys.clone() {
-            self.held.stripe(key.hash.stripe).database(key.db).table.prefetch_bucket(key.hash.path);
+            prefetch(self.held.stripe(key.hash.stripe).database(key.db).table.bucket_address(key.hash.path));
         }
         for key in keys {
-            self.held.stripe(key.hash.stripe).database(key.db).table.prefetch_record(key.hash.path);
+            prefetch_record(self.held.stripe(key.hash.stripe).database(key.db).table.record_address(key.hash.path));
         }
     }
 

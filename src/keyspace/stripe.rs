@@ -458,17 +458,13 @@ impl Keyspace {
         prefetch(self.stripes.address(hash.stripe as usize));
     }
 
-    /// Asks the cache for the bucket, or for the record, of a key somebody is about to use. A busy stripe is left alone.
-    #[inline]
-    pub fn prefetch(&self, db: u32, hash: KeyHash, record: bool) {
-        if let Some(stripe) = self.stripes.try_lock(hash.stripe as usize) {
-            let table = &stripe.database(db).table;
-            if record {
-                table.prefetch_record(hash.path);
-            } else {
-                table.prefetch_bucket(hash.path);
-            }
-        }
+    /// Where the bucket, or the record, of a key is that somebody is about to use, for a prefetch; null if there is none. A busy stripe is
+    /// left alone.
+    #[inline(always)]
+    pub fn address(&self, db: u32, hash: KeyHash, record: bool) -> *const u8 {
+        let Some(stripe) = self.stripes.try_lock(hash.stripe as usize) else { return std::ptr::null() };
+        let table = &stripe.database(db).table;
+        if record { table.record_address(hash.path) } else { table.bucket_address(hash.path) }
     }
 
     /// Looks at each stripe in turn, one lock at a time: not one instant, but nobody waits long.

@@ -4,7 +4,7 @@
 //! by reference instead of copied. Handlers say what they mean (a map, a set, a double, null); the version of the
 //! connection decides how it is written.
 
-use crate::base::number::{INT_TEXT_MAX, IntText};
+use crate::base::number::{IntText, put_line};
 use std::sync::Arc;
 
 /// Protocol version of a connection.
@@ -153,18 +153,7 @@ impl Reply {
 
     #[inline]
     fn header(&mut self, kind: u8, n: i64) {
-        // Lengths and numbers of one digit or two are nearly all there are.
-        match n {
-            0..=9 => self.buf.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']),
-            10..=99 => self.buf.extend_from_slice(&[kind, b'0' + n as u8 / 10, b'0' + n as u8 % 10, b'\r', b'\n']),
-            n => {
-                let text = IntText::new(n);
-                self.buf.reserve(INT_TEXT_MAX + 3);
-                self.buf.push(kind);
-                self.buf.extend_from_slice(text.as_bytes());
-                self.buf.extend_from_slice(b"\r\n");
-            }
-        }
+        put_line(&mut self.buf, kind, n);
     }
 
     #[inline]

@@ -13,7 +13,7 @@ pub(super) use output::{output_room, over_limit};
 use super::aside::{Aside, Desk};
 use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
-use crate::base::clock;
+use crate::base::clock::{self, Tick};
 use crate::base::hash::NumberHash;
 use crate::client::{Mailbox, Message, Output};
 use crate::commands::Node;
@@ -100,6 +100,9 @@ pub struct Worker {
     held: Vec<usize>,
     /// Connections that had more to send when others' turn came.
     unsent: Vec<usize>,
+    /// Replicas for which the journal has something, and since when.
+    fed: Vec<usize>,
+    fed_since: Tick,
     aside: Arc<Aside>,
     desk: Arc<Desk>,
     /// Whose command runs aside, and the messages that wait for them.
@@ -152,6 +155,8 @@ impl Worker {
             paused: Vec::new(),
             held: Vec::new(),
             unsent: Vec::new(),
+            fed: Vec::new(),
+            fed_since: Tick::now(),
             aside: parts.aside,
             away: HashMap::new(),
             busy_ns: 0,
@@ -188,7 +193,8 @@ impl Worker {
     }
 
     fn wait(&self) -> Duration {
-        if !self.ready.is_empty() || !self.handshakes.is_empty() || !self.unsent.is_empty() || self.evictor.pending {
+        let busy = [&self.unsent, &self.fed].iter().any(|list| !list.is_empty());
+        if busy || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
             return Duration::ZERO;
         }
         let now = clock::monotonic_ms();
@@ -201,7 +207,7 @@ impl Worker {
 
     /// One turn: everything that is ready.
     fn turn(&mut self, events: &Events) {
-        let begin = clock::Tick::now();
+        let begin = Tick::now();
         self.mailbox.begin_turn();
         let now_mono = clock::monotonic_ms();
         if self.node.config.version() != self.config_version {
@@ -233,8 +239,10 @@ impl Worker {
                 self.drain(i);
             }
         }
+        let idle = self.ready.is_empty() && self.handshakes.is_empty();
         self.serve(now_mono);
         self.unblock_late(now_mono);
+        self.feed_due(idle);
         if now_mono >= self.next_tick_ms {
             self.next_tick_ms = now_mono + TICK_MS;
             self.tick(now_mono);
@@ -250,7 +258,7 @@ impl Worker {
         }
         self.recorder.counters.add(Counter::EventloopCycles, 1);
         // Whole microseconds are told; what is left over is kept for the next turn.
-        let took_ns = clock::Tick::now().ns_since(begin);
+        let took_ns = Tick::now().ns_since(begin);
         self.node.metrics.peaks.turn(took_ns / 1000, std::mem::take(&mut self.turn_commands));
         self.busy_ns += took_ns;
         self.mailbox.end_turn(took_ns);
@@ -447,6 +455,7 @@ impl Worker {
         self.paused.retain(|r| *r != i);
         self.held.retain(|r| *r != i);
         self.unsent.retain(|r| *r != i);
+        self.fed.retain(|r| *r != i);
         self.free.push(i);
     }
 

@@ -43,6 +43,12 @@ pub fn set_shrinking(yes: bool) {
 /// How a name becomes a path.
 pub trait PathOf {
     fn path(name: &[u8]) -> u64;
+
+    /// The path of a name in the same segment of `depth` as one whose path is `other`: its first `depth` bits need not be found again.
+    #[inline]
+    fn path_beside(name: &[u8], _other: u64, _depth: u8) -> u64 {
+        Self::path(name)
+    }
 }
 
 /// Members of a collection: the keyed hash alone.
@@ -60,6 +66,8 @@ const SLOTS: usize = 9;
 const BUCKETS_MAX: usize = 62;
 const OVERFLOW_MAX: u8 = 255;
 const LINE: usize = 64;
+/// Buckets whose records are asked for ahead by whoever goes through a segment.
+const RECORDS_AHEAD: usize = 2;
 /// Bucket counts a segment passes through: with the header line they are blocks that fill a slab with less than a fiftieth left over.
 const STEPS: [u16; 14] = [1, 3, 5, 7, 9, 11, 15, 19, 24, 30, 35, 41, 50, BUCKETS_MAX as u16];
 
@@ -334,9 +342,26 @@ impl Segment {
         unsafe { Record::from_raw(pointer) }
     }
 
+    /// Asks the cache for the records of a bucket, which whoever goes through a segment meets soon: one after the other, the misses would be
+    /// most of what growing costs.
+    #[inline(always)]
+    fn prefetch_records(&self, b: usize) {
+        if b >= self.buckets as usize {
+            return;
+        }
+        let bucket = self.bucket(b);
+        let mut m = bucket.occupied();
+        while m != 0 {
+            prefetch(bucket.pointer(m.trailing_zeros() as usize));
+            m &= m - 1;
+        }
+    }
+
     /// Calls `f` with each record, which it takes.
     fn drain(&mut self, mut f: impl FnMut(Record)) {
+        (0..RECORDS_AHEAD).for_each(|b| self.prefetch_records(b));
         for b in 0..self.buckets as usize {
+            self.prefetch_records(b + RECORDS_AHEAD);
             let bucket = self.bucket_mut(b);
             let mut m = bucket.occupied();
             while m != 0 {
@@ -351,7 +376,9 @@ impl Segment {
     }
 
     fn for_each(&self, f: &mut impl FnMut(&Record)) {
+        (0..RECORDS_AHEAD).for_each(|b| self.prefetch_records(b));
         for b in 0..self.buckets as usize {
+            self.prefetch_records(b + RECORDS_AHEAD);
             let bucket = self.bucket(b);
             let mut m = bucket.occupied();
             while m != 0 {
@@ -465,26 +492,20 @@ impl<P> Table<P> {
         Some(unsafe { &mut *self.directory[i].segment() })
     }
 
-    /// Asks the cache for the home bucket of `path`.
+    /// Where the home bucket of `path` is; null in an empty table. For [`prefetch`] alone.
     #[inline(always)]
-    pub fn prefetch_bucket(&self, path: u64) {
-        if let Some(s) = self.view(path) {
-            prefetch(std::ptr::from_ref(s.bucket(s.home(path))).cast());
-        }
+    pub fn bucket_address(&self, path: u64) -> *const u8 {
+        self.view(path).map_or(std::ptr::null(), |s| std::ptr::from_ref(s.bucket(s.home(path))).cast())
     }
 
-    /// Asks the cache for the records in the home bucket that have the tag of `path`.
+    /// Where the first record is that has the tag of `path` in its home bucket; null where none has. For [`prefetch_record`] alone.
     #[inline(always)]
-    pub fn prefetch_record(&self, path: u64) {
-        if let Some(s) = self.view(path) {
-            let bucket = s.bucket(s.home(path));
-            let mut m = bucket.matches(tag(path));
-            while m != 0 {
-                let p = bucket.pointer(m.trailing_zeros() as usize);
-                prefetch(p);
-                prefetch(p.wrapping_add(LINE));
-                m &= m - 1;
-            }
+    pub fn record_address(&self, path: u64) -> *const u8 {
+        let Some(s) = self.view(path) else { return std::ptr::null() };
+        let bucket = s.bucket(s.home(path));
+        match bucket.matches(tag(path)) {
+            0 => std::ptr::null(),
+            m => bucket.pointer(m.trailing_zeros() as usize),
         }
     }
 
@@ -685,7 +706,7 @@ impl<P: PathOf> Table<P> {
             if let Some(n) = step_for(len + 1) {
                 let new = Segment::make(depth, n);
                 (*old).drain(|r| {
-                    (*new).place(P::path(r.name()), r);
+                    (*new).place(P::path_beside(r.name(), path, depth), r);
                 });
                 self.redirect(path, depth, new);
                 Segment::free(old);
@@ -697,12 +718,12 @@ impl<P: PathOf> Table<P> {
             }
             // Counted first, so that each half gets the size it needs.
             let mut right_len = 0;
-            (*old).for_each(&mut |r| right_len += (P::path(r.name()) << depth >> 63) as usize);
+            (*old).for_each(&mut |r| right_len += (P::path_beside(r.name(), path, depth) << depth >> 63) as usize);
             let size = |n: usize| step_for((n + n / 8 + 1).min(room(BUCKETS_MAX))).expect("at most a full segment");
             let left = Segment::make(depth + 1, size(len - right_len));
             let right = Segment::make(depth + 1, size(right_len));
             (*old).drain(|r| {
-                let p = P::path(r.name());
+                let p = P::path_beside(r.name(), path, depth);
                 (*if p << depth >> 63 == 0 { left } else { right }).place(p, r);
             });
             let bit = 1u64 << (63 - depth);
@@ -812,6 +833,13 @@ pub fn prefetch(p: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;
+}
+
+/// Asks the cache for a record's first two lines, which hold all of most.
+#[inline(always)]
+pub fn prefetch_record(p: *const u8) {
+    prefetch(p);
+    prefetch(p.wrapping_add(LINE));
 }
 
 #[cfg(test)]

@@ -117,6 +117,7 @@ def steady(kind, results):
         rps = kind.load(primary, *words)
         return rps * (time.monotonic() - begin) / (cpu(primary) - before)
 
+    kind.load(primary, "-d", 64, "-r", 1_000_000, "-n", 1_000_000, "--sequential", "-P", 64, "-c", 8)
     per_cpu()
     alone = per_cpu()
     replica = kind.start(1)

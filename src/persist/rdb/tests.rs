@@ -280,6 +280,68 @@ fn a_stream_of_valkey_is_written_as_it_was_read() {
     assert_eq!(bob.pending().len(), 3);
 }
 
+/// A ziplist of `a` and 1: what versions before listpacks kept small values in.
+const ZIPLIST: &[u8] = b"\x10\x00\x00\x00\x0d\x00\x00\x00\x02\x00\x00\x01a\x03\xf2\xff";
+
+/// The body of a value of every type that a file can hold, those of old versions too.
+fn every_type() -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = PAYLOADS.iter().map(|p| p[..p.len() - 10].to_vec()).collect();
+    all.push(STREAM[..STREAM.len() - 10].to_vec());
+    for old in [kind::STREAM, kind::STREAM_COUNTERS] {
+        // What later versions have added is left over behind the value and refused: the flips before that are what counts.
+        all.push([&[old], &all.last().expect("the stream")[1..]].concat());
+    }
+    let packed = |kind: u8, bytes: &[u8]| [&[kind, bytes.len() as u8], bytes].concat();
+    all.extend([
+        packed(kind::HASH_ZIPMAP, b"\x02\x01f\x01\x00v\x01g\x02\x00xy\xff"),
+        packed(kind::LIST_ZIPLIST, ZIPLIST),
+        packed(kind::ZSET_ZIPLIST, ZIPLIST),
+        packed(kind::HASH_ZIPLIST, ZIPLIST),
+        [&[kind::LIST_QUICKLIST_ZIPLISTS, 1, ZIPLIST.len() as u8], ZIPLIST].concat(),
+        b"\x01\x02\x01a\xc0\x05".to_vec(),
+        b"\x02\x02\x01a\xc0\x05".to_vec(),
+        b"\x03\x02\x01b\x032.5\x01a\xfe".to_vec(),
+        b"\x04\x02\x01f\x01v\x01g\xc0\x01".to_vec(),
+        b"\x05\x02\x01b\x00\x00\x00\x00\x00\x00\x04@\x01a\x00\x00\x00\x00\x00\x00\xf0?".to_vec(),
+        b"\x16\x02\x01f\x01v\xff\x9frN\x18\t\x00\x00\x01g\xc0\x01\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
+        b"\x00\xc3\t@\xc8\x01aa\xe0\xbb\x00\x01aa".to_vec(),
+    ]);
+    all
+}
+
+#[test]
+fn a_value_of_any_type_with_any_byte_flipped_or_cut_off_is_refused_or_whole() {
+    let mut read = std::collections::BTreeSet::new();
+    let mut judge = |body: &[u8]| {
+        if let Ok(value) = restore_value(&sealed(body), &limits(), false) {
+            read.insert(body[0]);
+            let record = value.into_record(b"k", None);
+            let again = dump_value(&record);
+            assert_eq!(dump_value(&restore(&again)), again, "{}", body.escape_ascii());
+        }
+    };
+    for body in every_type() {
+        judge(&body);
+        for at in 0..body.len() {
+            judge(&body[..at]);
+            for flip in [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xff, 0x7f] {
+                let mut bad = body.clone();
+                bad[at] ^= flip;
+                judge(&bad);
+            }
+        }
+    }
+    // None of them was refused for what it is.
+    assert!(
+        every_type()
+            .iter()
+            .map(|b| b[0])
+            .filter(|k| ![kind::STREAM, kind::STREAM_COUNTERS].contains(k))
+            .all(|k| read.contains(&k)),
+        "{read:?}"
+    );
+}
+
 #[test]
 fn a_stream_that_contradicts_itself_is_refused() {
     let body = &STREAM[..STREAM.len() - 10];

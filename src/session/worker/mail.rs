@@ -148,7 +148,7 @@ impl Worker {
                 }
                 Message::Feed { client } => {
                     if let Some(&i) = self.by_id.get(&client) {
-                        self.feed(i);
+                        self.feed_soon(i);
                     }
                 }
                 Message::Sync { client, start } => {

@@ -1,7 +1,7 @@
 //! What a worker sends: what waits for a client, what a replica or a copy's receiver takes, and the bounds of both.
 
 use super::Worker;
-use crate::base::clock;
+use crate::base::clock::{self, Tick};
 use crate::client::{Client, CopyEnd, ReplicaPhase, Taken};
 use crate::commands::Node;
 use crate::config::Config;
@@ -13,6 +13,10 @@ use std::sync::atomic::Ordering;
 
 /// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
 const FEED_BYTES: usize = 1 << 20;
+
+/// While clients keep a worker busy, a replica is sent what they have written once in so many microseconds: a record and a system call
+/// for each turn's few hundred bytes would cost more than the commands.
+const FEED_EVERY_US: u64 = 500;
 
 /// What may wait for a client nobody knows yet: a few error replies.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
@@ -49,6 +53,27 @@ impl Worker {
         c.client.tell_memory(&self.node.clients);
         if c.more && !c.listed && c.client.blocked.is_none() && !c.client.paused && !c.client.closing {
             self.list(i);
+        }
+    }
+
+    /// The journal has something for a replica. It is sent when there is nothing else to do, or after [`FEED_EVERY_US`].
+    pub(super) fn feed_soon(&mut self, i: usize) {
+        if self.fed.is_empty() {
+            self.fed_since = Tick::now();
+        }
+        if !self.fed.contains(&i) {
+            self.fed.push(i);
+        }
+    }
+
+    /// Feeds whose time has come; `idle`: no client has anything to do.
+    #[inline]
+    pub(super) fn feed_due(&mut self, idle: bool) {
+        if self.fed.is_empty() || (!idle && Tick::now().ns_since(self.fed_since) < FEED_EVERY_US * 1000) {
+            return;
+        }
+        for i in std::mem::take(&mut self.fed) {
+            self.feed(i);
         }
     }
 
