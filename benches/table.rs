@@ -2,7 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use holdfast::value::record::{Content, Record};
-use holdfast::value::table::{MemberPath, PathOf, Table};
+use holdfast::value::table::{MemberPath, PathOf, Table, prefetch, prefetch_record};
 use std::collections::HashMap;
 use std::hint::black_box;
 
@@ -40,10 +40,10 @@ fn table(c: &mut Criterion) {
                 let mut paths = [0; WINDOW];
                 for (path, name) in paths.iter_mut().zip(window) {
                     *path = MemberPath::path(name);
-                    table.prefetch_bucket(*path);
+                    prefetch(table.bucket_address(*path));
                 }
                 for path in paths {
-                    table.prefetch_record(path);
+                    prefetch_record(table.record_address(path));
                 }
                 for (path, name) in paths.into_iter().zip(window) {
                     black_box(table.get_at(path, name).is_some());

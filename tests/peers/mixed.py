@@ -197,7 +197,9 @@ def pair(a, root, peer, direction, bins):
     if a.keys:
         p("DEBUG", "POPULATE", a.keys, "bulk", 40)
     up = lambda: r.info("replication").get("master_link_status") == "up"
-    wait_for("the link is up", up)
+    # A full synchronisation of many keys takes its time on a busy machine.
+    patience = 60 + a.keys / 4000
+    wait_for("the link is up", up, patience)
     pace = Pace(ports)
     pace.start()
     writers = [Writer(ports[0], a.seed * 100 + i, 20000, hash_ttl, pace) for i in range(3)]
@@ -209,7 +211,7 @@ def pair(a, root, peer, direction, bins):
         wait_for(f"the replica has come back after cut {cut}", proxy.is_used)
         time.sleep(chance.random() * 0.5)
         proxy.cut(chance.random() * 0.2)
-    wait_for("the link is up", up)
+    wait_for("the link is up", up, patience)
     stats = p.info("stats")
     full, partial, refused = (int(stats[n]) for n in ("sync_full", "sync_partial_ok", "sync_partial_err"))
     # Now one that outlasts the backlog.
@@ -221,7 +223,7 @@ def pair(a, root, peer, direction, bins):
     wait_for("the backlog has moved on", lambda: int(p.info("replication")["repl_backlog_first_byte_offset"]) > offset + 65536)
     pace.on = proxy.open = True
     p("CONFIG", "SET", "repl-backlog-size", BACKLOG)
-    wait_for("the link is up after a full synchronisation", lambda: up() and int(p.info("stats")["sync_full"]) > full)
+    wait_for("the link is up after a full synchronisation", lambda: up() and int(p.info("stats")["sync_full"]) > full, patience)
     time.sleep(1)
     for w in writers:
         w.going = False
@@ -234,7 +236,7 @@ def pair(a, root, peer, direction, bins):
         i = p.info("replication")
         return i["master_repl_offset"] == r.info("replication")["slave_repl_offset"] or None
     try:
-        wait_for("the replica is level", level, 120)
+        wait_for("the replica is level", level, patience + 60)
     except AssertionError as e:
         raise AssertionError(f"{name}: {e}\n{p.info('replication')}\n{r.info('replication')}\n{replica.tail()}\n{primary.tail()}") from None
 
@@ -243,7 +245,7 @@ def pair(a, root, peer, direction, bins):
             return level() and not difference(p, r) and "(each key compared)"
         return level() and digest(p) == digest(r) and digest(p)
     try:
-        found = wait_for("the digests are equal", equal, 30, 0.3)
+        found = wait_for("the digests are equal", equal, patience, 0.3)
     except AssertionError:
         raise AssertionError(f"{name}: the data differs: {difference(p, r)}\n{replica.tail()}") from None
     keys = sum(int(v.split(",")[0][5:]) for k, v in p.info("keyspace").items() if k.startswith("db"))
