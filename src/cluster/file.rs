@@ -74,11 +74,12 @@ pub fn line_behind_address(machine: &Machine, node: &Node) -> String {
         let _ = if first == last { write!(line, " {first}") } else { write!(line, " {first}-{last}") };
     }
     if node.is(flag::MYSELF) {
-        for (slot, id) in &machine.migrating {
-            let _ = write!(line, " [{}->-{id}]", slot.get());
-        }
-        for (slot, id) in &machine.importing {
-            let _ = write!(line, " [{}-<-{id}]", slot.get());
+        let leaving = machine.migrating.iter().map(|(slot, id)| (slot, '>', id));
+        let coming = machine.importing.iter().map(|(slot, id)| (slot, '<', id));
+        let mut on_the_way: Vec<_> = leaving.chain(coming).collect();
+        on_the_way.sort_by_key(|(slot, ..)| **slot);
+        for (slot, way, id) in on_the_way {
+            let _ = write!(line, " [{}-{way}-{id}]", slot.get());
         }
     }
     line

@@ -246,10 +246,10 @@ impl Cluster {
 
     fn finish(&self, host: &dyn Host, machine: &mut Machine) {
         machine.settle();
-        // A file that cannot be written is tried again each second, where the node goes on without it.
-        if machine.now_ms >= self.save_again_ms.load(Ordering::Relaxed)
-            && std::mem::take(&mut machine.dirty)
-            && let Err(e) = file::write(&self.file, machine)
+        // A file that could not be written is tried again each second, and with each change, where the node goes on without it.
+        let again = self.save_again_ms.load(Ordering::Relaxed);
+        if (std::mem::take(&mut machine.dirty) || (again > 0 && machine.now_ms >= again))
+            && let Err(e) = self.written(machine)
         {
             tracing::error!(
                 "Could not rename tmp cluster config file to {}, or not write it: {e}",
@@ -261,14 +261,21 @@ impl Cluster {
                 );
                 std::process::exit(1);
             }
-            tracing::warn!("Cluster config updated even though writing the cluster config file to disk failed.");
-            machine.dirty = true;
+            if again == 0 {
+                tracing::warn!("Cluster config updated even though writing the cluster config file to disk failed.");
+            }
             self.save_again_ms.store(machine.now_ms + SAVE_AGAIN_MS, Ordering::Relaxed);
         }
         if std::mem::take(&mut machine.moved) && self.show(machine) {
             host.keyspace().journal().turn_over();
             self.lost.store(true, Ordering::Release);
         }
+    }
+
+    fn written(&self, machine: &Machine) -> std::io::Result<()> {
+        file::write(&self.file, machine)?;
+        self.save_again_ms.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Writes the file once more.

@@ -56,6 +56,8 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> BootError + '_ {
 const UMASK: u32 = 0o027;
 /// How long CONFIG SET waits for a rewrite to end that it has stopped: inside a transaction its locks may keep it from ending.
 const REWRITE_END_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
+/// Stack of the thread that loads: scripts in a log nest as deep as a worker's.
+const LOADER_STACK: usize = 8 << 20;
 /// Descriptors beside the clients': files, listeners, polls.
 const OTHER_DESCRIPTORS: u64 = 64;
 
@@ -107,7 +109,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     prepare_process(&config);
 
     let service = Service::of(&config);
-    let (runtime, signals) = control_runtime()?;
+    let (runtime, mut signals) = control_runtime()?;
 
     // The gate comes before anything that could be reached from outside.
     let wants_tls = config.tls.port != 0;
@@ -247,7 +249,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         tracing::info!("Listening on {name}");
     }
     let recorder = recover_recorder.expect("one recorder per thread");
-    service.while_loading(&node.loading, config.general.daemonize, || recover(&node, &config, recorder))?;
+    let load = || service.while_loading(&node.loading, config.general.daemonize, || recover(&node, &config, recorder));
+    load_or_end(&node, &runtime, &mut signals, load, || leave(&node, &config, &hints))?;
     if let Some((address, port)) = &config.replication.replicaof {
         let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;
         let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
@@ -277,14 +280,63 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     if !node.aof.flush() {
         tracing::warn!("The append only file could not be brought to disk.");
     }
-    runtime_hint::withdraw(&hints, std::process::id());
+    leave(&node, &config, &hints);
+    Ok(0)
+}
+
+/// What is done last of all.
+fn leave(node: &Node, config: &Config, hints: &[PathBuf]) {
+    runtime_hint::withdraw(hints, std::process::id());
     if let Some(p) = &config.general.pidfile {
         let _ = std::fs::remove_file(p);
     }
     node.audit.record(Record::new(Event::Stop, Outcome::Done).with("pid", std::process::id().to_string()));
     node.audit.flush(std::time::Duration::from_secs(5));
     tracing::warn!("Holdfast is now ready to exit, bye bye...");
-    Ok(0)
+}
+
+/// Loads the data on a thread of its own, so that this one hears who wants the server to end meanwhile: then it ends the process, after
+/// `leave`. Nothing has changed by then that would have to be saved.
+fn load_or_end(
+    node: &Node,
+    runtime: &tokio::runtime::Runtime,
+    signals: &mut Signals,
+    load: impl FnOnce() -> Result<(), BootError> + Send,
+    leave: impl FnOnce(),
+) -> Result<(), BootError> {
+    /// Between two looks at whether a client has asked for the end.
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+    std::thread::scope(|scope| {
+        let (done, mut loaded) = tokio::sync::oneshot::channel();
+        let thread = std::thread::Builder::new().name("load".into()).stack_size(LOADER_STACK);
+        thread.spawn_scoped(scope, move || done.send(load())).map_err(failed("the loading thread"))?;
+        let wish = runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    result = &mut loaded => {
+                        let panicked = || Err(BootError("the loading thread has ended".into()));
+                        return Err(result.unwrap_or_else(|_| panicked()));
+                    }
+                    _ = signals.term.recv() => return Ok("SIGTERM"),
+                    _ = signals.int.recv() => return Ok("SIGINT"),
+                    _ = tokio::time::sleep(LOOK) => {
+                        if node.shutdown.load(Ordering::Acquire) {
+                            return Ok("SHUTDOWN");
+                        }
+                    }
+                }
+            }
+        });
+        match wish {
+            Err(result) => result,
+            Ok(wish) => {
+                tracing::warn!("{wish} while the data are loaded: the server ends, and saves nothing");
+                leave();
+                // The thread that reads the files is not waited for.
+                std::process::exit(0)
+            }
+        }
+    })
 }
 
 /// Opens the audit log, if one is configured. The gate has passed by then, and that is its first record.
@@ -376,19 +428,27 @@ fn control(
 
 /// What a signal to end comes to. Saving may take long: it is done on a thread, so that this one hears whoever insists meanwhile.
 async fn end(node: &Arc<Node>, signal: &'static str, signals: &mut Signals) {
+    let config = node.config.current();
+    let mut options =
+        if signal == "SIGINT" { config.general.shutdown_on_sigint } else { config.general.shutdown_on_sigterm };
+    let (insists, later) = {
+        let mut ending = node.ending.lock();
+        let insists = ending.is_some();
+        // It is one of the periodic tasks that ends the server: while they are paused it waits, and can be called off.
+        let later = !insists && node.cron_paused.load(Ordering::Relaxed);
+        if later {
+            *ending = Some(Ending::next_round(options));
+        }
+        (insists, later)
+    };
     tracing::warn!("Received {signal} scheduling shutdown...");
     tracing::warn!("User requested shutdown...");
-    let config = node.config.current();
-    let options =
-        if signal == "SIGINT" { config.general.shutdown_on_sigint } else { config.general.shutdown_on_sigterm };
-    let mut options = options;
-    if node.ending.lock().is_some() {
+    if later {
+        return;
+    }
+    if insists {
         tracing::warn!("You insist... exiting now.");
         options.now = true;
-    } else if node.cron_paused.load(Ordering::Relaxed) {
-        // It is one of the periodic tasks that ends the server, and they are paused.
-        *node.ending.lock() = Some(Ending::next_round(options));
-        return;
     }
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let own = Arc::clone(node);

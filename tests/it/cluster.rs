@@ -2,7 +2,7 @@
 
 use crate::support::process::eventually;
 use crate::support::server::free_port;
-use crate::support::{Connection, Server, check};
+use crate::support::{Connection, Server, Value, check};
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ fn a_node_serves_the_slots_it_was_given_and_knows_them_again() {
     );
     assert!(c.line("CLUSTER INFO").to_string().contains("cluster_state:ok"));
     assert!(c.line("INFO server").to_string().contains("redis_mode:cluster"));
+    assert!(c.line("SHUTDOWN SAFE").to_string().contains("Errors trying to SHUTDOWN"), "it has slots");
     let id = c.line("CLUSTER MYID").to_string();
     drop((c, server));
     let again = Server::with(&words);
@@ -52,11 +53,76 @@ fn a_node_serves_the_slots_it_was_given_and_knows_them_again() {
     assert!(c.line("CLUSTER NODES").to_string().contains("myself,master - 0 0 0 connected 0-16383"));
 }
 
+/// Cursor and keys of a step of CLUSTERSCAN.
+fn step(c: &mut Connection, line: &str) -> (String, Vec<String>) {
+    let Value::Array(parts) = c.line(line) else { panic!("{line}: no array") };
+    let [cursor, Value::Array(keys)] = &parts[..] else { panic!("{line}: {parts:?}") };
+    (cursor.to_string().trim_matches('"').to_owned(), keys.iter().map(|k| k.to_string()).collect())
+}
+
+#[test]
+fn clusterscan_meets_each_key_of_the_cluster_once_slot_by_slot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("nodes.conf");
+    let bus = free_port().to_string();
+    let words =
+        ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-config-file", file.to_str().expect("text")];
+    let server = Server::with(&words);
+    let mut c = server.connect();
+    check(&mut c, &[("CLUSTER ADDSLOTSRANGE 0 16383", "+OK")]);
+    eventually("the cluster is up", PATIENCE, || c.line("CLUSTER INFO").to_string().contains("cluster_state:ok"));
+    for i in 0..300 {
+        check(&mut c, &[(&format!("SET key:{i} v"), "+OK"), (&format!("SET {{06S}}:{i} v"), "+OK")]);
+    }
+    check(&mut c, &[("LPUSH {06S}list v", ":1")]);
+    for (count, filter, expected) in [
+        (1, "", 601),
+        (10, "", 601),
+        (100_000, "", 601),
+        (7, "SLOT 0", 301),
+        (7, "MATCH {06S}:*", 300),
+        (7, "MATCH key:*", 300),
+        (7, "TYPE list", 1),
+    ] {
+        let (mut cursor, mut all) = ("0".to_owned(), Vec::new());
+        loop {
+            let (next, keys) = step(&mut c, &format!("CLUSTERSCAN {cursor} COUNT {count} {filter}"));
+            all.extend(keys);
+            cursor = next;
+            if cursor == "0" {
+                break;
+            }
+        }
+        let met = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!((met, all.len()), (expected, expected), "COUNT {count} {filter}");
+    }
+    check(
+        &mut c,
+        &[
+            ("CLUSTERSCAN 0", "[\"0-{06S}-0\" []]"),
+            ("CLUSTERSCAN 0 SLOT 1", "[\"0-{Qi}-0\" []]"),
+            ("CLUSTERSCAN 0-{06S}-0 MATCH {Qi}*", "[\"0-{Qi}-0\" []]"),
+            ("CLUSTERSCAN 0-{Qi}-0 MATCH {06S}*", "[\"0\" []]"),
+            ("CLUSTERSCAN 0 SLOT 0 MATCH {Qi}*", "[\"0\" []]"),
+            ("CLUSTERSCAN 0-{06S}", "-ERR Invalid cursor"),
+            ("CLUSTERSCAN 0-{06S}-0 SLOT 1", "-ERR Cursor slot mismatch with SLOT argument"),
+            ("CLUSTERSCAN 0-{06S}-0 SLOT 16384", "-ERR Invalid or out of range slot"),
+            ("CLUSTERSCAN 0-{06S}-0 SLOT 0 SLOT 0", "-ERR SLOT option can only be specified once"),
+            ("SCAN 0 SLOT 0", "-ERR syntax error"),
+        ],
+    );
+}
+
 #[test]
 fn a_server_outside_a_cluster_says_so() {
     let server = Server::with(&[]);
     let text = "-ERR This instance has cluster support disabled";
-    check(&mut server.connect(), &[("CLUSTER INFO", text), ("CLUSTER MEET 127.0.0.1 7000", text)]);
+    check(
+        &mut server.connect(),
+        &[("CLUSTER INFO", text), ("CLUSTER MEET 127.0.0.1 7000", text), ("CLUSTERSCAN 0", text)],
+    );
 }
 
 /// A node, and the port of its bus.

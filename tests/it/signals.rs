@@ -163,3 +163,37 @@ fn the_process_has_the_title_of_the_template() {
     let shown = std::fs::read_to_string(format!("/proc/{}/cmdline", untitled.pid())).expect("it runs");
     assert!(shown.contains("\0--set-proc-title\0no\0"), "{shown}");
 }
+
+#[test]
+fn a_server_that_loads_ends_at_once_when_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().to_str().expect("text").to_owned();
+    let start = |words: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["server", "--port", "0", "--tls-port", "0", "--unixsocket", "s", "--allow-plaintext", "local"]);
+        command.args(["--dir", &dir, "--logfile", "log"]).args(words).spawn().expect("it starts")
+    };
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    let wait_for = |what: &str| {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !log().contains(what) {
+            assert!(Instant::now() < end, "'{what}' is not in:\n{}", log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let server = Server::with(&[&DEBUG[..], &["--save", "900 1"]].concat());
+    check(&mut server.connect(), &[("DEBUG POPULATE 1000", "+OK"), ("SAVE", "+OK")]);
+    std::fs::copy(server.folder().join("dump.rdb"), folder.path().join("dump.rdb")).expect("copied");
+    let mut child = start(&["--key-load-delay", "1000000"]);
+    wait_for("Server initialized");
+    std::thread::sleep(Duration::from_millis(200));
+    crate::support::process::kill(child.id(), "TERM");
+    let (end, mut status) = (Instant::now() + Duration::from_secs(20), None);
+    while status.is_none() {
+        assert!(Instant::now() < end, "it loads on:\n{}", log());
+        std::thread::sleep(Duration::from_millis(10));
+        status = child.try_wait().expect("a child");
+    }
+    assert_eq!(status.and_then(|s| s.code()), Some(0));
+    assert!(log().contains("SIGTERM while the data are loaded"), "{}", log());
+}

@@ -64,6 +64,14 @@ impl Machine {
             );
             self.follow(by);
         } else if !lost.is_empty() {
+            if left == 0 && self.myself().is_primary() {
+                let node = &self.nodes[&by];
+                tracing::info!(
+                    "My last slot was migrated to node {} in shard {}. I am now an empty primary.",
+                    node.id,
+                    node.shard
+                );
+            }
             self.effects.push(Effect::Drop(lost));
         }
     }

@@ -241,7 +241,10 @@ impl Machine {
                 && let Some(top) = self.handle(&primary)
                 && self.nodes[&top].is_primary()
             {
-                tracing::info!("I'm a sub-replica! Reconfiguring myself from {} to {primary}", self.nodes[&sender].id);
+                tracing::info!(
+                    "I'm a sub-replica! Reconfiguring myself as a replica of {primary} from {}",
+                    self.nodes[&sender].id
+                );
                 self.follow(top);
             }
         }

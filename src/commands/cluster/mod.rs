@@ -3,13 +3,14 @@
 mod describe;
 mod keys;
 mod nodes;
+mod scan;
 mod slots;
 
 use super::{Command, CommandError, NodeContext, Outcome};
 use crate::cluster::machine::Machine;
 use crate::cluster::{Cluster, Host};
 use crate::keyspace::{Plan, Space};
-use crate::spec::{CommandSpec, Group, KeySpec};
+use crate::spec::{CommandSpec, Group};
 use std::sync::Arc;
 
 const ASKING: CommandSpec = CommandSpec::new("asking", 1, Group::Cluster, "fast")
@@ -55,20 +56,8 @@ const CLUSTER_SYNCSLOTS: CommandSpec =
         .system()
         .doc("Groups the commands by which nodes move slots.", "By subcommand");
 
-const CLUSTERSCAN: CommandSpec = CommandSpec::new("clusterscan", -2, Group::Cluster, "readonly arbitrary_keys")
-    .acl("keyspace")
-    .since("9.1.0")
-    .tips("nondeterministic_output request_policy:special response_policy:special")
-    .keys(&[KeySpec::index(1, "not_key")])
-    .args(
-        "cursor [MATCH=match-pattern:pattern] [COUNT=count:integer] [TYPE=type] \
-        [SLOT=slot:integer]",
-    )
-    .doc("Walks over the keys of the cluster in steps.", "O(N), N: elements returned");
-
 const MOVES: &str = "slots move key by key, with CLUSTER SETSLOT and MIGRATE";
 const STATS: &str = "requests are not counted by slot";
-const SCAN: &str = "use SCAN on each node";
 
 /// The cluster this server is, if it is one.
 fn cluster<'a>(cx: &NodeContext<'a, '_>) -> Result<&'a Cluster, CommandError> {
@@ -159,5 +148,5 @@ pub static COMMANDS: &[&Command] = &[
             &Command::missing(CLUSTER_SYNCSLOTS, MOVES),
         ],
     ),
-    &Command::missing(CLUSTERSCAN, SCAN),
+    &scan::CLUSTERSCAN,
 ];

@@ -110,7 +110,11 @@ fn count_failure_reports(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn replicate(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cluster(cx)?;
     if cx.args.len() == 4 && is(cx.args.at(2), "NO") && is(cx.args.at(3), "ONE") {
+        let replica = cluster(cx)?.look(|m| !m.myself().is_primary());
         order_whole(cx, |m, _| m.detach())?;
+        if replica {
+            super::slots::drop_copy(cx);
+        }
         cx.reply.ok();
         return Ok(());
     }

@@ -208,17 +208,21 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
         Ok(())
     })?;
     if replica {
-        // What it has is a copy of what it does not follow any more.
-        super::whole(cx, |cx| {
-            let (keys, flushed) = cx.space.flush(None);
-            cx.space.changes.dirty += keys as u64;
-            cx.space.replace_effect(0, &[b"FLUSHALL"]);
-            cx.space.changes.flushed = Some((flushed, false));
-            cx.node.journal.append(&mut cx.space.changes.effects);
-        });
+        drop_copy(cx);
     }
     cx.reply.ok();
     Ok(())
+}
+
+/// What a replica has is a copy of what it does not follow any more.
+pub(super) fn drop_copy(cx: &mut NodeContext<'_, '_>) {
+    super::whole(cx, |cx| {
+        let (keys, flushed) = cx.space.flush(None);
+        cx.space.changes.dirty += keys as u64;
+        cx.space.replace_effect(0, &[b"FLUSHALL"]);
+        cx.space.changes.flushed = Some((flushed, false));
+        cx.node.journal.append(&mut cx.space.changes.effects);
+    });
 }
 
 fn saveconfig(cx: &mut NodeContext<'_, '_>) -> Outcome {

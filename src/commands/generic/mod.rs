@@ -6,7 +6,7 @@ mod expire;
 pub mod migrate;
 mod object;
 mod rename;
-mod scan;
+pub mod scan;
 mod serialise;
 mod sort;
 

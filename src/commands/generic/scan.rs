@@ -3,24 +3,29 @@
 //! Both commands go stripe by stripe, so nobody waits for them long and what they tell is no single instant: a key that is there all
 //! the time is met, one that comes or goes meanwhile may be. A pattern that fixes the hash tag looks at one stripe only.
 
-use crate::base::slot::slot_of;
+use crate::base::slot::{SlotId, slot_of};
 use crate::base::{glob, number};
 use crate::commands::arguments::{Options, is};
 use crate::commands::{Command, CommandError, NodeContext, Outcome, Site};
-use crate::keyspace::{Cursor, Key, KeyHash, STRIPES};
-use crate::resp::reply::Reply;
+use crate::keyspace::{Cursor, Key, STRIPES, stripe_of};
+use crate::resp::args::Args;
+use crate::resp::reply::{Reply, Version};
 use crate::spec::{CommandSpec, Group};
 use crate::value::record::Record;
 use std::ops::Range;
 
-/// The stripes keys that match `pattern` can be in: one if all of them share a hash tag or the pattern is a plain name.
+/// The stripes keys that match `pattern` can be in.
 fn stripes_of(pattern: &[u8]) -> Range<u16> {
-    let one = |name: &[u8]| {
-        let stripe = KeyHash::of(name).stripe;
-        stripe..stripe + 1
-    };
+    match slot_of_pattern(pattern).map(stripe_of) {
+        Some(stripe) => stripe..stripe + 1,
+        None => 0..STRIPES as u16,
+    }
+}
+
+/// The slot of all keys that match `pattern`: they share a hash tag, or it is a plain name. `None` if they may be anywhere.
+pub(in crate::commands) fn slot_of_pattern(pattern: &[u8]) -> Option<SlotId> {
     if glob::is_literal(pattern) {
-        return one(pattern);
+        return Some(slot_of(pattern));
     }
     let special = |c: &u8| matches!(c, b'*' | b'?' | b'[' | b']' | b'\\');
     let tag = pattern.iter().position(|c| *c == b'{').and_then(|open| {
@@ -29,13 +34,10 @@ fn stripes_of(pattern: &[u8]) -> Range<u16> {
         let plain = !tag.is_empty() && !before.iter().chain(tag).any(special);
         plain.then(|| [b"{", tag, b"}"].concat())
     });
-    match tag {
-        Some(tag) => {
-            debug_assert_eq!(slot_of(&tag), slot_of(&[&tag[..], b"x"].concat()));
-            one(&tag)
-        }
-        None => 0..STRIPES as u16,
-    }
+    tag.map(|tag| {
+        debug_assert_eq!(slot_of(&tag), slot_of(&[&tag[..], b"x"].concat()));
+        slot_of(&tag)
+    })
 }
 
 fn is_alive(record: &Record, now_ms: i64) -> bool {
@@ -102,74 +104,125 @@ const SCAN_SPEC: CommandSpec = CommandSpec::new("scan", -2, Group::Generic, "rea
 pub static SCAN: Command = Command::span(SCAN_SPEC, scan);
 fn scan(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let cursor = parse_cursor(cx.args.at(1))?;
-    let (mut count, mut pattern, mut kind) = (10i64, None, None);
-    let words = &mut Options::new(cx.args, 2);
-    while words.left() > 0 {
-        if words.left() > 1 && words.take("COUNT") {
-            count = words.integer()?;
-            if count < 1 {
-                return Err(CommandError::Syntax);
-            }
-        } else if words.left() > 1 && words.take("MATCH") {
-            pattern = Some(words.value()?);
-        } else if words.left() > 1 && words.take("TYPE") {
-            let name = words.value()?;
-            let Some(known) = TYPES.into_iter().find(|t| is(name, t)) else {
-                let mut text = b"ERR unknown type name '".to_vec();
-                text.extend_from_slice(name);
-                text.push(b'\'');
-                return Err(CommandError::Bytes(text));
-            };
-            kind = Some(known);
-        } else if words.take("NOVALUES") {
-            return Err(CommandError::fixed("ERR NOVALUES option can only be used in HSCAN"));
-        } else if words.take("NOSCORES") {
-            return Err(CommandError::fixed("ERR NOSCORES option can only be used in ZSCAN"));
-        } else {
-            return Err(CommandError::Syntax);
-        }
-    }
-    let (now_ms, db) = (cx.space.due_ms(), cx.client.db);
-    let wanted = |record: &Record| {
-        kind.is_none_or(|k| super::exist::type_name(record) == k)
-            && pattern.is_none_or(|p| glob::matches(p, record.name()))
-    };
-    let stripes = pattern.map_or(0..STRIPES as u16, stripes_of);
-    let mut found = Reply::new(cx.reply.version);
-    let mut n = 0;
+    let filter = Filter::read(cx.args, false)?;
+    let stripes = filter.pattern.map_or(0..STRIPES as u16, stripes_of);
+    let mut found = Found::new(cx.reply.version);
     // A number that is no place was never given out: there is nothing behind it.
     let next = match Cursor::new(cursor) {
-        Some(at) => walk(at, stripes, count as usize, |stripe, path, left| {
+        Some(at) => walk(at, stripes, filter.count, |stripe, path, left| {
             let mut met = 0;
-            let next = cx.with_stripe(stripe, |space, _| {
-                let mut dead = Vec::new();
-                let next = space.stripe(stripe).scan(db, path, left, |record| {
-                    met += 1;
-                    if !wanted(record) {
-                        return;
-                    }
-                    if !is_alive(record, now_ms) {
-                        dead.push(record.name().to_vec());
-                    } else {
-                        found.bulk(record.name());
-                        n += 1;
-                    }
-                });
-                for name in &dead {
-                    // Whoever meets a key past its deadline takes it out.
-                    space.alive(Key::new(db, name));
-                }
-                next
+            let next = found.meet(cx, (stripe, path), left, |record| {
+                met += 1;
+                filter.wants(record)
             });
             (next, met)
         }),
         None => Cursor(0),
     };
-    cx.reply.array(2);
-    cx.reply.bulk(number::IntText::unsigned(next.0).as_bytes());
-    cx.reply.array(n);
-    cx.reply.append(found);
+    found.reply(cx, number::IntText::unsigned(next.0).as_bytes());
     Ok(())
+}
+
+/// `[MATCH pattern] [COUNT n] [TYPE type] [SLOT slot]`.
+pub(in crate::commands) struct Filter<'a> {
+    /// At least 1.
+    pub count: usize,
+    pub pattern: Option<&'a [u8]>,
+    kind: Option<&'static str>,
+    pub slot: Option<SlotId>,
+}
+
+impl<'a> Filter<'a> {
+    /// Reads the options behind the cursor.
+    pub fn read(args: Args<'a>, with_slot: bool) -> Result<Filter<'a>, CommandError> {
+        let mut filter = Filter { count: 10, pattern: None, kind: None, slot: None };
+        let words = &mut Options::new(args, 2);
+        while words.left() > 0 {
+            if words.left() > 1 && words.take("COUNT") {
+                let count = words.integer()?;
+                filter.count = usize::try_from(count).ok().filter(|n| *n >= 1).ok_or(CommandError::Syntax)?;
+            } else if words.left() > 1 && words.take("MATCH") {
+                filter.pattern = Some(words.value()?);
+            } else if words.left() > 1 && words.take("TYPE") {
+                let name = words.value()?;
+                let Some(known) = TYPES.into_iter().find(|t| is(name, t)) else {
+                    let mut text = b"ERR unknown type name '".to_vec();
+                    text.extend_from_slice(name);
+                    text.push(b'\'');
+                    return Err(CommandError::Bytes(text));
+                };
+                filter.kind = Some(known);
+            } else if with_slot && words.left() > 1 && words.take("SLOT") {
+                if filter.slot.is_some() {
+                    return Err(CommandError::fixed("ERR SLOT option can only be specified once"));
+                }
+                let number = number::parse_i64(words.value()?).and_then(|n| u16::try_from(n).ok());
+                let slot = number.and_then(SlotId::new);
+                filter.slot = Some(slot.ok_or(CommandError::fixed("ERR Invalid or out of range slot"))?);
+            } else if words.take("NOVALUES") {
+                return Err(CommandError::fixed("ERR NOVALUES option can only be used in HSCAN"));
+            } else if words.take("NOSCORES") {
+                return Err(CommandError::fixed("ERR NOSCORES option can only be used in ZSCAN"));
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(filter)
+    }
+
+    pub fn wants(&self, record: &Record) -> bool {
+        self.kind.is_none_or(|k| super::exist::type_name(record) == k)
+            && self.pattern.is_none_or(|p| glob::matches(p, record.name()))
+    }
+}
+
+/// The keys that a walk has found.
+pub(in crate::commands) struct Found {
+    keys: Reply,
+    n: usize,
+}
+
+impl Found {
+    pub fn new(version: Version) -> Found {
+        Found { keys: Reply::new(version), n: 0 }
+    }
+
+    /// Meets about `left` of a stripe's records from a path on, and keeps those that are wanted. Returns the path to go on from.
+    pub fn meet(
+        &mut self,
+        cx: &mut NodeContext<'_, '_>,
+        (stripe, path): (u16, u64),
+        left: usize,
+        mut wants: impl FnMut(&Record) -> bool,
+    ) -> Option<u64> {
+        let (now_ms, db) = (cx.space.due_ms(), cx.client.db);
+        cx.with_stripe(stripe, |space, _| {
+            let mut dead = Vec::new();
+            let next = space.stripe(stripe).scan(db, path, left, |record| {
+                if !wants(record) {
+                    return;
+                }
+                if !is_alive(record, now_ms) {
+                    dead.push(record.name().to_vec());
+                } else {
+                    self.keys.bulk(record.name());
+                    self.n += 1;
+                }
+            });
+            for name in &dead {
+                // Whoever meets a key past its deadline takes it out.
+                space.alive(Key::new(db, name));
+            }
+            next
+        })
+    }
+
+    pub fn reply(self, cx: &mut NodeContext<'_, '_>, cursor: &[u8]) {
+        cx.reply.array(2);
+        cx.reply.bulk(cursor);
+        cx.reply.array(self.n);
+        cx.reply.append(self.keys);
+    }
 }
 
 /// Meets about `count` records from `at` on; where to go on. `visit(stripe, path, left)` meets about `left` of a stripe's records from

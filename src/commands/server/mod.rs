@@ -53,7 +53,7 @@ mod tests {
     fn command_lists_what_works_and_nothing_else() {
         let mut b = NodeBench::new(FAMILIES);
         b.check(&[
-            ("command info clusterscan cluster|migrateslots", "*2\r\n$-1\r\n$-1\r\n"),
+            ("command info cluster|slot-stats cluster|migrateslots", "*2\r\n$-1\r\n$-1\r\n"),
             ("command list filterby pattern watc*", "*1\r\n$5\r\nwatch\r\n"),
             ("command list filterby module any", "*0\r\n"),
             ("command getkeys set k v", "*1\r\n$1\r\nk\r\n"),

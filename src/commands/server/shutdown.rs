@@ -185,7 +185,7 @@ const NOT_NOW: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 /// Saves what is to be saved and lets the server end. No lock is held.
 ///
 /// # Errors
-/// The last snapshot could not be written, and the end is not forced.
+/// The last snapshot could not be written, or the end is not safe, and it is not forced.
 pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: ShutdownOptions) -> Result<(), NotNow> {
     if node.keyspace.is_busy() && (options.nosave || !is_stopped(node)) {
         end_busy_script(node);
@@ -197,6 +197,13 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
             return Err(NotNow);
         }
         tracing::warn!("Writing initial AOF. Exit anyway.");
+    }
+    if options.safe && has_slots(node) {
+        if !options.force {
+            tracing::warn!("This is a voting primary, can't exit");
+            return Err(NotNow);
+        }
+        tracing::warn!("This is a voting primary. Exit anyway.");
     }
     node.saver.stop();
     while !space.lock_unless_busy(&Plan::All) {
@@ -239,6 +246,11 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
     space.unlock();
     node.clients.ring_all();
     Ok(())
+}
+
+/// The cluster would go without some of its slots.
+fn has_slots(node: &Node) -> bool {
+    node.cluster.as_ref().is_some_and(|c| c.look(|m| m.myself().is_primary() && !m.myself().slots.is_empty()))
 }
 
 /// Stops the script that keeps the locks. False if it has changed something, and so cannot be stopped without leaving a half.
