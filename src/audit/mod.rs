@@ -6,7 +6,7 @@
 //! A record is a line of JSON. Its `mac` is HMAC-SHA-256 over everything before it in the line, `prev` included, with a key that is
 //! kept outside the log. So a changed byte breaks its own record, a missing or moved record breaks the one after it. What a chain
 //! alone cannot show, that its end was cut off, the head file beside the log shows: it names the last record, under the same key.
-//! Who can write the log, its head and the key can forge all three; who must be protected from sends records to syslog as well.
+//! Who can write the log, its head and the key can forge all three; who must be protected from has records sent elsewhere as well: to syslog, or to a [collector] over TLS.
 //!
 //! # Invariants
 //! * A record is on its way before the reply to what it records: it is queued, and the queue is bounded by [`QUEUE_MAX`].
@@ -15,11 +15,13 @@
 //!
 //! Must never know: clients, commands. It is told facts.
 
+mod collector;
 mod key;
 mod record;
 mod verify;
 mod writer;
 
+pub use collector::{Collector, Link};
 pub use key::Key;
 pub use record::{Event, Outcome, Record};
 pub use verify::{Broken, Fault, Verified, verify};
@@ -28,6 +30,7 @@ pub use writer::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 /// Records on their way to the disk: about ten seconds of a login storm, some MB of memory.
 pub const QUEUE_MAX: usize = 8192;
@@ -43,6 +46,10 @@ pub struct Figures {
     pub last_seq: AtomicU64,
     /// The last attempt to write failed.
     pub failing: AtomicBool,
+    /// Records sent to the collector, those that it could not be sent in time, and whether it is reached.
+    pub sent: AtomicU64,
+    pub unsent: AtomicU64,
+    pub collector_reached: AtomicBool,
 }
 
 enum Message {
@@ -56,6 +63,7 @@ enum Message {
 pub struct Audit {
     sender: Option<SyncSender<Message>>,
     figures: Arc<Figures>,
+    collector: Option<SyncSender<collector::Item>>,
     /// `audit-failure block`.
     blocks: bool,
     /// Keys whose every use is recorded.
@@ -67,16 +75,19 @@ impl Audit {
     ///
     /// # Errors
     /// The log or its key cannot be used: a sentence with the remedy.
-    pub fn start(settings: Settings) -> Result<Audit, String> {
+    pub fn start(mut settings: Settings) -> Result<Audit, String> {
         let (sender, receiver): (_, Receiver<Message>) = sync_channel(QUEUE_MAX);
         let figures = Arc::new(Figures::default());
         let (blocks, key_patterns) = (settings.blocks, settings.key_patterns.clone());
-        let writer = writer::Writer::open(settings, Arc::clone(&figures))?;
+        let collector = settings.collector.take();
+        let mut writer = writer::Writer::open(settings, Arc::clone(&figures))?;
+        let collector = collector.map(|c| c.start(Arc::clone(&figures))).transpose()?;
+        writer.collector.clone_from(&collector);
         std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || writer.run(&receiver))
             .map_err(|e| format!("the audit thread: {e}"))?;
-        Ok(Audit { sender: Some(sender), figures, blocks, key_patterns })
+        Ok(Audit { sender: Some(sender), collector, figures, blocks, key_patterns })
     }
 
     #[inline]
@@ -114,10 +125,23 @@ impl Audit {
     }
 
     /// Waits until everything recorded so far is on disk, at most `patience`.
-    pub fn flush(&self, patience: std::time::Duration) {
+    pub fn flush(&self, patience: Duration) {
         let Some(sender) = &self.sender else { return };
         let (done, wait) = sync_channel(1);
         if sender.send(Message::Flush(done)).is_ok() {
+            let _ = wait.recv_timeout(patience);
+        }
+    }
+
+    /// Waits until everything written so far has been sent to the collector too, if it is reached.
+    pub fn send_rest(&self, patience: Duration) {
+        let Some(collector) =
+            self.collector.as_ref().filter(|_| self.figures.collector_reached.load(Ordering::Relaxed))
+        else {
+            return;
+        };
+        let (done, wait) = sync_channel(1);
+        if collector.try_send(collector::Item::Flush(done)).is_ok() {
             let _ = wait.recv_timeout(patience);
         }
     }

@@ -17,6 +17,7 @@ fn settings(path: &Path) -> Settings {
         blocks: false,
         key_patterns: Vec::new(),
         syslog: false,
+        collector: None,
     }
 }
 

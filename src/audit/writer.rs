@@ -1,5 +1,6 @@
 //! The thread that writes records: file, head, syslog; rotation and retention.
 
+use super::collector::{Collector, Item};
 use super::key::Key;
 use super::record::{Event, Outcome, Record};
 use super::verify::{files, head_path, head_text, judge, read_head};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub key_patterns: Vec<Vec<u8>>,
     /// Send records to the system's log service too.
     pub syslog: bool,
+    /// Send them to a collector too.
+    pub collector: Option<Collector>,
 }
 
 pub(super) struct Writer {
@@ -53,6 +56,7 @@ pub(super) struct Writer {
     pending_seq: u64,
     lost_told: u64,
     syslog: Option<UnixDatagram>,
+    pub(super) collector: Option<SyncSender<Item>>,
     next_cleaning_ms: i64,
 }
 
@@ -89,6 +93,7 @@ impl Writer {
             pending_seq: tail.seq,
             lost_told: 0,
             syslog: None,
+            collector: None,
             next_cleaning_ms: 0,
             settings,
         };
@@ -147,6 +152,9 @@ impl Writer {
         let (line, mac) = record.line(self.pending_seq, &self.prev, &self.settings.key);
         if self.settings.syslog {
             self.send(&line);
+        }
+        if self.collector.as_ref().is_some_and(|c| c.try_send(Item::Line(line.clone())).is_err()) {
+            self.figures.unsent.fetch_add(1, Ordering::Relaxed);
         }
         self.prev = mac;
         self.pending.push_str(&line);

@@ -92,32 +92,7 @@ impl Host for Node {
     }
 
     fn dial_tls(&self) -> Result<Arc<rustls::ClientConfig>, String> {
-        let config = self.config.current();
-        let t = &config.tls;
-        // Where nothing is configured, the certificates this server made for itself serve here too.
-        let made = || {
-            let dir = std::env::current_dir().map_err(|e| e.to_string())?;
-            Ok::<_, String>(generate::Paths::under(&dir))
-        };
-        let (file, folder) = match (&t.ca_cert_file, &t.ca_cert_dir) {
-            (None, None) => (Some(made()?.ca_certificate), None),
-            (file, folder) => (file.clone(), folder.clone()),
-        };
-        let identity = match (&t.client_cert_file, &t.client_key_file, &t.cert_file, &t.key_file) {
-            (Some(cert), Some(key), ..) | (None, None, Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
-            (None, None, None, None) => {
-                let made = made()?;
-                made.certificate.exists().then_some((made.certificate, made.key))
-            }
-            _ => return Err("one of tls-client-cert-file and tls-client-key-file is not set".into()),
-        };
-        let parameters = ClientParameters {
-            trust: Trust::Roots { file, folder },
-            identity,
-            ciphers: t.ciphers.clone(),
-            ciphersuites: t.ciphersuites.clone(),
-        };
-        client(&parameters, clock::wall_ms() / 1000).map_err(|e| format!("TLS for the link to the primary: {e}"))
+        client_tls(&self.config.current(), None).map_err(|e| format!("TLS for the link to the primary: {e}"))
     }
 
     fn synced(&self) -> Option<u64> {
@@ -146,4 +121,37 @@ impl Host for Node {
     fn is_ending(&self) -> bool {
         self.shutdown.load(Ordering::Acquire)
     }
+}
+
+/// TLS for connections that this server opens: whom it believes, and what it shows. `authorities` stand instead of the configured ones.
+///
+/// # Errors
+/// What is wrong with the files.
+pub fn client_tls(config: &Config, authorities: Option<&Path>) -> Result<Arc<rustls::ClientConfig>, String> {
+    let t = &config.tls;
+    // Where nothing is configured, the certificates this server made for itself serve here too.
+    let made = || {
+        let dir = std::env::current_dir().map_err(|e| e.to_string())?;
+        Ok::<_, String>(generate::Paths::under(&dir))
+    };
+    let (file, folder) = match (authorities, &t.ca_cert_file, &t.ca_cert_dir) {
+        (Some(file), ..) => (Some(file.to_owned()), None),
+        (None, None, None) => (Some(made()?.ca_certificate), None),
+        (None, file, folder) => (file.clone(), folder.clone()),
+    };
+    let identity = match (&t.client_cert_file, &t.client_key_file, &t.cert_file, &t.key_file) {
+        (Some(cert), Some(key), ..) | (None, None, Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+        (None, None, None, None) => {
+            let made = made()?;
+            made.certificate.exists().then_some((made.certificate, made.key))
+        }
+        _ => return Err("one of tls-client-cert-file and tls-client-key-file is not set".into()),
+    };
+    let parameters = ClientParameters {
+        trust: Trust::Roots { file, folder },
+        identity,
+        ciphers: t.ciphers.clone(),
+        ciphersuites: t.ciphersuites.clone(),
+    };
+    client(&parameters, clock::wall_ms() / 1000).map_err(|e| e.to_string())
 }

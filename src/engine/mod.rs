@@ -31,6 +31,7 @@ pub mod upkeep;
 pub use admit::Gates;
 pub use evict::Evictor;
 pub use execute::Executor;
+pub use host::client_tls;
 pub use meanwhile::{Meanwhile, lend};
 
 use crate::base::clock::Tick;

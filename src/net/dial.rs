@@ -169,6 +169,34 @@ impl Dialled {
         }
     }
 
+    /// Whether the other side has ended the connection, for one on which it says nothing: what it does say is read and dropped. Does not
+    /// wait.
+    ///
+    /// # Errors
+    /// Those of the socket: it has ended, though not in peace.
+    pub fn has_ended(&mut self) -> io::Result<bool> {
+        let mut dropped = [0; 512];
+        self.set_nonblocking(true)?;
+        let read = loop {
+            match self.read(&mut dropped) {
+                Ok(0) => break Ok(true),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => break Err(e),
+            }
+        };
+        self.set_nonblocking(false)?;
+        read
+    }
+
+    fn set_nonblocking(&self, yes: bool) -> io::Result<()> {
+        match self {
+            Self::Unix(socket) => socket.set_nonblocking(yes),
+            _ => self.socket().map_or(Ok(()), |s| s.set_nonblocking(yes)),
+        }
+    }
+
     /// Our own end, as `address:port`; empty for a Unix socket.
     pub fn local_address(&self) -> String {
         self.socket().and_then(|s| s.local_addr().ok()).map_or(String::new(), |a| a.to_string())

@@ -292,6 +292,7 @@ fn leave(node: &Node, config: &Config, hints: &[PathBuf]) {
     }
     node.audit.record(Record::new(Event::Stop, Outcome::Done).with("pid", std::process::id().to_string()));
     node.audit.flush(std::time::Duration::from_secs(5));
+    node.audit.send_rest(std::time::Duration::from_secs(2));
     tracing::warn!("Holdfast is now ready to exit, bye bye...");
 }
 
@@ -359,6 +360,7 @@ fn start_audit(config: &Config) -> Result<Audit, String> {
         blocks: a.failure == AuditFailure::Block,
         key_patterns: a.keys.split_ascii_whitespace().map(|p| p.as_bytes().to_vec()).collect(),
         syslog: a.syslog,
+        collector: super::collector::of(config)?,
     })?;
     let certificate = format!("{} {}", crypto::MODULE_VERSION, crypto::CERTIFICATE);
     audit.record(Record::new(Event::Gate, Outcome::Done).with("module", certificate));

@@ -10,6 +10,7 @@
 
 mod accept;
 mod boot;
+mod collector;
 mod cron;
 mod http;
 pub mod recover;

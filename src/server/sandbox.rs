@@ -101,7 +101,9 @@ fn folder_of(path: &Path) -> PathBuf {
 /// Folders of certificates, keys and lists that are read again when they change; by folder, since they are replaced by renaming.
 fn read_only(config: &Config) -> Vec<PathBuf> {
     let t = &config.tls;
-    let files = [&t.cert_file, &t.key_file, &t.ca_cert_file, &t.crl_file, &t.client_cert_file, &t.client_key_file];
+    let collector = &config.audit.syslog_ca_cert_file;
+    let files =
+        [&t.cert_file, &t.key_file, &t.ca_cert_file, &t.crl_file, &t.client_cert_file, &t.client_key_file, collector];
     let mut out: Vec<PathBuf> = files.into_iter().flatten().map(|p| folder_of(p)).collect();
     out.extend(t.ca_cert_dir.clone());
     out.extend(config.persistence.encryption_key_source.strip_prefix("file:").map(|p| folder_of(Path::new(p))));

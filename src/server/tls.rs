@@ -137,6 +137,6 @@ pub fn facts(config: &Config, dir: &Path, tls: &Tls) -> Facts {
     }
 }
 
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".into(), |h| h.trim().to_owned())
 }

@@ -23,6 +23,11 @@ topic! {
     "audit-retention-days" => retention_days: u32 = 0, INT, Start, Open, Standing::Works;
     /// Send records to the system's log service as well (facility authpriv).
     "audit-syslog" => syslog: bool = false, YesNo, Start, Open, Standing::Works;
+    /// Collector to send records to as well, `host:port`: syslog over TLS (RFC 5425, whose port is 6514). Its certificate is verified and ours
+    /// shown as on the link to a primary. Nobody waits for it: records beyond some thousands that it has not taken are counted, not kept.
+    "audit-syslog-tls" => syslog_tls: String = String::new(), TEXT, Start, Open, Standing::Works;
+    /// Authorities that the collector's certificate is held against, instead of tls-ca-cert-file and tls-ca-cert-dir.
+    "audit-syslog-ca-cert-file" => syslog_ca_cert_file: Option<PathBuf> = None, File, Start, Open, Standing::Works;
     /// Patterns of keys, with blanks between them, whose every use is recorded.
     "audit-keys" => keys: String = String::new(), TEXT, Start, Open, Standing::Works;
 }

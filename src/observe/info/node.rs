@@ -151,6 +151,9 @@ pub(super) fn audit(f: &Facts<'_>, out: Out<'_>) {
     out("audit_enabled", Flag(f.audit.is_on()));
     out("audit_records_written", Unsigned(figures.written.load(Relaxed)));
     out("audit_records_lost", Unsigned(figures.lost.load(Relaxed)));
+    out("audit_collector_reached", Flag(figures.collector_reached.load(Relaxed)));
+    out("audit_records_sent", Unsigned(figures.sent.load(Relaxed)));
+    out("audit_records_unsent", Unsigned(figures.unsent.load(Relaxed)));
     out("audit_last_record", Unsigned(figures.last_seq.load(Relaxed)));
     out("audit_failing", Flag(figures.failing.load(Relaxed)));
 }

@@ -163,6 +163,9 @@ pub static NAMES: &[Name] = &[
     counter("acl_access_denied_db", "holdfast_acl_access_denied_db_total"),
     counter("audit_records_written", "holdfast_audit_records_written_total"),
     counter("audit_records_lost", "holdfast_audit_records_lost_total"),
+    gauge("audit_collector_reached", "holdfast_audit_collector_reached"),
+    counter("audit_records_sent", "holdfast_audit_records_sent_total"),
+    counter("audit_records_unsent", "holdfast_audit_records_unsent_total"),
     counter("eventloop_cycles", "holdfast_worker_turns_total"),
     Name { row: "eventloop_duration_sum", metric: "holdfast_worker_busy_seconds_total", kind: Counter, scale: 1e-6 },
     Name {
