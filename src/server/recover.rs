@@ -114,12 +114,12 @@ pub fn change_keys(config: &Config) -> Result<(), String> {
         };
     }
     let ring = Keyring::read(source, sealing).map_err(|e| format!("encryption-key-source '{source}': {e}"))?;
-    for path in files(config) {
+    for path in files(config).into_iter().chain(config.security.aclfile.clone()) {
         let id = storage::key_of(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         if let Some(id) = id.filter(|id| !ring.has(id)) {
             return Err(format!(
-                "{} is sealed under the key {}, which is not among the new ones ({}): keep it in the list until BGSAVE and BGREWRITEAOF have \
-                 sealed everything under the first",
+                "{} is sealed under the key {}, which is not among the new ones ({}): keep it in the list until BGSAVE, BGREWRITEAOF and \
+                 ACL SAVE have sealed everything under the first",
                 path.display(),
                 crate::crypto::hex(&id),
                 ring.ids()

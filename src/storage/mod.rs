@@ -106,14 +106,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is left; of a sealed snapshot the mark that nothing follows, too.
+    /// Writes what is left; of a sealed file that is written whole the mark that nothing follows, too.
     ///
     /// # Errors
     /// Those of the disk and of the module.
     pub fn end(&mut self) -> io::Result<()> {
         self.flush()?;
         let mut last = Vec::new();
-        if let (Some(sealer), Label::Snapshot) = (&mut self.sealer, self.label) {
+        if let Some(sealer) = self.sealer.as_mut().filter(|_| !self.label.may_be_torn()) {
             sealer.finish(&mut last)?;
         }
         self.put(&last)
@@ -228,6 +228,15 @@ pub fn replace_snapshot<T, E: From<io::Error>>(
     rename_made(path, |temporary| create_snapshot(temporary, incremental, write))
 }
 
+/// The same for a file of users, which is sealed if files are.
+///
+/// # Errors
+/// As of [`replace`].
+pub fn replace_users(path: &Path, text: &[u8]) -> io::Result<()> {
+    let (ring, write) = (keyring(), |out: &mut Writer| out.write_all(text));
+    if ring.seals() { replace_sealed(&ring, path, Label::Users, write) } else { replace(path, false, write) }
+}
+
 /// The same for a file that is sealed whatever the ring says.
 fn replace_sealed<T>(
     ring: &Keyring,
@@ -312,6 +321,14 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
 /// See [`DataFile::open`].
 pub fn open_data(path: &Path) -> io::Result<Option<DataFile>> {
     if_there(DataFile::open(&keyring(), path))
+}
+
+/// Opens a file of users for reading, sealed or not; `None` if there is none.
+///
+/// # Errors
+/// See [`DataFile::open_users`].
+pub fn open_users(path: &Path) -> io::Result<Option<DataFile>> {
+    if_there(DataFile::open_users(&keyring(), path))
 }
 
 fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {

@@ -31,6 +31,8 @@ const LAST: u32 = 1 << 31;
 pub enum Label {
     Snapshot,
     Increment(u64),
+    /// The users of an ACL file, whatever its name.
+    Users,
 }
 
 impl Label {
@@ -41,11 +43,17 @@ impl Label {
         number.map_or(Label::Snapshot, Label::Increment)
     }
 
+    /// Only of what grows the end may be torn.
+    pub(super) fn may_be_torn(self) -> bool {
+        matches!(self, Label::Increment(_))
+    }
+
     fn bound(self, head: &[u8]) -> Vec<u8> {
         let mut bound = head.to_vec();
         match self {
             Label::Snapshot => bound.extend_from_slice(b"snapshot"),
             Label::Increment(n) => bound.extend_from_slice(format!("increment {n}").as_bytes()),
+            Label::Users => bound.extend_from_slice(b"users"),
         }
         bound
     }
@@ -211,7 +219,7 @@ impl Opener {
         (self.begin, self.at, self.end) = (self.next, 0, 0);
         let mut word = [0; WORD];
         let n = Opener::take(&mut self.file, &mut word)?;
-        if n == 0 && self.label != Label::Snapshot {
+        if n == 0 && self.label.may_be_torn() {
             self.ended = true;
             return Ok(false);
         }
@@ -252,7 +260,7 @@ impl Opener {
     /// It ends inside a record.
     fn stop(&mut self) -> io::Result<bool> {
         self.ended = true;
-        if self.label == Label::Snapshot {
+        if !self.label.may_be_torn() {
             let text = format!("it is sealed and ends before its last record, at byte {}", self.begin);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
@@ -297,6 +305,19 @@ impl DataFile {
                 "it is not sealed, and encryption-at-rest is yes; if it is yours, start with encryption-at-rest migrate once, then \
                  rewrite with BGSAVE and BGREWRITEAOF",
             ));
+        }
+        file.seek(SeekFrom::Start(0))?;
+        Ok(DataFile::Plain(file))
+    }
+
+    /// Opens a file of users, which may be plain whatever is done with others: it is put there from outside, as certificates are.
+    ///
+    /// # Errors
+    /// Those of the disk; it is sealed and its key is not there.
+    pub fn open_users(ring: &Keyring, path: &Path) -> io::Result<DataFile> {
+        let mut file = File::open(path)?;
+        if is_sealed(&mut file)? {
+            return Opener::new(ring, file, Label::Users).map(|o| DataFile::Sealed(Box::new(o)));
         }
         file.seek(SeekFrom::Start(0))?;
         Ok(DataFile::Plain(file))

@@ -199,6 +199,9 @@ fn packages() -> Value {
 fn users(args: &EvidenceArgs) -> Value {
     let Some(path) = &args.aclfile else { return json!({"remark": "no ACL file was named (--aclfile)"}) };
     let list = || -> Result<Value, String> {
+        if crate::storage::sealed_at(path) {
+            return Err(format!("{} is sealed: ACL LIST of the running server tells its users", path.display()));
+        }
         let text = std::fs::read(path).map_err(|e| e.to_string())?;
         let acl = Acl::new(CommandTable::new(FAMILIES, &[])?.catalog());
         let users = file::parse(&acl, &text, &path.display().to_string(), &Policy::default())?;

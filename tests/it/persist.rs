@@ -362,6 +362,45 @@ fn keys_are_changed_while_the_server_runs_and_none_that_a_file_needs_can_go() {
 }
 
 #[test]
+fn an_acl_file_is_sealed_where_files_are_and_opens_under_its_key_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    std::fs::write(at("key"), "11".repeat(32)).unwrap();
+    std::fs::write(at("other"), "22".repeat(32)).unwrap();
+    std::fs::write(at("users"), "user default on nopass ~* &* +@all\nuser given on >secret ~* +@all\n").unwrap();
+    let (key, other, users) = (format!("file:{}", at("key")), format!("file:{}", at("other")), at("users"));
+    let words = |key: &'static str| ["--save", "", "--encryption-at-rest", key, "--aclfile"];
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let sealed = [&words("yes")[..], &[&users, "--encryption-key-source", &key]].concat();
+    let mut server = start(&data, &sealed);
+    assert!(server.log().contains("is not sealed, though files are"));
+    let mut c = server.connect_plain();
+    check(&mut c, &[("ACL SETUSER later on >hidden ~* +@all", "+OK"), ("ACL SAVE", "+OK"), ("ACL LOAD", "+OK")]);
+    let bytes = std::fs::read(&users).unwrap();
+    assert!(!bytes.windows(4).any(|w| w == b"user"), "nothing of it can be read");
+    server.signal("TERM");
+    server.wait(Duration::from_secs(20));
+    let server = start(&data, &sealed);
+    check(&mut server.connect_plain(), &[("AUTH later hidden", "+OK"), ("AUTH given secret", "+OK")]);
+    drop(server);
+    // Under another key, without one, and with a byte changed or its end cut off it is no ACL file.
+    let refused = |words: &[&str], what: &str| {
+        let out = crate::support::server::refused(&data, words);
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(!out.status.success() && said.contains(what), "{what}: {said}");
+    };
+    refused(&[&words("yes")[..], &[&users, "--encryption-key-source", &other]].concat(), "is sealed under the key");
+    refused(&[&words("no")[..], &[&users]].concat(), "is sealed under the key");
+    let mut bad = bytes.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    std::fs::write(&users, &bad).unwrap();
+    refused(&sealed, "does not open");
+    std::fs::write(&users, &bytes[..bytes.len() - 1]).unwrap();
+    refused(&sealed, "ends before its last record");
+}
+
+#[test]
 fn what_a_log_says_of_a_key_after_its_base_counts_even_if_the_base_lets_it_expire() {
     let folder = tempfile::tempdir().unwrap();
     let words = ["--appendonly", "yes", "--save", ""];

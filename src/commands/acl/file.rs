@@ -31,8 +31,11 @@ const NO_FILE: CommandError = CommandError::fixed(
 fn read(acl: &Acl, path: &Path, policy: &Policy) -> Result<Vec<User>, String> {
     let shown = path.display();
     let failed = |e: &str| format!("Error loading ACLs, opening file '{shown}': {e}");
-    let opened = storage::open(path).map_err(|e| failed(&crate::config::codec::os_text(&e)))?;
+    let opened = storage::open_users(path).map_err(|e| failed(&crate::config::codec::os_text(&e)))?;
     let file = opened.ok_or_else(|| failed("No such file or directory"))?;
+    if !file.is_sealed() && storage::keyring().seals() {
+        tracing::warn!("The ACL file {shown} is not sealed, though files are: ACL SAVE seals it");
+    }
     let mut text = Vec::new();
     let read = file.take(file::BYTES_MAX + 1).read_to_end(&mut text);
     read.map_err(|e| failed(&crate::config::codec::os_text(&e)))?;
@@ -117,7 +120,7 @@ fn load(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn save(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let Some(path) = &cx.config.security.aclfile else { return Err(NO_FILE) };
     let text = file::text(&cx.node.acl);
-    storage::replace(path, false, |out| std::io::Write::write_all(out, &text)).map_err(|e| {
+    storage::replace_users(path, &text).map_err(|e| {
         tracing::warn!("Error saving ACLs to {}: {e}", path.display());
         CommandError::fixed(
             "ERR There was an error trying to save the ACLs. Please check the server logs for more information",
