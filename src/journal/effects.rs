@@ -63,6 +63,10 @@ impl Effects {
     /// A command as it was called.
     pub fn push_args(&mut self, db: u32, args: Args<'_>) {
         self.select(db);
+        if let Some(sent) = args.as_sent() {
+            // What would be written is what is there.
+            return self.bytes.extend_from_slice(sent);
+        }
         put_line(&mut self.bytes, b'*', args.len() as i64);
         for a in args.iter() {
             put_bulk(&mut self.bytes, a);

@@ -46,6 +46,21 @@ impl<'a> Args<'a> {
         Args { request: self.request, spans: &self.spans[n.min(self.spans.len())..] }
     }
 
+    /// The request as its client sent it, if these are all its arguments and it came as an array of bulk strings, whose one spelling it is
+    /// then; else `None`. Only of fewer than ten arguments.
+    #[inline]
+    pub fn as_sent(&self) -> Option<&'a [u8]> {
+        let (first, last) = (self.spans.first()?, self.spans.last()?);
+        let head = self.request.first_chunk::<5>()?;
+        let count = u8::try_from(self.spans.len()).ok().filter(|n| *n < 10)?;
+        // Words that were taken apart begin at the front; what stands in front of a request's first one is its head.
+        if first.start < 8 || *head != [b'*', b'0' + count, b'\r', b'\n', b'$'] {
+            return None;
+        }
+        let sent = self.request.get(..last.start + last.len + 2)?;
+        sent.ends_with(b"\r\n").then_some(sent)
+    }
+
     pub fn to_owned(&self) -> OwnedArgs {
         OwnedArgs::new(self.iter())
     }
@@ -106,5 +121,43 @@ impl OwnedArgs {
     /// Bytes it has allocated.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::parser::{Limits, Partial, parse};
+    use proptest::prelude::*;
+
+    fn parsed(bytes: &[u8]) -> Vec<Span> {
+        let mut spans = Vec::new();
+        let limits = Limits { bulk_len_max: 1 << 20, authenticated: true };
+        parse(bytes, &mut Partial::default(), &mut spans, limits).unwrap();
+        spans
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sent_is_what_would_be_written(words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 1..12), more: Vec<u8>) {
+            let own = OwnedArgs::new(words.iter().map(Vec::as_slice));
+            let mut bytes = Vec::new();
+            own.args().write_request(&mut bytes);
+            let len = bytes.len();
+            // The next request follows in the same buffer.
+            bytes.extend_from_slice(&more);
+            let spans = parsed(&bytes[..len]);
+            let args = Args::new(&bytes, &spans);
+            prop_assert_eq!(args.as_sent(), (words.len() < 10).then_some(&bytes[..len]));
+            // Part of them is no request, and neither are words that were put together elsewhere.
+            prop_assert_eq!(args.from(1).as_sent(), None);
+            prop_assert_eq!(own.args().as_sent(), None);
+        }
+    }
+
+    #[test]
+    fn words_that_look_like_a_request_are_none() {
+        let own = OwnedArgs::new([&b"*2\r\n$3\r\nGET\r\n"[..], b"k\r\n"]);
+        assert_eq!(own.args().as_sent(), None);
     }
 }

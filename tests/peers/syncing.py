@@ -33,7 +33,7 @@ class Kind:
         port, (files, context) = peers.free_port(), self.tls
         directives = ['save ""', "appendonly no", "bind 127.0.0.1", "port 0", f"tls-port {port}", "tls-replication yes",
                       f"tls-cert-file {files}/server.crt", f"tls-key-file {files}/server.key", f"tls-ca-cert-file {files}/ca.crt",
-                      "repl-diskless-sync-delay 0", "repl-backlog-size 2gb", "client-output-buffer-limit replica 0 0 0", *self.more]
+                      "repl-diskless-sync-delay 0", "client-output-buffer-limit replica 0 0 0", *self.more]
         self.count += 1
         return peers.Process(self.root, f"{self.name}-{self.count}", ["taskset", "-c", str(core), *self.words], directives, port, context)
 
@@ -131,6 +131,7 @@ def steady(kind, results):
 
 def apply(kind, writes, pair, results):
     primary, replica = pair
+    primary.client()("CONFIG", "SET", "repl-backlog-size", "2gb")
     os.kill(replica.process.pid, signal.SIGSTOP)
     kind.load(primary, "-d", 64, "-r", 1_000_000, "-P", 64, "-c", 50, "-n", writes)
     begin = time.monotonic()
