@@ -90,8 +90,6 @@ pub struct Journal {
     standing: AtomicU64,
     /// Something was appended that readers have not been woken for.
     unrung: AtomicBool,
-    /// Times that somebody talked: what is said waits for nothing.
-    talks: AtomicU64,
     /// The offset behind the last byte, for those who only want to know.
     end: AtomicU64,
     stream: Mutex<Stream>,
@@ -106,7 +104,6 @@ impl Default for Journal {
         Journal {
             standing: AtomicU64::new(0),
             unrung: AtomicBool::new(false),
-            talks: AtomicU64::new(0),
             end: AtomicU64::new(0),
             excess: Arc::clone(&stream.excess),
             stream: Mutex::new(stream),
@@ -170,15 +167,9 @@ impl Journal {
             let mut bytes = Vec::new();
             put_command(&mut bytes, args);
             stream.append_bytes(&bytes, Kind::Talk);
-            self.talks.fetch_add(1, Ordering::Relaxed);
             self.told(&stream);
         }
         stream.end()
-    }
-
-    /// Grows with each call of [`Journal::append_talk`]: a question to the replicas, or a message for their clients.
-    pub fn talks(&self) -> u64 {
-        self.talks.load(Ordering::Relaxed)
     }
 
     /// Appends a whole step of the primary's stream as it came. `selected` is the database that is selected behind it. The caller holds

@@ -100,10 +100,9 @@ pub struct Worker {
     held: Vec<usize>,
     /// Connections that had more to send when others' turn came.
     unsent: Vec<usize>,
-    /// Replicas for which the journal has something, and since when; and what was said to them when they were last fed.
+    /// Replicas for which the journal has something, and since when.
     fed: Vec<usize>,
     fed_since: Tick,
-    fed_talks: u64,
     aside: Arc<Aside>,
     desk: Arc<Desk>,
     /// Whose command runs aside, and the messages that wait for them.
@@ -158,7 +157,6 @@ impl Worker {
             unsent: Vec::new(),
             fed: Vec::new(),
             fed_since: Tick::now(),
-            fed_talks: 0,
             aside: parts.aside,
             away: HashMap::new(),
             busy_ns: 0,
@@ -195,7 +193,8 @@ impl Worker {
     }
 
     fn wait(&self) -> Duration {
-        if !self.unsent.is_empty() || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
+        let busy = [&self.unsent, &self.fed].iter().any(|list| !list.is_empty());
+        if busy || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
             return Duration::ZERO;
         }
         let now = clock::monotonic_ms();
@@ -203,8 +202,7 @@ impl Worker {
         if let Some(Reverse((d, _, _))) = self.deadlines.peek() {
             until = until.min(*d);
         }
-        let wait = Duration::from_millis(until.saturating_sub(now));
-        if self.fed.is_empty() { wait } else { wait.min(self.until_fed()) }
+        Duration::from_millis(until.saturating_sub(now))
     }
 
     /// One turn: everything that is ready.
@@ -241,9 +239,10 @@ impl Worker {
                 self.drain(i);
             }
         }
+        let idle = self.ready.is_empty() && self.handshakes.is_empty();
         self.serve(now_mono);
         self.unblock_late(now_mono);
-        self.feed_due();
+        self.feed_due(idle);
         if now_mono >= self.next_tick_ms {
             self.next_tick_ms = now_mono + TICK_MS;
             self.tick(now_mono);

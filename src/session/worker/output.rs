@@ -10,14 +10,13 @@ use crate::journal::Lost;
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
 const FEED_BYTES: usize = 1 << 20;
 
-/// What clients write is sent to replicas once in so long: a record and a system call for each turn's few hundred bytes would cost more
-/// than the commands. WAIT does not wait for it.
-const FEED_EVERY: Duration = Duration::from_micros(500);
+/// While clients keep a worker busy, a replica is sent what they have written once in so many microseconds: a record and a system call
+/// for each turn's few hundred bytes would cost more than the commands.
+const FEED_EVERY_US: u64 = 500;
 
 /// What may wait for a client nobody knows yet: a few error replies.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
@@ -57,7 +56,7 @@ impl Worker {
         }
     }
 
-    /// The journal has something for a replica: it is sent after [`FEED_EVERY`], or at once if somebody asks or says something.
+    /// The journal has something for a replica. It is sent when there is nothing else to do, or after [`FEED_EVERY_US`].
     pub(super) fn feed_soon(&mut self, i: usize) {
         if self.fed.is_empty() {
             self.fed_since = Tick::now();
@@ -67,21 +66,12 @@ impl Worker {
         }
     }
 
-    /// How long replicas are still to wait for what there is for them.
-    pub(super) fn until_fed(&self) -> Duration {
-        if self.node.journal.talks() != self.fed_talks {
-            return Duration::ZERO;
-        }
-        FEED_EVERY.saturating_sub(Duration::from_nanos(Tick::now().ns_since(self.fed_since)))
-    }
-
-    /// Feeds whose time has come.
+    /// Feeds whose time has come; `idle`: no client has anything to do.
     #[inline]
-    pub(super) fn feed_due(&mut self) {
-        if self.fed.is_empty() || !self.until_fed().is_zero() {
+    pub(super) fn feed_due(&mut self, idle: bool) {
+        if self.fed.is_empty() || (!idle && Tick::now().ns_since(self.fed_since) < FEED_EVERY_US * 1000) {
             return;
         }
-        self.fed_talks = self.node.journal.talks();
         for i in std::mem::take(&mut self.fed) {
             self.feed(i);
         }
