@@ -8,13 +8,17 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Of a node that keeps what it knows of the cluster in `folder`.
+fn words(folder: &Path) -> [String; 6] {
+    let (bus, file) = (free_port().to_string(), folder.join("nodes.conf").display().to_string());
+    ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-config-file", &file].map(str::to_owned)
+}
+
 #[test]
 fn a_node_serves_the_slots_it_was_given_and_knows_them_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("nodes.conf");
-    let bus = free_port().to_string();
-    let words =
-        ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-config-file", file.to_str().expect("text")];
+    let words = words(folder.path());
+    let words = words.each_ref().map(String::as_str);
     let server = Server::with(&words);
     let mut c = server.connect();
     check(
@@ -63,11 +67,7 @@ fn step(c: &mut Connection, line: &str) -> (String, Vec<String>) {
 #[test]
 fn clusterscan_meets_each_key_of_the_cluster_once_slot_by_slot() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("nodes.conf");
-    let bus = free_port().to_string();
-    let words =
-        ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-config-file", file.to_str().expect("text")];
-    let server = Server::with(&words);
+    let server = Server::with(&words(folder.path()).each_ref().map(String::as_str));
     let mut c = server.connect();
     check(&mut c, &[("CLUSTER ADDSLOTSRANGE 0 16383", "+OK")]);
     eventually("the cluster is up", PATIENCE, || c.line("CLUSTER INFO").to_string().contains("cluster_state:ok"));

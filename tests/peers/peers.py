@@ -3,6 +3,7 @@
 Nothing beside the standard library is needed; the servers to play with are Valkey's own binaries, found as `find` says.
 """
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -27,6 +28,16 @@ def find(version):
 def skip(why):
     print(f"skipped: {why}")
     sys.exit(0)
+
+
+def beside():
+    """The folder of Valkey 9.1's binaries, for what is measured beside it with each server on a core of its own; skips where that cannot be."""
+    valkey = find("9.1")
+    if not valkey:
+        skip("no Valkey 9.1")
+    if not shutil.which("taskset") or (os.cpu_count() or 1) < 2:
+        skip("two cores and taskset are needed")
+    return valkey
 
 
 class Failed(Exception):

@@ -154,11 +154,7 @@ def main():
     parser.add_argument("--writes", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     a = parser.parse_args()
-    valkey = peers.find("9.1")
-    if not valkey:
-        peers.skip("no Valkey 9.1")
-    if not shutil.which("taskset") or (os.cpu_count() or 1) < 2:
-        peers.skip("two cores and taskset are needed")
+    valkey = peers.beside()
     with peers.scratch() as root:
         tls, benchmark = peers.certificates(root), str(valkey / "valkey-benchmark")
         kinds = [Kind(root, "holdfast", [a.holdfast, "server"], ["io-threads 1"], tls, benchmark),

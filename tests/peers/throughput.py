@@ -12,7 +12,6 @@ greatest. Needs Valkey's binaries (valkey-benchmark too), taskset, and two cores
 """
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import threading
@@ -100,11 +99,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--subscribers", type=int, default=100)
     a = parser.parse_args()
-    valkey = peers.find("9.1")
-    if not valkey:
-        peers.skip("no Valkey 9.1")
-    if not shutil.which("taskset") or (os.cpu_count() or 1) < 2:
-        peers.skip("two cores and taskset are needed")
+    valkey = peers.beside()
     with peers.scratch() as root:
         try:
             held = ["taskset", "-c", "0"]

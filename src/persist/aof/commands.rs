@@ -9,7 +9,7 @@
 //!   with every server of this family: how long ago a key was used, when a consumer was last seen, and what is pending of entries that are
 //!   no longer in their stream.
 
-use crate::base::number::{FloatText, IntText};
+use crate::base::number::{FloatText, IntText, put_line};
 use crate::keyspace::Access;
 use crate::persist::rdb::{self, LoadOptions, RdbError, Seen, Value};
 use crate::value::hash::Hash;
@@ -60,16 +60,8 @@ pub fn of_snapshot(
 }
 
 fn put_bulk(out: &mut Vec<u8>, word: &[u8]) {
-    out.push(b'$');
-    out.extend_from_slice(IntText::unsigned(word.len() as u64).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    put_line(out, b'$', word.len() as i64);
     out.extend_from_slice(word);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn put_count(out: &mut Vec<u8>, words: usize) {
-    out.push(b'*');
-    out.extend_from_slice(IntText::unsigned(words as u64).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -103,7 +95,7 @@ impl<'k> Many<'k> {
     fn flush(&mut self, out: &mut Commands<'_>) {
         if self.words > 0 && self.result.is_ok() {
             let mut start = Vec::new();
-            put_count(&mut start, self.head.len() + self.words);
+            put_line(&mut start, b'*', (self.head.len() + self.words) as i64);
             self.head.iter().for_each(|w| put_bulk(&mut start, w));
             self.result = out.put(&start).and_then(|()| out.put(&self.body));
         }
@@ -125,7 +117,7 @@ impl Commands<'_> {
 
     fn command(&mut self, words: &[&[u8]]) -> io::Result<()> {
         let mut bytes = Vec::new();
-        put_count(&mut bytes, words.len());
+        put_line(&mut bytes, b'*', words.len() as i64);
         words.iter().for_each(|w| put_bulk(&mut bytes, w));
         self.put(&bytes)
     }
