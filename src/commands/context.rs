@@ -1,6 +1,7 @@
 //! What a handler is given.
 
 use super::error::{CommandError, Outcome};
+use super::generic::Prepared;
 use super::node::Node;
 use super::table::Entry;
 use crate::client::{BlockRequest, Client, TimeoutReply};
@@ -36,6 +37,8 @@ pub struct DataContext<'a, 'k> {
     pub block: Option<BlockRequest>,
     /// Where it runs: what goes through very many elements asks.
     pub site: Site,
+    /// What it has done when it ran last, aside.
+    pub prepared: &'a mut Option<Prepared<'k>>,
 }
 
 /// Where a command runs, and so whom it would hold up.
@@ -46,7 +49,8 @@ pub enum Site {
     Nested,
     /// On a worker, whose other connections would wait.
     Worker,
-    /// Aside.
+    /// Aside. Who runs here may give his locks back, if he has changed nothing; he may say once more that he is to be run aside, and is, with
+    /// what he has prepared.
     Aside,
     /// Aside, and others have been told that its locks are kept for long.
     AsideForLong,
@@ -99,6 +103,12 @@ impl<'a> DataContext<'a, '_> {
                 f(self, i, key);
             }
         }
+    }
+
+    /// The locks are kept for long: who gives way goes.
+    pub fn begin_long(&mut self) {
+        self.space.begin_long();
+        self.site = Site::AsideForLong;
     }
 
     /// Milliseconds since the epoch, the same for the whole command.

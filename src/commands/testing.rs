@@ -1,6 +1,6 @@
 //! Runs handlers in unit tests without a server: one client, one thread, real locks.
 
-use super::{Command, CommandTable, DataContext, Handler, Node, NodeContext};
+use super::{Command, CommandError, CommandTable, DataContext, Handler, Node, NodeContext};
 use crate::client::{BlockRequest, Client, Registry, Shared, WaitList};
 use crate::config::{Config, ConfigHandle};
 use crate::fips::Booting;
@@ -29,6 +29,8 @@ pub struct Bench {
     pub blocked: Option<BlockRequest>,
     /// Keys of the commands so far that were looked up, and that were changed.
     pub touched: Vec<(u32, Vec<u8>, bool)>,
+    /// Commands run as they do aside, again as long as they ask for it; this is done with the key space before each time but the first.
+    pub aside: Option<fn(&Keyspace)>,
 }
 
 impl Bench {
@@ -44,6 +46,7 @@ impl Bench {
             events: vec![],
             blocked: None,
             touched: vec![],
+            aside: None,
         }
     }
 
@@ -89,21 +92,42 @@ impl Bench {
         let mut space = self.keyspace.lock(&plan, access);
         space.events_wanted = EventClass(u32::MAX);
         space.journaled = true;
-        let mut cx = DataContext {
-            args,
-            space: &mut space,
-            reply: &mut reply,
-            config: &self.config,
-            db: self.db,
-            entry,
-            reads_any_key: true,
-            hash: None,
-            may_block: true,
-            block: None,
-            site: super::Site::default(),
+        let mut prepared = None;
+        let mut site = if self.aside.is_some() { super::Site::Aside } else { super::Site::default() };
+        let outcome = loop {
+            let mut cx = DataContext {
+                args,
+                space: &mut space,
+                reply: &mut reply,
+                config: &self.config,
+                db: self.db,
+                entry,
+                reads_any_key: true,
+                hash: None,
+                may_block: true,
+                block: None,
+                site,
+                prepared: &mut prepared,
+            };
+            let outcome = f(&mut cx);
+            self.blocked = cx.block.take();
+            site = cx.site;
+            match (outcome, self.aside) {
+                (Err(CommandError::Aside), Some(meanwhile)) => {
+                    reply.clear();
+                    space.unlock();
+                    meanwhile(&self.keyspace);
+                    space.lock(&plan);
+                    space.journaled = true;
+                }
+                (outcome, _) => break outcome,
+            }
         };
-        let outcome = f(&mut cx);
-        self.blocked = cx.block.take();
+        if site == super::Site::AsideForLong {
+            self.keyspace.end_long();
+        }
+        space.unlock();
+        drop(prepared);
         if let Err(e) = outcome {
             reply.clear();
             reply.error(&e.text());

@@ -171,6 +171,7 @@ impl Turn<'_> {
             may_block: true,
             block: None,
             site: Site::default(),
+            prepared: &mut None,
         };
         let begin = crate::base::clock::Tick::now();
         let outcome = f(&mut cx);

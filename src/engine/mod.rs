@@ -6,7 +6,8 @@
 //!   found before, and the keys *his* command needs are locked too: so a write and the waiters it serves are one step.
 //! * A command that goes through very many elements says so before it changes anything ([`Site::weigh`]). On a worker it stops
 //!   there and is run again [aside](crate::session::aside), so that nobody waits for it but who wants the same keys: and those give
-//!   way, as if paused, until it lets go.
+//!   way, as if paused, until it lets go. One that could read any key gives its locks back aside, and takes single ones; it is run again
+//!   if it has to change something in the end, which it does under all its locks.
 //! * [`commit`](self::commit) runs before the locks go, and gives the journal what a command changed. (Upkeep, eviction and the few
 //!   commands that delete what they meet past its deadline do the same for themselves.)
 
@@ -36,6 +37,7 @@ pub use meanwhile::{Meanwhile, lend};
 
 use crate::base::clock::Tick;
 use crate::client::{Client, Forward, Notice, ReplyMode, Source};
+use crate::commands::generic::Prepared;
 use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext, Site};
 use crate::config::Config;
@@ -98,6 +100,8 @@ pub struct Turn<'k> {
     by_script: bool,
     /// Where its commands run.
     pub site: Site,
+    /// What the command that runs aside has done so far.
+    prepared: Option<Prepared<'k>>,
     /// ASKING has been said before the command that runs.
     asking: bool,
 }
@@ -140,8 +144,14 @@ impl<'k> Turn<'k> {
             keeps_error: false,
             by_script: false,
             site: Site::Nested,
+            prepared: None,
             asking: false,
         }
+    }
+
+    /// Looks at the gates again: what is run once more, after some time, is admitted as if it had just come.
+    pub fn look_again(&mut self) {
+        self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
     }
 
     /// Ends the turn and gives the reply buffer back.
@@ -511,7 +521,13 @@ impl<'k> Turn<'k> {
         mark: crate::resp::reply::Mark,
     ) -> Flow {
         let reads_any_key = self.reads_any_key(client, entry, args);
-        if self.site == Site::Aside && may_block {
+        let aside = self.site == Site::Aside && may_block;
+        if aside && entry.is(CommandFlags::ARBITRARY_KEYS) {
+            // It gives its locks back before it ends, and what it reads is noted under them.
+            if client.tracking.is_some() {
+                self.note_reads(client, entry, args);
+            }
+        } else if aside {
             // It has been found to take long before it came here.
             self.space.begin_long();
             self.site = Site::AsideForLong;
@@ -528,16 +544,20 @@ impl<'k> Turn<'k> {
             may_block,
             block: None,
             site: if may_block { self.site } else { Site::Nested },
+            prepared: &mut self.prepared,
         };
         let outcome = f(&mut cx);
         let block = cx.block.take();
+        if may_block {
+            self.site = cx.site;
+        }
         if outcome == Err(CommandError::Aside) {
             return self.put_aside(mark);
         }
         if !self.space.changes.effects.is_empty() && !entry.spec().key_specs.is_empty() {
             self.space.changes.effects.bind();
         }
-        if client.tracking.is_some() {
+        if client.tracking.is_some() && self.site != Site::Aside {
             self.note_reads(client, entry, args);
         }
         if self.gates.monitored && !entry.is(CommandFlags::SKIP_MONITOR) {

@@ -7,7 +7,8 @@
 //!   begins again. So there is no deadlock. Holding all stripes is the safepoint: nobody else runs a command.
 //! * Every change goes through [`Space`], which counts it, marks its watchers and remembers its events; expiry and
 //!   eviction are changes like any other. So "no change without an effect" has one proof.
-//! * While a snapshot is walked, a key is written down before it changes ([`snapshot`]).
+//! * While a snapshot is walked, a key is written down before it changes ([`snapshot`]); what a command that looks at very many keys would
+//!   have found is kept for it ([`view`]).
 //! * Time is handed in with the lock: all keys that one command (or one EXEC) sees, it sees at one instant.
 //!
 //! Knows no client and no command.
@@ -21,6 +22,7 @@ mod scan;
 mod snapshot;
 mod space;
 mod stripe;
+mod view;
 mod watch;
 
 pub use access::{Access, AccessPolicy};
@@ -31,4 +33,5 @@ pub use scan::Cursor;
 pub use snapshot::{Busy, Encode, Out, Pace, Put, SLICE_BYTES, WalkError, WalkProgress, Walker};
 pub use space::{Change, Changes, Event, EventClass, FREE_AT_ONCE_MAX, Flushed, Invalidated, Space};
 pub use stripe::{Database, Keyspace, Plan, Standing, Stripe};
+pub use view::{KEPT_BYTES_MAX, Kept, Questions, Seen, View};
 pub use watch::WatchFlag;

@@ -99,7 +99,7 @@ struct Queue {
 #[derive(Default)]
 pub(super) struct Lag {
     behind: AtomicBool,
-    caught_up: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    way_free: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Lag {
@@ -108,7 +108,13 @@ impl Lag {
             return;
         }
         self.behind.store(behind, Ordering::Release);
-        if !behind && let Some(tell) = self.caught_up.get() {
+        if !behind {
+            self.tell();
+        }
+    }
+
+    pub fn tell(&self) {
+        if let Some(tell) = self.way_free.get() {
             tell();
         }
     }
@@ -121,9 +127,10 @@ impl Keyspace {
         self.lag.behind.load(Ordering::Relaxed)
     }
 
-    /// Who is told, on the snapshot's thread, when that is over. Only the first is.
-    pub fn on_caught_up(&self, tell: Box<dyn Fn() + Send + Sync>) {
-        let _ = self.lag.caught_up.set(tell);
+    /// Who is told when those who gave way may go on: a walk has caught up, or locks that were kept for long have been given back. Only
+    /// the first is.
+    pub fn on_way_free(&self, tell: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.lag.way_free.set(tell);
     }
 }
 
@@ -263,31 +270,19 @@ impl Pending {
     }
 }
 
-impl Stripe {
-    /// Writes a key down that is about to change, unless the walk has it.
-    #[cold]
-    fn preserve(&mut self, db: u32, path: u64, name: &[u8]) {
-        let Some(pending) = &mut self.pending else { return };
-        let mark = pending.walk.mark;
-        if let Some(mut record) = self.databases[db as usize].table.get_mut_at(path, name)
-            && record.mark() != mark
-        {
-            pending.keep(db, &record);
-            record.set_table_mark(mark);
-        }
+/// Writes a key down that is about to change, unless the walk has it.
+pub(super) fn preserve(stripe: &mut Stripe, key: Key<'_>) {
+    let Some(pending) = &mut stripe.pending else { return };
+    let mark = pending.walk.mark;
+    if let Some(mut record) = stripe.databases[key.db as usize].table.get_mut_at(key.hash.path, key.name)
+        && record.mark() != mark
+    {
+        pending.keep(key.db, &record);
+        record.set_table_mark(mark);
     }
 }
 
 impl Space<'_> {
-    /// Comes before every change of a key that is there.
-    #[inline(always)]
-    pub(super) fn preserve(&mut self, key: Key<'_>) {
-        let stripe = self.stripe(key.hash.stripe);
-        if stripe.pending.is_some() {
-            stripe.preserve(key.db, key.hash.path, key.name);
-        }
-    }
-
     /// The mark of a key that is made now.
     #[inline(always)]
     pub(super) fn mark_of_new(&mut self, stripe: u16) -> u8 {

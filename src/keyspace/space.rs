@@ -3,6 +3,7 @@
 use super::access::Access;
 use super::key::{Key, KeyHash};
 use super::stripe::{Held, Keyspace, Plan, Stripe};
+use super::view::{self, Seen};
 use super::watch::WatchFlag;
 use crate::base::hash::Random;
 use crate::base::lock::Waiting;
@@ -336,6 +337,26 @@ impl<'k> Space<'k> {
         table.record_at(place)
     }
 
+    /// The key's record for one who looks at very many: the access is noted, and a key past its deadline is left to others.
+    pub(super) fn glimpse(&mut self, key: Key<'_>) -> Seen<'_> {
+        let now = self.due_ms();
+        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
+        let Some(place) = table.locate(key.hash.path, key.name) else { return Seen::Now(None) };
+        let Some(record) = table.record_at(place) else { return Seen::Now(None) };
+        if record.deadline().is_some_and(|d| d <= now) {
+            return Seen::Late;
+        }
+        let word = record.access();
+        let new = self.access.touched(word, &mut self.rng);
+        if new != word
+            && !self.no_touch
+            && let Some(mut record) = table.record_mut_at(place)
+        {
+            record.set_access(new);
+        }
+        Seen::Now(table.record_at(place))
+    }
+
     /// The place and access word of a living key; a key past its deadline goes.
     #[inline]
     fn locate(&mut self, key: Key<'_>) -> Option<(Place, u32)> {
@@ -427,6 +448,10 @@ impl<'k> Space<'k> {
             self.note_volatile(key);
         }
         record.set_access(self.access.fresh());
+        let stripe = self.held.stripe(key.hash.stripe);
+        if !stripe.views.is_empty() {
+            view::keep(&mut stripe.views, &stripe.databases, key.db, key.hash.path, key.name);
+        }
         record.set_mark(self.mark_of_new(key.hash.stripe));
         self.held.stripe(key.hash.stripe).database_mut(key.db).table.insert_at(key.hash.path, record)
     }
@@ -685,6 +710,7 @@ impl<'k> Space<'k> {
                 Some(db) => db..db + 1,
                 None => 0..stripe.databases.len() as u32,
             };
+            view::break_up(stripe, db);
             for d in range {
                 let len = stripe.database(d).table.len();
                 if len > 0 {
@@ -709,6 +735,7 @@ impl<'k> Space<'k> {
                 mine.watchers
                     .raise_where(|d, name| (is_there(&a[d as usize], name, now), is_there(&b[d as usize], name, now)));
             }
+            view::break_up(mine, None);
             std::mem::swap(&mut mine.databases, &mut theirs.databases);
             std::mem::swap(&mut mine.volatile, &mut theirs.volatile);
             // What takes its place is a primary's, or this server's before it followed one.
@@ -737,6 +764,7 @@ impl<'k> Space<'k> {
                     _ => (false, false),
                 });
             }
+            [a, b].iter().for_each(|db| view::break_up(stripe, Some(*db)));
             stripe.databases.swap(a as usize, b as usize);
             Space::swap_origins(stripe, a, b);
             let volatile = std::mem::take(&mut stripe.volatile);

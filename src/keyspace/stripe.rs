@@ -3,6 +3,7 @@
 use super::key::{KeyHash, KeyPath, STRIPES};
 use super::snapshot::{Lag, Pending, Walks};
 use super::space::Space;
+use super::view::Note;
 use super::watch::{WatchFlag, Watchers};
 use super::{Access, Key};
 use crate::base::lock::{All, One, Row, Waiting};
@@ -96,6 +97,8 @@ pub struct Stripe {
     pub(super) volatile: HashSet<(u32, Box<[u8]>)>,
     /// A snapshot that is not done with this stripe.
     pub(super) pending: Option<Box<Pending>>,
+    /// Views that may still be asked what was here.
+    pub(super) views: Vec<Note>,
     /// Keys, by database, that clients of a replica have changed and that may have a deadline: no primary says when those go. One that
     /// has no deadline, or that a primary has changed since, is dropped by who looks.
     pub(super) own: HashSet<(u32, Box<[u8]>)>,
@@ -301,6 +304,7 @@ impl Keyspace {
             watchers: Watchers::default(),
             volatile: HashSet::new(),
             pending: None,
+            views: Vec::new(),
             own: HashSet::new(),
         };
         let waiting = (0..WAITING_BUCKETS).map(|_| AtomicU32::new(0)).collect();
@@ -408,8 +412,10 @@ impl Keyspace {
         held.for_long();
     }
 
+    /// They have been given back: who gave way is told.
     pub fn end_long(&self) {
         self.long.fetch_sub(1, Ordering::AcqRel);
+        self.lag.tell();
     }
 
     /// True while a script keeps everybody else waiting.

@@ -195,7 +195,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         }
     }));
     let weak = Arc::downgrade(&node);
-    node.keyspace.on_caught_up(Box::new(move || {
+    node.keyspace.on_way_free(Box::new(move || {
         if let Some(node) = weak.upgrade() {
             node.clients.ring_all();
         }

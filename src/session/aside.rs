@@ -107,13 +107,17 @@ fn run(
     let room = output_room(&turn.config, client);
     turn.reply.stop_at = if room == usize::MAX { 0 } else { room.max(1) };
     let args = request.args();
-    let flow = turn.run(client, node.commands.resolve(args), args, None);
+    let mut flow = turn.run(client, node.commands.resolve(args), args, None);
+    while flow == Flow::Aside {
+        // It has done what needs no locks, and goes on from there.
+        turn.look_again();
+        flow = turn.run(client, node.commands.resolve(args), args, None);
+    }
     if turn.reply.is_full() {
         over_limit(client, turn.reply.len(), turn.recorder);
     }
     if turn.site == Site::AsideForLong {
         node.keyspace.end_long();
-        node.clients.ring_all();
     }
     // They were counted where the command stopped.
     (turn.space.changes.hits, turn.space.changes.misses) = (0, 0);

@@ -2,6 +2,7 @@
 
 use crate::support::client::request;
 use crate::support::{Connection, Server, Value, check};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A command of a second or so, on keys `{x}a` and `{x}b`.
@@ -143,4 +144,100 @@ fn a_big_collection_comes_back_whole_and_what_is_stored_from_it_too() {
             ("SORT {x}SADD BY nosuch_* LIMIT 0 0", "[]"),
         ],
     );
+}
+
+/// Elements whose weights writers move to and fro; enough for SORT to run aside.
+const WEIGHED: usize = 5_000;
+
+/// Moves weight from one key to another until told to stop, their sum always the same; how often.
+fn move_weights(mut c: Connection, stop: &AtomicBool, seed: u64) -> u64 {
+    let (mut random, mut moves) = (seed, 0);
+    let mut below = |n: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % n
+    };
+    while !stop.load(Ordering::Relaxed) {
+        let (from, to, by) = (below(WEIGHED as u64), below(WEIGHED as u64), below(1_000).to_string());
+        let (from, to) = (format!("w_{from}"), format!("w_{to}"));
+        let calls: [&[&[u8]]; 4] = [
+            &[b"MULTI"],
+            &[b"DECRBY", from.as_bytes(), by.as_bytes()],
+            &[b"INCRBY", to.as_bytes(), by.as_bytes()],
+            &[b"EXEC"],
+        ];
+        c.send(&calls.iter().flat_map(|call| request(call)).collect::<Vec<u8>>()).unwrap();
+        (0..4).for_each(|_| drop(c.read().unwrap()));
+        moves += 1;
+    }
+    moves
+}
+
+fn numbers(value: &Value) -> Vec<i64> {
+    let Value::Array(items) = value else { panic!("{value}") };
+    items.iter().map(|i| i.to_string().trim_matches('"').parse().unwrap()).collect()
+}
+
+#[test]
+fn a_long_sort_reads_one_state_of_the_weights_while_others_move_them() {
+    let server = Server::with(&["--io-threads", "2"]);
+    let mut c = server.connect();
+    for from in (0..WEIGHED).step_by(500) {
+        let elements: Vec<String> = (from..from + 500).map(|n| n.to_string()).collect();
+        let names: Vec<String> = elements.iter().map(|n| format!("w_{n}")).collect();
+        let mut push: Vec<&[u8]> = vec![b"RPUSH", b"list"];
+        let mut set: Vec<&[u8]> = vec![b"MSET"];
+        for (element, name) in elements.iter().zip(&names) {
+            push.push(element.as_bytes());
+            set.extend([name.as_bytes(), b"1000"]);
+        }
+        c.command(&push).unwrap();
+        c.command(&set).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let writers = [1, 2].map(|seed| {
+            let (c, stop) = (server.connect(), &stop);
+            threads.spawn(move || move_weights(c, stop, seed))
+        });
+        let sum = 1000 * WEIGHED as i64;
+        for _ in 0..40 {
+            // The weights of the order and those that are read afterwards are of one instant.
+            let weights = numbers(&c.line("SORT list BY w_* GET w_*"));
+            assert_eq!(weights.iter().sum::<i64>(), sum);
+            assert!(weights.is_sorted());
+            let some = numbers(&c.line("SORT list BY w_* DESC LIMIT 10 100 GET w_* GET w_*"));
+            assert!(some.chunks(2).all(|pair| pair[0] == pair[1]) && some.is_sorted_by(|a, b| a >= b));
+            assert_eq!(c.line("SORT list BY w_* GET w_* STORE stored").to_string(), format!(":{WEIGHED}"));
+            let stored = numbers(&c.line("LRANGE stored 0 -1"));
+            assert_eq!(stored.iter().sum::<i64>(), sum);
+            assert!(stored.is_sorted());
+        }
+        stop.store(true, Ordering::Relaxed);
+        for writer in writers {
+            assert!(writer.join().unwrap() > 100);
+        }
+    });
+}
+
+#[test]
+fn a_long_sort_is_told_to_who_tracks_its_key_and_stores_nothing_while_writers_are_paused() {
+    let server = Server::with(&["--io-threads", "1"]);
+    let (mut c, mut other) = (server.connect(), server.connect());
+    for n in 0..6 {
+        let elements: Vec<String> = (0..1000).map(|e| (n * 1000 + e).to_string()).collect();
+        let call: Vec<&[u8]> =
+            [&b"RPUSH"[..], b"list"].into_iter().chain(elements.iter().map(String::as_bytes)).collect();
+        other.command(&call).unwrap();
+    }
+    c.line("HELLO 3");
+    check(&mut c, &[("CLIENT TRACKING ON", "+OK"), ("SORT_RO list BY w_* LIMIT 0 1", "[\"0\"]")]);
+    check(&mut other, &[("RPUSH list -1", ":6001")]);
+    assert_eq!(c.read().unwrap().to_string(), ">[\"invalidate\" [\"list\"]]");
+    check(&mut other, &[("CLIENT PAUSE 60000 WRITE", "+OK")]);
+    c.send(&request(&[b"SORT", b"list", b"BY", b"w_*", b"STORE", b"to"])).unwrap();
+    c.set_patience(Duration::from_millis(50));
+    assert!(c.read().is_err());
+    check(&mut other, &[("EXISTS to", ":0"), ("CLIENT UNPAUSE", "+OK")]);
+    c.set_patience(Duration::from_secs(60));
+    assert_eq!(c.read().unwrap().to_string(), ":6001");
 }

@@ -10,6 +10,8 @@ pub mod scan;
 mod serialise;
 mod sort;
 
+pub use sort::Prepared;
+
 use super::Command;
 
 /// The family in reading order.

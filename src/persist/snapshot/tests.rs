@@ -254,7 +254,7 @@ fn a_walk_says_when_it_is_behind_its_writers_and_tells_when_it_has_caught_up() {
     }
     let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let tell = Arc::clone(&told);
-    keyspace.on_caught_up(Box::new(move || {
+    keyspace.on_way_free(Box::new(move || {
         tell.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }));
     let cut = state(&keyspace);
