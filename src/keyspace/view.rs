@@ -232,7 +232,7 @@ mod tests {
 
     fn name(n: u8) -> Vec<u8> {
         // Several to a stripe, for what one change does to its neighbours.
-        format!("{}{{{}}}{n}", if n % 5 == 0 { "other" } else { "k" }, n % 3).into_bytes()
+        format!("{}{{{}}}{n}", if n.is_multiple_of(5) { "other" } else { "k" }, n % 3).into_bytes()
     }
 
     fn seen(space: &mut Space<'_>, view: &View<'_>, key: Key<'_>) -> Option<i64> {
@@ -289,7 +289,7 @@ mod tests {
                 let n = (at * 5 + 1) as u8;
                 let name = name(n);
                 let key = Key::new(0, &name);
-                if n % 5 != 0 {
+                if !n.is_multiple_of(5) {
                     prop_assert_eq!(seen(&mut keyspace.lock_one(key.hash.stripe, AT), &view, key), was[n as usize]);
                 }
             }

@@ -172,6 +172,15 @@ fn move_weights(mut c: Connection, stop: &AtomicBool, seed: u64) -> u64 {
     moves
 }
 
+/// Ends the writers, also when an assertion fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn numbers(value: &Value) -> Vec<i64> {
     let Value::Array(items) = value else { panic!("{value}") };
     items.iter().map(|i| i.to_string().trim_matches('"').parse().unwrap()).collect()
@@ -195,6 +204,7 @@ fn a_long_sort_reads_one_state_of_the_weights_while_others_move_them() {
     }
     let stop = AtomicBool::new(false);
     std::thread::scope(|threads| {
+        let end = Stop(&stop);
         let writers = [1, 2].map(|seed| {
             let (c, stop) = (server.connect(), &stop);
             threads.spawn(move || move_weights(c, stop, seed))
@@ -212,7 +222,7 @@ fn a_long_sort_reads_one_state_of_the_weights_while_others_move_them() {
             assert_eq!(stored.iter().sum::<i64>(), sum);
             assert!(stored.is_sorted());
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(end);
         for writer in writers {
             assert!(writer.join().unwrap() > 100);
         }

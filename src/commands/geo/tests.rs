@@ -2,6 +2,7 @@
 
 use crate::commands::FAMILIES;
 use crate::commands::testing::Bench;
+use proptest::prelude::*;
 
 fn sicily() -> Bench {
     let mut b = Bench::new(FAMILIES);
@@ -56,4 +57,152 @@ fn what_is_found_can_be_kept() {
         ("EXISTS s", ":0\r\n"),
     ]);
     assert!(b.events.contains(&"georadiusstore d".to_string()) && b.events.contains(&"geosearchstore s".to_string()));
+}
+
+/// A reply's bulk strings.
+fn bulks(reply: &str) -> Vec<String> {
+    let mut lines = reply.split("\r\n");
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        if line.starts_with('$') {
+            found.push(lines.next().unwrap_or_default().to_owned());
+        }
+    }
+    found
+}
+
+/// Longitude and latitude in degrees.
+type Point = (f64, f64);
+
+/// Metres between two points of the sphere that these commands take the globe for, by the angle between them as vectors: not the formula
+/// that the server has.
+fn metres(a: Point, b: Point) -> f64 {
+    let vector = |(lon, lat): Point| {
+        let (lon, lat) = (lon.to_radians(), lat.to_radians());
+        [lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()]
+    };
+    let ([ax, ay, az], [bx, by, bz]) = (vector(a), vector(b));
+    let cross = [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx];
+    let sine = cross.iter().map(|c| c * c).sum::<f64>().sqrt();
+    6_372_797.560_856 * sine.atan2(ax * bx + ay * by + az * bz)
+}
+
+/// How far a point is inside (above zero) a shape, in metres or degrees; what is next to nothing may be seen either way.
+#[derive(Clone, Debug)]
+enum Area {
+    Radius(Point, f64),
+    Box(Point, f64, f64),
+    Polygon(Vec<Point>),
+}
+
+impl Area {
+    fn words(&self) -> String {
+        match self {
+            Area::Radius((lon, lat), r) => format!("FROMLONLAT {lon} {lat} BYRADIUS {r} m"),
+            Area::Box((lon, lat), w, h) => format!("FROMLONLAT {lon} {lat} BYBOX {w} {h} m"),
+            Area::Polygon(corners) => {
+                let words: String = corners.iter().map(|(lon, lat)| format!(" {lon} {lat}")).collect();
+                format!("BYPOLYGON {}{words}", corners.len())
+            }
+        }
+    }
+
+    fn inside(&self, p: Point) -> f64 {
+        match self {
+            Area::Radius(center, r) => r - metres(*center, p),
+            Area::Box(center, w, h) => {
+                let north = metres((0.0, center.1), (0.0, p.1));
+                let east = metres((center.0, p.1), p);
+                (h / 2.0 - north).min(w / 2.0 - east)
+            }
+            Area::Polygon(corners) => {
+                // How often the corners go round the point: for one, by the sum of the angles.
+                let angle = |a: Point, b: Point| {
+                    let (ax, ay, bx, by) = (a.0 - p.0, a.1 - p.1, b.0 - p.0, b.1 - p.1);
+                    (ax * by - ay * bx).atan2(ax * bx + ay * by)
+                };
+                let next = corners.iter().cycle().skip(1);
+                let edges = || corners.iter().copied().zip(next.clone().copied());
+                let turns = (edges().map(|(a, b)| angle(a, b)).sum::<f64>() / std::f64::consts::TAU).round() as i64;
+                // How near the nearest edge is.
+                let near = edges().map(|(a, b)| {
+                    let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+                    let along = (((p.0 - a.0) * dx + (p.1 - a.1) * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0);
+                    (p.0 - a.0 - along * dx).hypot(p.1 - a.1 - along * dy)
+                });
+                let near = near.fold(f64::INFINITY, f64::min);
+                if turns % 2 == 0 { -near } else { near }
+            }
+        }
+    }
+}
+
+fn area() -> impl Strategy<Value = Area> {
+    let center = || (-179.0..179.0, -80.0..80.0);
+    let size = || prop_oneof![1.0..1e5, 1e5..3e6_f64];
+    let rays = prop::collection::vec((0.3..1.0, 0.5..20.0), 3..9);
+    let corners = (center(), rays).prop_map(|((lon, lat), rays): (Point, Vec<Point>)| {
+        // Around the middle: the edges do not cross, where every second turn would count.
+        let step = std::f64::consts::TAU / rays.len() as f64;
+        let corner = |(n, (off, length)): (usize, &Point)| {
+            let angle = (n as f64 + off) * step;
+            ((lon + length * angle.cos()).clamp(-180.0, 180.0), (lat + length * angle.sin()).clamp(-85.0, 85.0))
+        };
+        Area::Polygon(rays.iter().enumerate().map(corner).collect())
+    });
+    prop_oneof![
+        (center(), size()).prop_map(|(c, r)| Area::Radius(c, r)),
+        (center(), size(), size()).prop_map(|(c, w, h)| Area::Box(c, w, h)),
+        corners,
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_search_finds_what_lies_in_the_area_and_nothing_else(
+        area in area(),
+        far in prop::collection::vec((-180.0..180.0, -85.0..85.0), 0..60),
+        near in prop::collection::vec((-6.0..6.0, -6.0..6.0, 0.0..3.0_f64), 0..60),
+    ) {
+        let (lon, lat) = match &area {
+            Area::Radius(c, _) | Area::Box(c, _, _) => *c,
+            Area::Polygon(corners) => corners[0],
+        };
+        let near = near.iter().map(|(x, y, scale)| (lon + x * scale, lat + y * scale));
+        let points: Vec<Point> = far.into_iter().chain(near).filter(|p| p.0.abs() < 180.0 && p.1.abs() < 85.0).collect();
+        let mut b = Bench::new(FAMILIES);
+        for (n, (lon, lat)) in points.iter().enumerate() {
+            b.run(&format!("GEOADD g {lon} {lat} {n}"));
+        }
+        // Where the server says they are: a score is not quite the place that was given.
+        let stand: Vec<Point> = (0..points.len()).map(|n| {
+            let at = bulks(&b.run(&format!("GEOPOS g {n}")));
+            (at[0].parse().unwrap(), at[1].parse().unwrap())
+        }).collect();
+        for (p, s) in points.iter().zip(&stand) {
+            prop_assert!((p.0 - s.0).abs() < 6e-6 && (p.1 - s.1).abs() < 3e-6);
+        }
+        let found = b.run(&format!("GEOSEARCH g {}", area.words()));
+        prop_assert!(found.starts_with('*'), "{}: {}", area.words(), found);
+        let mut found = bulks(&found);
+        for (n, p) in stand.iter().enumerate() {
+            let inside = area.inside(*p);
+            if inside.abs() > 1e-3 {
+                prop_assert_eq!(found.contains(&n.to_string()), inside > 0.0, "{} {:?} {}", area.words(), p, inside);
+            }
+        }
+        // Nearest first is the same places, by how far they are.
+        let mut nearest = bulks(&b.run(&format!("GEOSEARCH g {} ASC", area.words())));
+        if let Area::Radius(c, _) | Area::Box(c, _, _) = &area {
+            let distance = |n: &String| metres(*c, stand[n.parse::<usize>().unwrap()]);
+            prop_assert!(nearest.windows(2).all(|w| distance(&w[0]) <= distance(&w[1]) + 1e-3));
+        }
+        found.sort();
+        nearest.sort();
+        prop_assert_eq!(&found, &nearest);
+        b.run(&format!("GEOSEARCHSTORE to g {}", area.words()));
+        let mut stored = bulks(&b.run("ZRANGE to 0 -1"));
+        stored.sort();
+        prop_assert_eq!(&found, &stored);
+    }
 }

@@ -184,7 +184,8 @@ fn what_is_stored_is_true_when_it_is_stored_however_often_others_change_it() {
     }
     let key = |name: &'static [u8]| Key::new(0, name);
     // Others: a weight, the list itself, the whole database; what is nobody's business changes nothing.
-    let others: [(fn(&Keyspace), &[&str]); 4] = [
+    type Others = (fn(&Keyspace), &'static [&'static str]);
+    let others: [Others; 4] = [
         (|ks| set(ks, b"other", 5), &["a", "b", "c"]),
         (|ks| set(ks, b"w_a", 5), &["b", "c", "a"]),
         (|ks| push(ks, b"l", b"d"), &["d", "b", "c", "a"]),
