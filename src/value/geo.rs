@@ -277,7 +277,9 @@ impl Shape {
                     Place { longitude: middle(&bounds.longitudes), latitude: middle(&bounds.latitudes) }
                 };
                 let mut far = 0.0_f64;
-                for longitude in [bounds.longitudes.start, bounds.longitudes.end] {
+                let Range { start, end } = bounds.longitudes;
+                // Where the polygon goes on behind the globe, it comes nearer again.
+                for longitude in [start.max(center.longitude - 180.0), end.min(center.longitude + 180.0)] {
                     for latitude in [bounds.latitudes.start, center.latitude, bounds.latitudes.end] {
                         far = far.max(center.distance(Place { longitude, latitude }));
                     }
@@ -358,7 +360,10 @@ mod tests {
     }
 
     fn place() -> impl Strategy<Value = Place> {
-        (-180.0..180.0, -85.05..85.05).prop_map(|(longitude, latitude)| Place { longitude, latitude })
+        let longitude = prop_oneof![8 => -180.0..180.0, 1 => Just(179.999_999_9), 1 => Just(-180.0), 1 => -1e-6..1e-6];
+        let latitude =
+            prop_oneof![8 => -85.05..85.05, 1 => Just(85.051_128_7), 1 => Just(-LATITUDE_MAX), 1 => -1e-6..1e-6];
+        (longitude, latitude).prop_map(|(longitude, latitude)| Place { longitude, latitude })
     }
 
     proptest! {
