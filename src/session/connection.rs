@@ -20,6 +20,9 @@ pub struct Connection {
     /// The socket may have more bytes, though no event will say so.
     pub more: bool,
     pub handshaking: bool,
+    /// The kernel has said that nothing more will arrive than what is in the socket. It says so once, maybe together with bytes that came
+    /// before the end: the socket is read until the end itself is seen.
+    pub hung_up: bool,
     /// The peer has sent its last byte.
     pub eof: bool,
     /// Nothing goes out until what its client has changed is on disk.

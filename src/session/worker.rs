@@ -224,7 +224,11 @@ impl Worker {
             if e.is_writable() && (!c.client.output.is_empty() || c.stream.wants_write()) {
                 self.drain(i);
             }
-            if e.is_readable() || e.is_read_closed() || e.is_error() {
+            let hung_up = e.is_read_closed() || e.is_error();
+            if e.is_readable() || hung_up {
+                if hung_up && let Some(c) = self.connections[i].as_mut() {
+                    c.hung_up = true;
+                }
                 self.list(i);
             }
         }
@@ -348,7 +352,7 @@ impl Worker {
                         self.recorder.counters.add(Counter::NetInputBytes, p.bytes as u64);
                         self.recorder.counters.add(Counter::ReadsProcessed, 1);
                     }
-                    c.more = p.more;
+                    c.more = p.more || (c.hung_up && !p.eof);
                     c.eof = p.eof;
                     if c.handshaking && !p.handshaking {
                         c.handshaking = false;
@@ -417,12 +421,18 @@ impl Worker {
             return;
         }
         let mut query = std::mem::take(&mut c.client.query);
-        match c.stream.receive(&mut self.scratch, &mut query) {
-            Ok(p) => {
-                c.eof = p.eof;
-                c.more = p.more;
+        loop {
+            match c.stream.receive(&mut self.scratch, &mut query) {
+                Ok(p) => {
+                    c.eof = p.eof;
+                    c.more = p.more || (c.hung_up && !p.eof);
+                }
+                Err(_) => c.client.dead = true,
             }
-            Err(_) => c.client.dead = true,
+            // What came before the end is little, or it is seen when the client waits no more.
+            if !c.hung_up || c.eof || c.client.dead || query.len() > QUERY_IN_PLACE {
+                break;
+            }
         }
         c.client.query = query;
         if c.eof || c.client.dead {

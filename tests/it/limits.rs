@@ -2,7 +2,7 @@
 
 use crate::support::process::{eventually, resident_bytes};
 use crate::support::{Connection, Server, check};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -128,4 +128,27 @@ fn what_flushall_leaves_is_on_disk_when_it_answers_if_there_are_save_points() {
     assert_eq!(changes(&mut c), "1");
     assert_eq!(c.line("FLUSHALL").to_string(), "+OK");
     assert_eq!(changes(&mut c), "0");
+}
+
+#[test]
+fn a_client_whose_end_comes_with_its_last_bytes_is_gone() {
+    let server = Server::plain(&[]);
+    // A whole request, half of one, and one behind a request that waits: the kernel tells of bytes and end in one.
+    for (first, last) in
+        [("PING", "*1\r\n$4\r\nPING\r\n"), ("PING", "*2\r\n$3\r\nGET\r\n$1"), ("BLPOP q 0", "PING\r\n")]
+    {
+        for _ in 0..60 {
+            let mut stream = TcpStream::connect(("127.0.0.1", server.plain_port)).unwrap();
+            stream.write_all(format!("{first}\r\n").as_bytes()).unwrap();
+            if first == "PING" {
+                stream.read_exact(&mut [0; 7]).unwrap();
+            }
+            stream.write_all(last.as_bytes()).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        let mut c = server.connect_plain();
+        eventually(&format!("those who said {last:?} are gone"), Duration::from_secs(5), || {
+            c.line("INFO clients").to_string().contains("\nconnected_clients:1\r")
+        });
+    }
 }

@@ -57,6 +57,7 @@ impl Worker {
             listed: false,
             more: true,
             handshaking,
+            hung_up: false,
             eof: false,
             held: false,
             unsent: false,
