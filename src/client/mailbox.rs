@@ -6,7 +6,7 @@ use super::tracking::Notice;
 use crate::journal::Cursor;
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// What a replica is sent: first `head`, then the copy, then what the journal has from the cut on; without a cursor nothing more.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct SyncStart {
 /// What one thread asks of the worker that owns a client.
 pub enum Message {
     /// A new connection; its place among `maxclients` is taken.
-    Attach(Box<crate::net::Stream>),
+    Attach(Box<crate::net::doors::Arrival>),
     /// End the client's connection; what is already written is sent first if `flush`.
     Kill { client: u64, flush: bool },
     /// More is kept for the client than may be.
@@ -76,6 +76,8 @@ pub struct Mailbox {
     /// What the worker tells of itself: it is in a turn, and the nanoseconds its turns have taken.
     at_work: AtomicBool,
     busy_ns: AtomicU64,
+    /// Connections that are its worker's, or on their way to it.
+    pub(super) connections: AtomicUsize,
 }
 
 impl Mailbox {
@@ -86,6 +88,7 @@ impl Mailbox {
             rung: AtomicBool::new(false),
             at_work: AtomicBool::new(false),
             busy_ns: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
         }
     }
 
@@ -103,6 +106,11 @@ impl Mailbox {
     /// Whether its worker is in a turn, and the nanoseconds its turns have taken.
     pub fn activity(&self) -> (bool, u64) {
         (self.at_work.load(Ordering::Relaxed), self.busy_ns.load(Ordering::Relaxed))
+    }
+
+    /// A connection of its worker has ended.
+    pub fn count_gone(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub fn send(&self, message: Message) {

@@ -3,6 +3,7 @@
 use super::mailbox::{Mailbox, Message};
 use super::replica::ReplicaFacts;
 use super::tracking::TrackingMode;
+use crate::net::doors::Arrival;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -227,12 +228,23 @@ impl Registry {
         self.mailboxes.places.iter().map_while(OnceLock::get)
     }
 
-    /// Gives a new connection, whose place is taken, to the next of the first `count` workers in turn.
-    pub fn attach(&self, turn: usize, count: usize, stream: Box<crate::net::Stream>) {
+    /// Gives a new connection, whose place is taken, to the one of the first `count` workers that has the fewest. It comes back if that is
+    /// `own`, which is preferred to others that have as few.
+    pub fn settle(&self, arrival: Arrival, own: u16, count: usize) -> Option<Arrival> {
         let there = self.mailboxes.used.load(Ordering::Acquire).min(count).max(1);
-        if let Some(mailbox) = self.mailboxes.places.get(turn % there).and_then(OnceLock::get) {
-            mailbox.send(Message::Attach(stream));
+        let held = |n: usize| {
+            let mailbox = self.mailboxes.places[n].get();
+            mailbox.map_or(usize::MAX, |m| m.connections.load(Ordering::Relaxed))
+        };
+        let own = usize::from(own);
+        let fewest = (0..there).min_by_key(|n| (held(*n), *n != own)).unwrap_or(own);
+        let mailbox = self.mailboxes.places[fewest].get()?;
+        mailbox.connections.fetch_add(1, Ordering::Relaxed);
+        if fewest == own {
+            return Some(arrival);
         }
+        mailbox.send(Message::Attach(Box::new(arrival)));
+        None
     }
 
     pub fn next_id(&self) -> u64 {

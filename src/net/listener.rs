@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -137,18 +138,16 @@ impl Default for SocketOptions {
     }
 }
 
-/// Sets a connection up. An error means that the peer is gone already.
-pub fn configure(socket: &mio::net::TcpStream, options: SocketOptions) -> io::Result<()> {
-    if options.nodelay {
-        socket.set_nodelay(true)?;
-    }
+/// Sets a connection up, or, at a listener, all that it will accept.
+pub fn configure(socket: &impl AsFd, options: SocketOptions) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_nodelay(options.nodelay)?;
     set_keepalive(socket, options.keepalive_s)
 }
 
 /// Asks after `seconds` of silence, then three times, a third of that apart; a dead peer is noticed after twice `seconds`.
-fn set_keepalive(socket: &impl std::os::fd::AsFd, seconds: u32) -> io::Result<()> {
+fn set_keepalive(socket: &impl AsFd, seconds: u32) -> io::Result<()> {
     if seconds == 0 {
-        return Ok(());
+        return SockRef::from(socket).set_keepalive(false);
     }
     let interval = Duration::from_secs(u64::from((seconds / 3).max(1)));
     let keepalive =
@@ -294,6 +293,14 @@ impl Listener {
         match self {
             Self::Tcp(socket) => socket.local_addr().ok(),
             Self::Unix { .. } => None,
+        }
+    }
+
+    /// Does something with its descriptor.
+    pub(super) fn with_fd<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+        match self {
+            Self::Tcp(socket) => f(socket.as_fd()),
+            Self::Unix { socket, .. } => f(socket.as_fd()),
         }
     }
 

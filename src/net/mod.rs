@@ -8,6 +8,7 @@
 //! It must never know what the bytes mean, whose they are, or where the parameters came from.
 
 pub mod dial;
+pub mod doors;
 pub mod duplex;
 pub mod listener;
 mod permit;

@@ -1,6 +1,6 @@
 //! From a command line to a server that runs.
 
-use super::accept::{self, Acceptor, Kind};
+use super::bind;
 use super::cron::Cron;
 use super::http::{self, Http};
 use super::recover::{self, recover};
@@ -28,7 +28,8 @@ use crate::journal::Journal;
 use crate::keyspace::{Freer, Keyspace, Plan};
 use crate::metrics::recorder::Metrics;
 use crate::metrics::slowlog::Kind as LogKind;
-use crate::net::listener::Listener;
+use crate::net::doors::{Doors, Kind};
+use crate::net::listener::{Listener, SocketOptions};
 use crate::observe::logs::{self, Logs};
 use crate::persist::{JobKind, Saver};
 use crate::replication::{Host, Replication};
@@ -134,8 +135,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         config.security.rename_command.iter().map(|r| (r.from.clone(), r.to.clone())).collect();
     let commands: &'static CommandTable =
         Box::leak(Box::new(CommandTable::new(FAMILIES, &renames).map_err(BootError)?));
-    let (metrics, mut recorders) = Metrics::new(commands.len(), 6);
-    let (accept_recorder, cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop(), recorders.pop());
+    let (metrics, mut recorders) = Metrics::new(commands.len(), 5);
+    let (cron_recorder, apply_recorder) = (recorders.pop(), recorders.pop());
     let (recover_recorder, replay_recorder) = (recorders.pop(), recorders.pop());
     let link_recorder = recorders.pop().expect("one for the links");
     let id = || crypto::random_hex(40).map_err(|e| BootError(e.to_string()));
@@ -208,18 +209,17 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     node.loading.begin(clock::wall_ms() / 1000);
     apply_metrics(&node, &config);
 
-    let workers = Arc::new(Workers::new(&node, config.general.io_threads as usize).map_err(BootError)?);
-    let listeners = listen(&node, &config)?;
+    let doors = Doors::new(socket_options(&config), tls.as_ref().map(|t| Arc::clone(&t.server.config)));
+    let doors = Arc::new(doors);
+    let workers = Workers::new(&node, &doors, config.general.io_threads as usize).map_err(BootError)?;
+    let workers = Arc::new(workers);
+    let mut names = Vec::new();
+    for (kind, listeners) in listen(&node, &config)? {
+        names.extend(listeners.iter().map(|l| format!("{} ({kind:?})", l.describe())));
+        doors.replace(kind, listeners);
+    }
     let bus_listeners = listen_for_nodes(&node, &config, &dir)?;
-    let names: Vec<String> = listeners.iter().map(|(k, l)| format!("{} ({k:?})", l.describe())).collect();
-    let acceptor = Acceptor::start(
-        Arc::clone(&node),
-        listeners,
-        tls.as_ref().map(|t| Arc::clone(&t.server.config)),
-        accept_recorder.expect("one recorder per thread"),
-    )
-    .map_err(failed("the accepting thread"))?;
-    hooks(&node, &acceptor, &endpoint, logs, dir.clone());
+    hooks(&node, &doors, &endpoint, logs, dir.clone());
     let growing = Arc::downgrade(&workers);
     node.config.on_change(
         &["io-threads"],
@@ -267,14 +267,15 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     endpoint.loaded();
     tracing::info!("Ready to accept connections");
     service.ready();
-    let reloader = Reloader::new(Arc::clone(&node), Arc::clone(&acceptor), Arc::clone(&endpoint), dir.clone());
+    let reloader = Reloader::new(Arc::clone(&node), Arc::clone(&doors), Arc::clone(&endpoint), dir.clone());
     control(&node, runtime, signals, Cron::new(cron_recorder.expect("one recorder per thread")), &service, reloader);
     service.stopping();
     // Whoever decided on the end has saved what was to be saved; what still runs would not be ended by anybody.
     node.saver.stop();
 
+    doors.close();
+    node.deaf.store(true, Ordering::Release);
     node.clients.ring_all();
-    acceptor.wake();
     workers.join();
     // After the last worker: what they acknowledged is in the journal.
     if !node.aof.flush() {
@@ -521,25 +522,25 @@ fn announce(t: &tls::Tls) {
     tracing::info!("TLS certificate fingerprint SHA-256 {}", t.server.identity.fingerprint);
 }
 
-fn listen(node: &Node, config: &Config) -> Result<Vec<(Kind, Listener)>, BootError> {
+fn listen(node: &Node, config: &Config) -> Result<Vec<(Kind, Vec<Listener>)>, BootError> {
     let permit = node.fips.permit();
     let n = &config.network;
     let mut all = Vec::new();
     let port = |kind, addresses: &[_], port| {
         // `bind ""` leaves the Unix socket alone to listen.
         let port = if n.bind.is_empty() { 0 } else { port };
-        accept::bind(permit, addresses, port, n.tcp_backlog)
-            .map(|l| l.into_iter().map(move |l| (kind, l)))
+        bind::bind(permit, addresses, port, n.tcp_backlog)
+            .map(|listeners| (kind, listeners))
             .map_err(|e| BootError(format!("Failed listening on port {port}: {e}")))
     };
-    all.extend(port(Kind::Plain, &n.plaintext_bind(), n.port)?);
-    all.extend(port(Kind::Tls, &n.bind, config.tls.port)?);
+    all.push(port(Kind::Plain, &n.plaintext_bind(), n.port)?);
+    all.push(port(Kind::Tls, &n.bind, config.tls.port)?);
     if let Some(path) = &n.unixsocket {
         let l = Listener::unix(permit, path, n.unixsocketperm, n.unixsocketgroup.as_deref(), n.tcp_backlog)
             .map_err(|e| BootError(format!("Failed opening Unix socket: {e}")))?;
-        all.push((Kind::Unix, l));
+        all.push((Kind::Unix, vec![l]));
     }
-    if all.is_empty() {
+    if all.iter().all(|(_, listeners)| listeners.is_empty()) {
         return Err(BootError(
             "Configured to not listen anywhere, exiting: set tls-port, or port with allow-plaintext.".into(),
         ));
@@ -558,7 +559,7 @@ fn listen_for_nodes(node: &Node, config: &Config, dir: &std::path::Path) -> Resu
     } else {
         config.network.plaintext_bind()
     };
-    let listeners = accept::bind(node.fips.permit(), &addresses, port, config.network.tcp_backlog)
+    let listeners = bind::bind(node.fips.permit(), &addresses, port, config.network.tcp_backlog)
         .map_err(|e| BootError(format!("Failed listening on port {port} for the cluster bus: {e}")))?;
     for l in &listeners {
         tracing::info!("Listening on {} (cluster bus{})", l.describe(), if config.tls.cluster { ", TLS" } else { "" });
@@ -580,8 +581,12 @@ fn apply_metrics(node: &Node, config: &Config) {
     }
 }
 
+fn socket_options(config: &Config) -> SocketOptions {
+    SocketOptions { keepalive_s: config.network.tcp_keepalive_secs, nodelay: true }
+}
+
 /// What has to happen when a directive changes.
-fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs: Logs, dir: PathBuf) {
+fn hooks(node: &Arc<Node>, doors: &Arc<Doors>, endpoint: &Arc<Http>, logs: Logs, dir: PathBuf) {
     let weak = Arc::downgrade(node);
     node.config.on_change(
         &[
@@ -672,7 +677,15 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
             Ok(())
         }),
     );
-    let (weak, a) = (Arc::downgrade(node), Arc::clone(acceptor));
+    let of_keepalive = Arc::clone(doors);
+    node.config.on_change(
+        &["tcp-keepalive"],
+        Box::new(move |_, new| {
+            of_keepalive.set_options(socket_options(new));
+            Ok(())
+        }),
+    );
+    let (weak, a) = (Arc::downgrade(node), Arc::clone(doors));
     node.config.on_change(
         &["port", "bind", "tls-port"],
         Box::new(move |old, new| {
@@ -680,7 +693,7 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
             rebind(&node, &a, old, new)
         }),
     );
-    let (weak, a, endpoint) = (Arc::downgrade(node), Arc::clone(acceptor), Arc::downgrade(endpoint));
+    let (weak, a, endpoint) = (Arc::downgrade(node), Arc::clone(doors), Arc::downgrade(endpoint));
     node.config.on_change(
         &[
             "tls-port",
@@ -708,7 +721,7 @@ fn hooks(node: &Arc<Node>, acceptor: &Arc<Acceptor>, endpoint: &Arc<Http>, logs:
 }
 
 /// Moves the listeners to where a changed configuration wants them; on failure the old ones stay.
-fn rebind(node: &Arc<Node>, acceptor: &Acceptor, old: &Config, new: &Config) -> Result<(), String> {
+fn rebind(node: &Arc<Node>, doors: &Doors, old: &Config, new: &Config) -> Result<(), String> {
     let permit = node.fips.permit();
     let backlog = new.network.tcp_backlog;
     let moved = old.network.bind != new.network.bind;
@@ -722,25 +735,25 @@ fn rebind(node: &Arc<Node>, acceptor: &Acceptor, old: &Config, new: &Config) -> 
         }
         // Where only the addresses change the port is taken by ourselves: the old listeners go first then.
         if before == after {
-            acceptor.replace(kind, Vec::new());
+            doors.replace(kind, Vec::new());
         }
         // `bind ""` leaves the Unix socket alone to listen.
         let port = if new.network.bind.is_empty() { 0 } else { after };
-        match accept::bind(permit, &addresses, port, backlog) {
+        match bind::bind(permit, &addresses, port, backlog) {
             Ok(listeners) => {
-                if kind == Kind::Tls && after != 0 && acceptor.tls.read().is_none() {
+                if kind == Kind::Tls && after != 0 && !doors.has_tls() {
                     let dir = std::env::current_dir().map_err(|e| e.to_string())?;
                     let t = tls::setup(new, &dir, clock::wall_ms() / 1000).map_err(|e| e.to_string())?;
-                    *acceptor.tls.write() = Some(t.server.config);
+                    doors.set_tls(t.server.config);
                 }
-                acceptor.replace(kind, listeners);
+                doors.replace(kind, listeners);
             }
             Err(e) => {
                 if before == after {
                     let addresses =
                         if kind == Kind::Plain { old.network.plaintext_bind() } else { old.network.bind.clone() };
-                    if let Ok(listeners) = accept::bind(permit, &addresses, before, backlog) {
-                        acceptor.replace(kind, listeners);
+                    if let Ok(listeners) = bind::bind(permit, &addresses, before, backlog) {
+                        doors.replace(kind, listeners);
                     }
                 }
                 tracing::warn!("Failed to bind: {e}");

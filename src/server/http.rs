@@ -1,7 +1,7 @@
 //! The HTTP endpoint's place in the server: its listeners, its TLS, its answers.
 
 use super::boot::BootError;
-use super::{accept, tls};
+use super::{bind, tls};
 use crate::base::{clock, memory};
 use crate::commands::Node;
 use crate::commands::server::info::with_facts;
@@ -126,7 +126,7 @@ pub fn start(
     }
     let addresses = if m.tls { m.bind.clone() } else { config.network.plaintext_of(&m.bind) };
     let failed = |e: String| BootError(format!("The HTTP endpoint cannot listen on http-port {}: {e}", m.port));
-    let bound = accept::bind(node.fips.permit(), &addresses, m.port, config.network.tcp_backlog).map_err(failed)?;
+    let bound = bind::bind(node.fips.permit(), &addresses, m.port, config.network.tcp_backlog).map_err(failed)?;
     for l in &bound {
         tracing::info!("HTTP endpoint on {} ({})", l.describe(), if m.tls { "TLS" } else { "plaintext" });
     }

@@ -5,10 +5,10 @@
 //! error or in the log and ends with a status other than 0.
 //!
 //! # Threads
-//! `io-threads` workers, or more where it was larger before; one that accepts; one that frees; one that answers HTTP and one that watches over turns, if asked for; and the main thread, whose tokio runtime waits for signals and runs the periodic
+//! `io-threads` workers, or more where it was larger before, which also accept; one that frees; one that answers HTTP and one that watches over turns, if asked for; and the main thread, whose tokio runtime waits for signals and runs the periodic
 //! tasks.
 
-mod accept;
+mod bind;
 mod boot;
 mod collector;
 mod cron;

@@ -5,13 +5,13 @@
 //!   being served.
 //! * Connections keep the material they began with.
 
-use super::accept::Acceptor;
 use super::http::{self, Http};
 use super::tls;
 use crate::audit::{Event, Outcome, Record};
 use crate::base::clock;
 use crate::commands::Node;
 use crate::config::Config;
+use crate::net::doors::Doors;
 use crate::net::tls::facts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// The means to load again.
 pub struct Reloader {
     pub node: Arc<Node>,
-    pub acceptor: Arc<Acceptor>,
+    pub doors: Arc<Doors>,
     pub endpoint: Arc<Http>,
     /// Where generated material is.
     pub dir: PathBuf,
@@ -30,7 +30,7 @@ pub struct Reloader {
 ///
 /// # Errors
 /// What is wrong with it; nothing has changed but the note of it in INFO.
-pub fn apply(node: &Node, acceptor: &Acceptor, endpoint: &Http, config: &Config, dir: &Path) -> Result<(), String> {
+pub fn apply(node: &Node, doors: &Doors, endpoint: &Http, config: &Config, dir: &Path) -> Result<(), String> {
     let own = http::prepare(config, dir).map_err(|e| e.to_string())?;
     if config.tls.port == 0 {
         endpoint.take(own);
@@ -50,7 +50,7 @@ pub fn apply(node: &Node, acceptor: &Acceptor, endpoint: &Http, config: &Config,
             (facts.reloads, facts.failed_reloads) = (current.reloads + 1, current.failed_reloads);
             endpoint.take(own);
             endpoint.set_certificate_expiry(t.server.identity.not_after_s);
-            *acceptor.tls.write() = Some(t.server.config);
+            doors.set_tls(t.server.config);
             if let Some(cluster) = node.cluster.as_ref().filter(|_| config.tls.cluster) {
                 // The same files, which have just been read.
                 match tls::bus(config, dir, clock::wall_ms() / 1000) {
@@ -73,8 +73,8 @@ pub fn apply(node: &Node, acceptor: &Acceptor, endpoint: &Http, config: &Config,
 }
 
 impl Reloader {
-    pub fn new(node: Arc<Node>, acceptor: Arc<Acceptor>, endpoint: Arc<Http>, dir: PathBuf) -> Reloader {
-        Reloader { node, acceptor, endpoint, dir, next_look_ms: 0 }
+    pub fn new(node: Arc<Node>, doors: Arc<Doors>, endpoint: Arc<Http>, dir: PathBuf) -> Reloader {
+        Reloader { node, doors, endpoint, dir, next_look_ms: 0 }
     }
 
     /// Looks at the files if it is time to, and loads them again if they have changed.
@@ -100,7 +100,7 @@ impl Reloader {
 
     /// Loads the files again, whatever they are.
     pub fn reload(&self, config: &Config, why: &str) {
-        match apply(&self.node, &self.acceptor, &self.endpoint, config, &self.dir) {
+        match apply(&self.node, &self.doors, &self.endpoint, config, &self.dir) {
             Ok(()) if config.tls.port != 0 => tracing::info!("TLS materials reloaded successfully: {why}"),
             Ok(()) => {}
             Err(e) => {

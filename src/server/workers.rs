@@ -9,6 +9,7 @@ use crate::base::crash;
 use crate::client::WORKERS_MAX;
 use crate::commands::Node;
 use crate::metrics::recorder::Recorder;
+use crate::net::doors::Doors;
 use crate::session::{Aside, Worker, WorkerParts, poll_and_mailbox};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +28,7 @@ const _: () = assert!(WORKERS_MAX + ASIDES_MAX < crash::THREADS_MAX, "each has a
 /// See the module.
 pub struct Workers {
     node: Arc<Node>,
+    doors: Arc<Doors>,
     aside: Arc<Aside>,
     state: Mutex<State>,
 }
@@ -46,8 +48,9 @@ impl Workers {
     ///
     /// # Errors
     /// What they need is not to be had.
-    pub fn new(node: &Arc<Node>, count: usize) -> Result<Workers, String> {
-        let workers = Workers { node: Arc::clone(node), aside: Arc::default(), state: Mutex::default() };
+    pub fn new(node: &Arc<Node>, doors: &Arc<Doors>, count: usize) -> Result<Workers, String> {
+        let (node, doors) = (Arc::clone(node), Arc::clone(doors));
+        let workers = Workers { node, doors, aside: Arc::default(), state: Mutex::default() };
         workers.grow(count)?;
         Ok(workers)
     }
@@ -80,6 +83,7 @@ impl Workers {
         let recorders = metrics.recorder().zip(metrics.recorder());
         let (recorder, of_scripts) = recorders.ok_or("there are as many threads as there may be")?;
         let (poll, mailbox) = poll_and_mailbox().map_err(|e| format!("a worker's poll: {e}"))?;
+        let watcher = self.doors.watch(poll.registry()).map_err(|e| format!("a worker's listeners: {e}"))?;
         let id =
             self.node.clients.add_worker(Arc::clone(&mailbox)).ok_or("there are as many workers as there may be")?;
         Ok(WorkerParts {
@@ -87,6 +91,8 @@ impl Workers {
             id,
             poll,
             mailbox,
+            doors: Arc::clone(&self.doors),
+            watcher,
             recorder,
             of_scripts,
             aside: Arc::clone(&self.aside),

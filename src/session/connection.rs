@@ -23,6 +23,8 @@ pub struct Connection {
     /// The kernel has said that nothing more will arrive than what is in the socket. It says so once, maybe together with bytes that came
     /// before the end: the socket is read until the end itself is seen.
     pub hung_up: bool,
+    /// The poll tells when its socket takes more; it is asked to the first time something is left.
+    pub asks_room: bool,
     /// The peer has sent its last byte.
     pub eof: bool,
     /// Nothing goes out until what its client has changed is on disk.

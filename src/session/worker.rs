@@ -1,8 +1,9 @@
 //! One worker: its connections, its turn, and what it looks after from time to time.
 //!
-//! [`execute`] runs what was received, [`output`] sends, [`mail`] hears of other threads, [`away`] sees to connections whose command runs
+//! [`accept`] lets clients in, [`execute`] runs what was received, [`output`] sends, [`mail`] hears of other threads, [`away`] sees to connections whose command runs
 //! elsewhere.
 
+mod accept;
 mod away;
 mod execute;
 mod mail;
@@ -22,6 +23,7 @@ use crate::engine::{Evictor, Gates, Turn};
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use crate::net::Scratch;
+use crate::net::doors::Doors;
 use crate::resp::parser::Limits;
 use crate::resp::reply::Reply;
 use mail::refusal;
@@ -58,6 +60,9 @@ pub struct WorkerParts {
     pub id: u16,
     pub poll: Poll,
     pub mailbox: Arc<Mailbox>,
+    pub doors: Arc<Doors>,
+    /// Its number at the doors.
+    pub watcher: usize,
     pub recorder: Recorder,
     /// For scripts: while one runs too long, its thread looks after other connections, and counts for them.
     pub of_scripts: Recorder,
@@ -70,6 +75,12 @@ pub struct Worker {
     id: u16,
     poll: Poll,
     mailbox: Arc<Mailbox>,
+    doors: Arc<Doors>,
+    watcher: usize,
+    /// Callers it lets in in one turn; more, the longer there are some in each.
+    callers: usize,
+    /// It could let nobody in, and tries again at the next tick.
+    rests: bool,
     recorder: Recorder,
     config: Arc<Config>,
     config_version: u64,
@@ -139,6 +150,10 @@ impl Worker {
             poll: parts.poll,
             desk: Arc::new(Desk::new(Arc::clone(&parts.mailbox))),
             mailbox: parts.mailbox,
+            doors: parts.doors,
+            watcher: parts.watcher,
+            callers: 1,
+            rests: false,
             recorder: parts.recorder,
             config,
             config_version,
@@ -213,10 +228,15 @@ impl Worker {
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
         }
-        let mut rung = false;
+        let (mut rung, mut door) = (false, false);
         for e in events {
             if e.token() == WAKER {
                 rung = true;
+                continue;
+            }
+            if Doors::is_door(e.token()) {
+                door = true;
+                self.open_door(e.token(), now_mono);
                 continue;
             }
             let i = e.token().0 - 1;
@@ -231,6 +251,9 @@ impl Worker {
                 }
                 self.list(i);
             }
+        }
+        if !door {
+            self.callers = 1;
         }
         if rung {
             self.read_mailbox(now_mono);
@@ -442,7 +465,11 @@ impl Worker {
 
     fn close(&mut self, i: usize) {
         let Some(mut c) = self.connections[i].take() else { return };
-        let _ = self.poll.registry().deregister(&mut c.stream);
+        // The poll forgets the socket by itself when it is closed here; a link's is held elsewhere too.
+        if c.client.shared.socket.get().is_some() {
+            let _ = self.poll.registry().deregister(&mut c.stream);
+        }
+        self.mailbox.count_gone();
         self.node.waiting.cancel(&self.node.keyspace, c.client.id);
         c.client.forget_watched(&self.node.keyspace);
         // First of all, so that nobody waits for it.
@@ -507,6 +534,9 @@ impl Worker {
         let most = std::mem::take(&mut self.reply_most);
         if self.reply.buf.capacity() / 2 > most.max(REPLY_BYTES) {
             self.reply.buf.shrink_to(most.max(REPLY_BYTES));
+        }
+        if std::mem::take(&mut self.rests) {
+            self.doors.resume(self.watcher);
         }
         let timeout = u64::from(self.config.network.timeout_secs) * 1000;
         for i in 0..self.connections.len() {

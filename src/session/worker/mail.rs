@@ -8,6 +8,7 @@ use crate::commands::Node;
 use crate::config::Config;
 use crate::metrics::counters::Counter;
 use crate::net::Stream;
+use crate::net::doors::Arrival;
 use crate::resp::reply::Reply;
 use crate::session::connection::Connection;
 use crate::spec::CommandFlags;
@@ -23,28 +24,22 @@ const PUBLISHED_COPY_MAX: usize = 1024;
 const ROLE_LOST: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 impl Worker {
-    pub(super) fn attach(&mut self, mut stream: Stream, now_mono: u64) {
+    pub(super) fn attach(&mut self, arrival: Arrival, now_mono: u64) {
+        let Arrival { mut stream, peer, local } = arrival;
         let i = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.connections.len() - 1
         });
-        if let Err(e) =
-            self.poll.registry().register(&mut stream, Token(i + 1), Interest::READABLE | Interest::WRITABLE)
-        {
+        // Whether it is writable is asked when something is left to write.
+        if let Err(e) = self.poll.registry().register(&mut stream, Token(i + 1), Interest::READABLE) {
             tracing::warn!("A connection could not be watched: {e}");
             self.free.push(i);
+            self.mailbox.count_gone();
             self.node.clients.release();
             return;
         }
         let id = self.node.clients.next_id();
-        let shared = Shared::new(
-            id,
-            self.id,
-            stream.peer_address(),
-            stream.local_address(),
-            i64::from(stream.as_raw_fd()),
-            clock::wall_ms(),
-        );
+        let shared = Shared::new(id, self.id, peer, local, i64::from(stream.as_raw_fd()), clock::wall_ms());
         shared.tls.store(stream.is_tls(), Ordering::Relaxed);
         shared.unix.store(matches!(stream, Stream::Unix(_)), Ordering::Relaxed);
         let shared = Arc::new(shared);
@@ -55,7 +50,8 @@ impl Worker {
             client: Client::new(shared, &self.node.acl, now_mono),
             accepted_ms: now_mono,
             listed: false,
-            more: true,
+            more: false,
+            asks_room: false,
             handshaking,
             hung_up: false,
             eof: false,
@@ -70,10 +66,9 @@ impl Worker {
         self.by_id.insert(id, i);
         let closing = c.client.closing;
         self.connections[i] = Some(c);
+        // What it has sent already the poll tells of.
         if closing {
             self.finish(i);
-        } else {
-            self.list(i);
         }
     }
 
@@ -95,7 +90,7 @@ impl Worker {
         let mut told: Vec<usize> = Vec::new();
         for message in messages {
             match message {
-                Message::Attach(stream) => self.attach(*stream, now_mono),
+                Message::Attach(arrival) => self.attach(*arrival, now_mono),
                 Message::Kill { client, flush } => {
                     let Some(&i) = self.by_id.get(&client) else { continue };
                     if let Some(c) = self.connections[i].as_mut() {

@@ -9,6 +9,7 @@ use crate::config::types::OutputLimit;
 use crate::journal::Lost;
 use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
+use mio::{Interest, Token};
 use std::sync::atomic::Ordering;
 
 /// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
@@ -49,6 +50,14 @@ impl Worker {
         if over_output_limit(&self.config, &mut c.client, clock::monotonic_ms()) {
             over_limit(&mut c.client, 0, &mut self.recorder);
             return self.close(i);
+        }
+        if !c.asks_room && !c.held && !c.is_drained() {
+            c.asks_room = true;
+            let both = Interest::READABLE | Interest::WRITABLE;
+            if let Err(e) = self.poll.registry().reregister(&mut c.stream, Token(i + 1), both) {
+                tracing::warn!("A connection could not be watched: {e}");
+                return self.close(i);
+            }
         }
         c.client.tell_memory(&self.node.clients);
         if c.more && !c.listed && c.client.blocked.is_none() && !c.client.paused && !c.client.closing {
