@@ -7,7 +7,8 @@
 //! cryptography is that of one validated module, and no socket is bound before the start-up gate has passed.
 //!
 //! # The way of a command, from bytes to reply
-//! 1. `server/accept.rs` accepts, wraps the socket (`net/stream.rs`, `net/tls/session.rs`) and gives it to a worker.
+//! 1. A worker that is woken (`session/worker/accept.rs`) lets the caller in at a door (`net/doors.rs`), wraps the socket
+//!    (`net/stream.rs`, `net/tls/session.rs`), and keeps the connection or gives it to the worker with the fewest.
 //! 2. `session/worker.rs` waits, receives from all ready connections and decrypts in place; `session/batch.rs` lets
 //!    `resp/parser.rs` cut what is there into requests: spans of the buffer, no copies.
 //! 3. `commands/table.rs` finds each request's row and handler; the key's hash is made once (`keyspace/key.rs`), and the

@@ -1,6 +1,7 @@
 //! What the kernel is asked for the process as a whole.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Raises the limit of open files to at least `wanted` if the hard limit allows it. Returns the limit that holds then.
 pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
@@ -46,6 +47,22 @@ pub fn add_umask(bits: u32) {
     let bits = bits as libc::mode_t;
     // SAFETY: the calls exchange a number. No other thread makes files yet, so the moment between them does no harm.
     unsafe { libc::umask(bits | libc::umask(0o777)) };
+}
+
+/// Leaves a connection with the kernel until its client has said something, or for about `seconds`; set on the listening socket.
+pub fn defer_accept(listener: BorrowedFd<'_>, seconds: u8) -> io::Result<()> {
+    let value = libc::c_int::from(seconds);
+    // SAFETY: the pointer and the length are those of an integer that lives through the call, which reads it.
+    let failed = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";

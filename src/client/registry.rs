@@ -360,3 +360,41 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival() -> Arrival {
+        let (a, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        let stream = crate::net::Stream::Unix(mio::net::UnixStream::from_std(a));
+        Arrival { stream, spoke: false, peer: String::new(), local: String::new() }
+    }
+
+    #[test]
+    fn connections_that_last_are_spread_evenly_and_short_ones_stay_where_they_come_in() {
+        let clients = Registry::default();
+        let polls: Vec<mio::Poll> = (0..3).map(|_| mio::Poll::new().unwrap()).collect();
+        let mailbox = |poll: &mio::Poll| Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let workers: Vec<Arc<Mailbox>> = polls.iter().map(|p| Arc::new(mailbox(p))).collect();
+        for w in &workers {
+            clients.add_worker(Arc::clone(w)).unwrap();
+        }
+        let held = || workers.iter().map(|w| w.connections.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        for _ in 0..20 {
+            assert!(clients.settle(arrival(), 1, 3).is_some());
+            workers[1].count_gone();
+        }
+        assert_eq!(held(), [0, 0, 0]);
+        for _ in 0..9 {
+            clients.settle(arrival(), 1, 3);
+        }
+        assert_eq!(held(), [3, 3, 3]);
+        assert_eq!((workers[0].take().len(), workers[2].take().len()), (3, 3));
+        // Where `io-threads` has come down, the worker beyond it gets nothing more, not even what it lets in itself.
+        for _ in 0..4 {
+            assert!(clients.settle(arrival(), 2, 2).is_none());
+        }
+        assert_eq!(held(), [5, 5, 3]);
+    }
+}

@@ -11,6 +11,7 @@
 
 use super::listener::{self, Accepted, Listener, SocketOptions};
 use super::{Stream, StreamError};
+use crate::base::process;
 use mio::{Registry, Token};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
@@ -22,6 +23,10 @@ use std::sync::Arc;
 
 /// Tokens of doors begin here; a worker's own stay below.
 const TOKENS_FROM: usize = 1 << 62;
+
+/// A TLS client speaks first: until it does, the kernel keeps it, and no worker wakes up twice for it. One that is silent for this long
+/// comes in all the same, so that it counts, and has its time for the handshake.
+const SILENT_S: u8 = 1;
 
 /// What is spoken behind a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct Caller {
 /// A connection that is let in.
 pub struct Arrival {
     pub stream: Stream,
+    /// Most likely he has said something already.
+    pub spoke: bool,
     /// The ends' names, as [`Stream::peer_address`] and [`Stream::local_address`] say them.
     pub peer: String,
     pub local: String,
@@ -178,7 +185,7 @@ impl Doors {
         };
         let peer = peer.map_or_else(|| stream.peer_address(), |p| p.to_string());
         let local = caller.local.unwrap_or_else(|| stream.local_address());
-        Ok(Some(Arrival { stream, peer, local }))
+        Ok(Some(Arrival { stream, spoke: caller.kind == Kind::Tls, peer, local }))
     }
 }
 
@@ -188,6 +195,11 @@ impl State {
         let door = Door { kind, token: Token(TOKENS_FROM + self.next), listener, local };
         self.next += 1;
         door.set(self.options);
+        if kind == Kind::Tls
+            && let Err(e) = door.listener.with_fd(|fd| process::defer_accept(fd, SILENT_S))
+        {
+            tracing::debug!("{}: connections are taken before they speak: {e}", door.listener.describe());
+        }
         for epoll in &self.watchers {
             if let Err(e) = door.tell(epoll) {
                 tracing::warn!("{} cannot be watched: {e}", door.listener.describe());
@@ -230,5 +242,105 @@ impl Caller {
             (Kind::Unix, Accepted::Unix(mut s)) => drop(s.write(text)),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Permit;
+    use super::*;
+    use mio::{Events, Poll};
+    use socket2::SockRef;
+    use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+    use std::time::Duration;
+
+    fn listener() -> (Listener, SocketAddr) {
+        let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let listener = Listener::tcp(&Permit::after_the_gate(), any, 16).unwrap();
+        let address = listener.local_address().unwrap();
+        (listener, address)
+    }
+
+    /// The doors a worker is told of.
+    fn told(poll: &mut Poll) -> Vec<Token> {
+        let mut events = Events::with_capacity(8);
+        poll.poll(&mut events, Some(Duration::from_millis(20))).unwrap();
+        events.iter().map(|e| e.token()).collect()
+    }
+
+    #[test]
+    fn connections_inherit_what_their_door_is_set_to_and_know_their_ends() {
+        let mut poll = Poll::new().unwrap();
+        let doors = Doors::new(SocketOptions::default(), None);
+        doors.watch(poll.registry()).unwrap();
+        let (l, address) = listener();
+        doors.replace(Kind::Plain, vec![l]);
+        for keepalive_s in [300, 60, 0] {
+            doors.set_options(SocketOptions { keepalive_s, nodelay: true });
+            let client = TcpStream::connect(address).unwrap();
+            let door = told(&mut poll)[0];
+            assert!(Doors::is_door(door));
+            let arrival = doors.let_in(doors.next(door).unwrap().unwrap()).unwrap().unwrap();
+            assert_eq!(arrival.peer, client.local_addr().unwrap().to_string());
+            assert_eq!(arrival.local, address.to_string());
+            assert_eq!((arrival.peer, arrival.local), (arrival.stream.peer_address(), arrival.stream.local_address()));
+            let socket = SockRef::from(&arrival.stream);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert_eq!(socket.keepalive().unwrap(), keepalive_s > 0);
+            if keepalive_s > 0 {
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(keepalive_s.into()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_caller_who_waits_is_told_of_until_somebody_lets_him_in() {
+        let (mut first, mut second) = (Poll::new().unwrap(), Poll::new().unwrap());
+        let doors = Doors::default();
+        doors.watch(first.registry()).unwrap();
+        let (l, address) = listener();
+        doors.replace(Kind::Plain, vec![l]);
+        let _client = TcpStream::connect(address).unwrap();
+        let door = told(&mut first)[0];
+        assert_eq!(told(&mut first), [door]);
+        doors.watch(second.registry()).unwrap();
+        assert_eq!(told(&mut second), [door]);
+        assert!(doors.next(door).unwrap().is_some());
+        assert!(told(&mut first).is_empty() && told(&mut second).is_empty());
+        assert!(doors.next(door).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_worker_that_rests_is_not_told_of_callers() {
+        let mut poll = Poll::new().unwrap();
+        let doors = Doors::default();
+        let watcher = doors.watch(poll.registry()).unwrap();
+        let (l, address) = listener();
+        doors.replace(Kind::Plain, vec![l]);
+        let _client = TcpStream::connect(address).unwrap();
+        doors.rest(watcher);
+        assert!(told(&mut poll).is_empty());
+        doors.resume(watcher);
+        doors.resume(watcher);
+        assert_eq!(told(&mut poll).len(), 1);
+    }
+
+    #[test]
+    fn a_door_is_closed_when_it_has_been_replaced() {
+        let mut poll = Poll::new().unwrap();
+        let doors = Doors::default();
+        doors.watch(poll.registry()).unwrap();
+        let (l, address) = listener();
+        doors.replace(Kind::Plain, vec![l]);
+        let _client = TcpStream::connect(address).unwrap();
+        let door = told(&mut poll)[0];
+        let (other, elsewhere) = listener();
+        doors.replace(Kind::Plain, vec![other]);
+        assert!(doors.next(door).unwrap().is_none());
+        assert!(TcpStream::connect(address).is_err());
+        let _client = TcpStream::connect(elsewhere).unwrap();
+        assert_ne!(told(&mut poll), [door]);
+        doors.close();
+        assert!(TcpStream::connect(elsewhere).is_err());
     }
 }

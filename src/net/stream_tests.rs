@@ -26,6 +26,7 @@ pub(super) fn parameters(folder: &Path) -> TlsParameters {
         auth_clients: AuthClients::No,
         session_caching: true,
         session_cache_size: 64,
+        session_lifetime_s: 300,
         ..TlsParameters::default()
     }
 }
@@ -299,6 +300,25 @@ fn a_second_connection_resumes_by_ticket() {
             c.write_all(b"ping").unwrap();
             c.read_exact(&mut [0; 4]).unwrap();
             assert_eq!(c.conn.handshake_kind(), Some(expected), "{protocols} round {round}");
+            drop(c);
+            worker.join().unwrap().unwrap();
+        }
+    }
+}
+
+#[test]
+fn nothing_is_resumed_without_a_lifetime() {
+    let folder = tempfile::tempdir().unwrap();
+    for protocols in ["TLSv1.3", "TLSv1.2"] {
+        let p = TlsParameters { protocols: protocols.into(), session_lifetime_s: 0, ..parameters(folder.path()) };
+        let server = config::server(&p, now_s()).unwrap();
+        let client = client_config(folder.path(), false);
+        for _ in 0..2 {
+            let (stream, mut c) = tls_pair(&server, client.clone());
+            let worker = thread::spawn(move || echo(stream));
+            c.write_all(b"ping").unwrap();
+            c.read_exact(&mut [0; 4]).unwrap();
+            assert_eq!(c.conn.handshake_kind(), Some(rustls::HandshakeKind::Full), "{protocols}");
             drop(c);
             worker.join().unwrap().unwrap();
         }

@@ -711,6 +711,7 @@ fn hooks(node: &Arc<Node>, doors: &Arc<Doors>, endpoint: &Arc<Http>, logs: Logs,
             "tls-prefer-server-ciphers",
             "tls-session-caching",
             "tls-session-cache-size",
+            "tls-session-cache-timeout",
         ],
         Box::new(move |_, new| {
             let (Some(node), Some(endpoint)) = (weak.upgrade(), endpoint.upgrade()) else { return Ok(()) };

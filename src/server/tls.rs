@@ -91,6 +91,7 @@ fn with_clients(config: &Config, auth_clients: TlsAuthClients, dir: &Path, now_s
         prefer_server_ciphers: t.prefer_server_ciphers,
         session_caching: t.session_caching,
         session_cache_size: t.session_cache_size as usize,
+        session_lifetime_s: t.session_cache_timeout_secs,
     };
     let server = server(&parameters, now_s).map_err(TlsSetupError::Tls)?;
     Ok(Tls { server, generated, ca_file })

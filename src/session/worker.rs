@@ -435,7 +435,7 @@ impl Worker {
     }
 
     /// A client that waits for a key may have gone: a read of nothing tells.
-    fn peek_end(&mut self, i: usize) {
+    pub(super) fn peek_end(&mut self, i: usize) {
         let Some(c) = self.connections[i].as_mut() else { return };
         if c.client.query.len() > QUERY_IN_PLACE || c.eof {
             if c.eof {

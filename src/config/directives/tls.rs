@@ -59,10 +59,10 @@ topic! {
     "tls-prefer-server-ciphers" => prefer_server_ciphers: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Let clients resume a session without a full handshake.
     "tls-session-caching" => session_caching: bool = true, YesNo, Runtime, Open, Standing::Works;
-    /// Sessions kept for resumption; 0 is no limit.
+    /// Sessions kept here for clients that know no tickets; 0 keeps none. Others keep theirs themselves, as tickets.
     "tls-session-cache-size" => session_cache_size: u32 = 20 * 1024, INT, Runtime, Open, Standing::Works;
-    /// Seconds a session can be resumed.
-    "tls-session-cache-timeout" => session_cache_timeout_secs: u32 = 300, INT, Runtime, Open, Standing::Later("the server does not act on it yet");
+    /// Seconds for which a session can be resumed, by ticket or from the cache; the protocol allows a week at most. 0 resumes none.
+    "tls-session-cache-timeout" => session_cache_timeout_secs: u32 = 300, INT, Runtime, Open, Standing::Works;
     /// Seconds between looks for changed certificate files; 0 never looks.
     "tls-auto-reload-interval" => auto_reload_interval_secs: u32 = 0, INT, Runtime, Open, Standing::Works;
     /// Certificate for connections this server opens.

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme, SupportedProtocolVersion};
 
 use super::certificate::{self, CertificateError, Identity};
+use super::tickets::{Kept, Tickets};
 use crate::crypto::{self, APPROVED_SUITES, Suite};
 
 /// `tls-auth-clients`.
@@ -50,6 +51,8 @@ pub struct TlsParameters {
     pub session_caching: bool,
     /// Sessions; 0 keeps none on the server, and leaves tickets.
     pub session_cache_size: usize,
+    /// Seconds for which a session can be taken up again; 0 is never.
+    pub session_lifetime_s: u32,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,8 @@ pub enum TlsError {
     CaMissing,
     /// `tls-key-file-pass` with nothing to use it on.
     KeyPassUnsupported,
+    /// The module gave no key for tickets.
+    NoTicketKey,
     /// The configuration would not be approved as a whole.
     NotFips,
     Rustls(rustls::Error),
@@ -91,6 +96,7 @@ impl std::fmt::Display for TlsError {
                 "encrypted private keys are not supported: decrypt the key (openssl pkey) and protect its file by \
                  permissions",
             ),
+            Self::NoTicketKey => f.write_str("the cryptographic module gave no key for session tickets"),
             Self::NotFips => f.write_str("the TLS configuration is not approved as a whole"),
             Self::Rustls(e) => e.fmt(f),
             Self::Verifier(e) => write!(f, "the client certificate verifier: {e}"),
@@ -163,13 +169,13 @@ pub fn server(p: &TlsParameters, now_s: i64) -> Result<ServerTls, TlsError> {
     config.require_ems = true;
     config.max_early_data_size = 0;
     config.ignore_client_order = p.prefer_server_ciphers;
-    if p.session_caching {
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    if p.session_caching && p.session_lifetime_s > 0 {
+        config.ticketer = Arc::new(Tickets::new(p.session_lifetime_s).map_err(|_| TlsError::NoTicketKey)?);
         // A client takes one connection at a time from a handshake; each further ticket costs an encryption and a send.
         config.send_tls13_tickets = 1;
         config.session_storage = match p.session_cache_size {
             0 => Arc::new(NoServerSessionStorage {}),
-            size => ServerSessionMemoryCache::new(size),
+            size => Arc::new(Kept::new(size, p.session_lifetime_s)),
         };
     } else {
         config.send_tls13_tickets = 0;

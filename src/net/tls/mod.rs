@@ -7,6 +7,7 @@ pub mod generate;
 pub mod identity;
 pub mod probe;
 pub mod session;
+pub mod tickets;
 
 #[cfg(test)]
 mod tests;

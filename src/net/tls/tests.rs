@@ -197,6 +197,7 @@ fn every_server_configuration_is_approved_and_wants_extended_master_secret() {
                 ca_file: Some(made.paths.ca_certificate.clone()),
                 auth_clients,
                 session_caching,
+                session_lifetime_s: 300,
                 ..TlsParameters::default()
             };
             let server = config::server(&p, NOW_S).unwrap();

@@ -25,7 +25,7 @@ const ROLE_LOST: &str = "UNBLOCKED force unblock from blocking operation, instan
 
 impl Worker {
     pub(super) fn attach(&mut self, arrival: Arrival, now_mono: u64) {
-        let Arrival { mut stream, peer, local } = arrival;
+        let Arrival { mut stream, spoke, peer, local } = arrival;
         let i = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.connections.len() - 1
@@ -66,9 +66,10 @@ impl Worker {
         self.by_id.insert(id, i);
         let closing = c.client.closing;
         self.connections[i] = Some(c);
-        // What it has sent already the poll tells of.
         if closing {
             self.finish(i);
+        } else if spoke {
+            self.list(i);
         }
     }
 

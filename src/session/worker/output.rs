@@ -60,6 +60,10 @@ impl Worker {
             }
         }
         c.client.tell_memory(&self.node.clients);
+        if c.hung_up && !c.eof && c.client.blocked.is_some() {
+            // It waits now, and has gone already: nothing will say so again.
+            return self.peek_end(i);
+        }
         if c.more && !c.listed && c.client.blocked.is_none() && !c.client.paused && !c.client.closing {
             self.list(i);
         }
