@@ -10,6 +10,7 @@
 //! It must never know how many may come in, or which worker serves whom.
 
 use super::listener::{self, Accepted, Listener, SocketOptions};
+use super::stream::written;
 use super::{Stream, StreamError};
 use crate::base::process;
 use mio::{Registry, Token};
@@ -183,7 +184,7 @@ impl Doors {
             }
             Accepted::Tcp(s, peer) => (Stream::Tcp(s), Some(peer)),
         };
-        let peer = peer.map_or_else(|| stream.peer_address(), |p| p.to_string());
+        let peer = peer.map_or_else(|| stream.peer_address(), written);
         let local = caller.local.unwrap_or_else(|| stream.local_address());
         Ok(Some(Arrival { stream, spoke: caller.kind == Kind::Tls, peer, local }))
     }

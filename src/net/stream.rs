@@ -11,8 +11,9 @@
 //!
 //! It must never know RESP, clients, or deadlines: how long a handshake may take is the caller's to measure.
 
+use std::fmt::Write as _;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
@@ -284,8 +285,16 @@ impl Stream {
 }
 
 /// IPv6 in brackets; an IPv4 address that came in through an IPv6 socket stays as the kernel names it, as clients expect.
-fn address_text(address: io::Result<std::net::SocketAddr>) -> String {
-    address.map_or(String::new(), |a| a.to_string())
+fn address_text(address: io::Result<SocketAddr>) -> String {
+    address.map_or(String::new(), written)
+}
+
+/// An address as text, in one allocation for the usual ones.
+pub(super) fn written(address: SocketAddr) -> String {
+    let mut text = String::with_capacity("255.255.255.255:65535".len());
+    // A string takes everything.
+    let _ = write!(text, "{address}");
+    text
 }
 
 impl Source for Stream {

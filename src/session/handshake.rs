@@ -40,7 +40,7 @@ pub fn done(node: &Node, config: &Config, recorder: &mut Recorder, c: &mut Conne
     let der = c.stream.peer_certificate().map(|der| der.to_vec());
     {
         let mut text = c.client.shared.text.lock();
-        text.tls = format!("{} {}", n.version, n.suite);
+        text.tls = [n.version, " ", n.suite].concat();
         text.certificate = der.as_ref().map(|der| certificate::fingerprint(der)).unwrap_or_default();
     }
     let Some(der) = der else { return };

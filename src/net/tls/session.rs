@@ -23,6 +23,9 @@ const RECORD_PLAINTEXT_MAX: usize = 16 * 1024;
 /// Room for a key update or an alert that rustls sends before the data.
 const CONTROL_RECORDS_MAX: usize = 512;
 
+/// What a server says in one flight, with a chain of two short certificates.
+const FLIGHT_BYTES: usize = 2 * 1024;
+
 /// What `n` bytes of plaintext can become.
 pub const fn sealed_bytes_max(n: usize) -> usize {
     n + n.div_ceil(RECORD_PLAINTEXT_MAX) * RECORD_OVERHEAD_MAX + CONTROL_RECORDS_MAX
@@ -190,6 +193,10 @@ fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, out: &mut Vec<u8>) 
     // Asking with no room tells the size.
     if let Err(EncodeError::InsufficientSize(size)) = data.encode(&mut []) {
         let at = out.len();
+        if out.capacity() == 0 {
+            // A flight comes piece by piece: room for most of them at once.
+            out.reserve(FLIGHT_BYTES);
+        }
         out.resize(at + size.required_size, 0);
         let written = data.encode(out.get_mut(at..).unwrap_or_default()).unwrap_or(0);
         out.truncate(at + written);
