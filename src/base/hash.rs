@@ -54,6 +54,16 @@ impl State {
     }
 }
 
+/// The last `n` bytes, fewer than eight, as a little-endian number: of a long name by one look at its last eight.
+#[inline(always)]
+fn last_bytes(bytes: &[u8], n: usize) -> u64 {
+    match bytes.last_chunk::<8>() {
+        // A shift by 64 has no meaning, two of half as many bits have.
+        Some(last) => u64::from_le_bytes(*last) >> (4 * (8 - n)) >> (4 * (8 - n)),
+        None => bytes.iter().rev().fold(0, |word, b| word << 8 | u64::from(*b)),
+    }
+}
+
 impl HashKey {
     /// 64 bits of SipHash-1-3 of `bytes`.
     #[inline]
@@ -68,11 +78,7 @@ impl HashKey {
         for c in chunks {
             s.block(u64::from_le_bytes(*c));
         }
-        let mut last = (bytes.len() as u64) << 56;
-        for (i, &b) in rest.iter().enumerate() {
-            last |= u64::from(b) << (8 * i);
-        }
-        s.block(last);
+        s.block((bytes.len() as u64) << 56 | last_bytes(bytes, rest.len()));
         s.v2 ^= 0xff;
         s.round();
         s.round();

@@ -22,35 +22,22 @@ impl SlotId {
 /// The slot of a key: of the bytes between the first `{` and the next `}` if there are any, else of the whole key.
 #[inline]
 pub fn slot_of(key: &[u8]) -> SlotId {
-    let tagged = match if may_have_tag(key) { memchr::memchr(b'{', key) } else { None } {
+    // Most keys have no tag: whether there is a `{` is seen in the same words that are summed.
+    let (sum, braces) = sum(key);
+    let crc = if braces { crc16(tagged(key)) } else { sum };
+    SlotId(crc & (SLOTS as u16 - 1))
+}
+
+/// What decides a key's slot.
+#[cold]
+fn tagged(key: &[u8]) -> &[u8] {
+    match memchr::memchr(b'{', key) {
         None => key,
         Some(open) => match memchr::memchr(b'}', &key[open + 1..]) {
             Some(n) if n > 0 => &key[open + 1..open + 1 + n],
             _ => key,
         },
-    };
-    SlotId(crc16(tagged) & (SLOTS as u16 - 1))
-}
-
-/// Keys longer than this are left to the search itself.
-const LOOKED_AT_MAX: usize = 64;
-
-/// False only if there is no `{` in a key: eight bytes at once (Mycroft's test for a zero byte, of each byte's difference), since a call
-/// to look for one in a short key costs more than looking.
-#[inline]
-fn may_have_tag(key: &[u8]) -> bool {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = LOW << 7;
-    if key.len() > LOOKED_AT_MAX {
-        return true;
     }
-    let (chunks, rest) = key.as_chunks::<8>();
-    let mut found = 0;
-    for c in chunks {
-        let difference = u64::from_ne_bytes(*c) ^ (LOW * b'{' as u64);
-        found |= difference.wrapping_sub(LOW) & !difference & HIGH;
-    }
-    rest.iter().fold(found != 0, |found, b| found | (*b == b'{'))
 }
 
 const POLY: u16 = 0x1021;
@@ -84,26 +71,51 @@ const fn tables() -> [[u16; 256]; 8] {
     t
 }
 
-/// CRC-16/XMODEM, eight bytes a step.
+/// CRC-16/XMODEM.
 #[inline]
 pub fn crc16(bytes: &[u8]) -> u16 {
-    let mut crc = 0u16;
-    let (chunks, rest) = bytes.as_chunks::<8>();
+    sum(bytes).0
+}
+
+/// CRC-16/XMODEM, eight bytes a step, and false only if no byte is a `{`.
+///
+/// The sum begins with zero, so zeros in front change nothing: the bytes that are left over by eights are the first step, behind as many zeros
+/// as they lack.
+#[inline(always)]
+fn sum(bytes: &[u8]) -> (u16, bool) {
+    let (first, chunks) = bytes.as_rchunks::<8>();
+    let (mut crc, mut braces) = (0, 0);
+    if !first.is_empty() {
+        let word = match bytes.first_chunk::<8>() {
+            Some(c) => u64::from_be_bytes(*c) >> (8 * (8 - first.len())),
+            None => first.iter().fold(0, |word, b| word << 8 | u64::from(*b)),
+        };
+        let c = word.to_be_bytes();
+        (crc, braces) = (step(0, &c), brace(&c));
+    }
     for c in chunks {
-        let head = crc ^ u16::from_be_bytes([c[0], c[1]]);
-        crc = TABLES[7][(head >> 8) as usize]
-            ^ TABLES[6][(head & 0xff) as usize]
-            ^ TABLES[5][c[2] as usize]
-            ^ TABLES[4][c[3] as usize]
-            ^ TABLES[3][c[4] as usize]
-            ^ TABLES[2][c[5] as usize]
-            ^ TABLES[1][c[6] as usize]
-            ^ TABLES[0][c[7] as usize];
+        crc = step(crc, c);
+        braces |= brace(c);
     }
-    for &b in rest {
-        crc = (crc << 8) ^ TABLES[0][((crc >> 8) as u8 ^ b) as usize];
-    }
-    crc
+    (crc, braces != 0)
+}
+
+#[inline(always)]
+fn step(crc: u16, c: &[u8; 8]) -> u16 {
+    let head = crc ^ u16::from_be_bytes([c[0], c[1]]);
+    (TABLES[7][(head >> 8) as usize] ^ TABLES[6][(head & 0xff) as usize])
+        ^ ((TABLES[5][c[2] as usize] ^ TABLES[4][c[3] as usize])
+            ^ (TABLES[3][c[4] as usize] ^ TABLES[2][c[5] as usize])
+            ^ (TABLES[1][c[6] as usize] ^ TABLES[0][c[7] as usize]))
+}
+
+/// 0 only if no byte is a `{` (Mycroft's test for a zero byte, of each byte's difference).
+#[inline(always)]
+fn brace(c: &[u8; 8]) -> u64 {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = LOW << 7;
+    let difference = u64::from_ne_bytes(*c) ^ (LOW * b'{' as u64);
+    difference.wrapping_sub(LOW) & !difference & HIGH
 }
 
 #[cfg(test)]
@@ -127,11 +139,11 @@ mod tests {
     fn a_brace_is_found_wherever_it_is_in_a_key_of_any_length() {
         for len in 0..=80 {
             let key = vec![b'z'; len];
-            assert!(len > LOOKED_AT_MAX || !may_have_tag(&key));
+            assert!(!sum(&key).1);
             for at in 0..len {
                 let mut key = key.clone();
                 key[at] = b'{';
-                assert!(may_have_tag(&key));
+                assert!(sum(&key).1);
             }
         }
     }

@@ -5,7 +5,7 @@ use super::error::CommandError;
 use crate::acl::Catalog;
 use crate::acl::catalog::Fact;
 use crate::resp::args::Args;
-use crate::spec::{CommandFlags, CommandSpec, Group, KeyFlags};
+use crate::spec::{Categories, CommandFlags, CommandSpec, Group, KeyFlags};
 
 /// Who runs a command.
 #[derive(Clone, Copy)]
@@ -96,6 +96,9 @@ impl Command {
     }
 }
 
+/// What the audit log records of whoever runs it.
+pub const AUDITED: Categories = Categories::ADMIN.or(Categories::DANGEROUS);
+
 /// Where a script's first key stands, behind the count of keys.
 const SCRIPT_KEYS_AT: u8 = 3;
 
@@ -115,6 +118,8 @@ pub struct Entry {
     pub leading_key: Option<u8>,
     /// It is a script's call, or the end of a transaction, which may hold one.
     pub may_run_script: bool,
+    /// The handler, where nothing but the one key's stripe and a client's standing decides whether it may run.
+    pub plain: Option<DataFn>,
 }
 
 impl Entry {
@@ -349,6 +354,10 @@ fn add(command: &'static Command, entries: &mut Vec<&'static Entry>) -> &'static
         single_key,
         leading_key: if matches!(command.handler, Handler::Script(_)) { Some(SCRIPT_KEYS_AT) } else { single_key },
         may_run_script,
+        plain: match command.handler {
+            Handler::Data(f) if single_key.is_some() && !spec.categories.intersects(AUDITED) => Some(f),
+            _ => None,
+        },
     };
     entries.push(Box::leak(Box::new(entry(Vec::new()))));
     if !command.subcommands.is_empty() {

@@ -33,6 +33,8 @@ pub struct Gates {
     busy: bool,
     /// Somebody is sent every command.
     pub monitored: bool,
+    /// Nothing here asks what a command is, but for the memory it may need.
+    pub open: bool,
     slower_than_ns: u64,
     request_larger_than: usize,
     reply_larger_than: usize,
@@ -77,8 +79,11 @@ impl Gates {
                 replicas.count_good(u64::from(r.min_replicas_max_lag_secs) * 1000, clock::monotonic_ms());
                 replicas.good() < r.min_replicas_to_write
             };
-        Gates {
+        let audit = &node.audit;
+        let watches = audit.is_on() && (audit.refuses() || !audit.key_patterns().is_empty());
+        let mut gates = Gates {
             epoch,
+            open: false,
             restricted: look.is_following() || too_few_replicas || node.cluster.is_some(),
             look,
             readonly,
@@ -100,7 +105,18 @@ impl Gates {
             request_larger_than: threshold(l.commandlog_request_larger_than, l.commandlog_large_request_max_len, 1)
                 as usize,
             reply_larger_than: threshold(l.commandlog_reply_larger_than, l.commandlog_large_reply_max_len, 1) as usize,
-        }
+        };
+        let g = &gates;
+        gates.open = !(g.restricted
+            || g.loading
+            || g.paused_writes
+            || busy
+            || watches
+            || g.disk_fails
+            || g.log_fails
+            || g.behind
+            || g.monitored);
+        gates
     }
 
     /// True if a command log may want this command.
@@ -108,7 +124,7 @@ impl Gates {
     pub fn logs(&self, ns: u64, args: Args<'_>, reply_bytes: usize) -> bool {
         ns >= self.slower_than_ns
             || reply_bytes >= self.reply_larger_than
-            || (self.request_larger_than != usize::MAX && args.bytes() >= self.request_larger_than)
+            || (args.end() >= self.request_larger_than && args.bytes() >= self.request_larger_than)
     }
 }
 
@@ -342,7 +358,7 @@ impl Turn<'_> {
 
     /// Memory is over its limit: something goes, or what would need more is refused.
     #[cold]
-    fn make_memory(&mut self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
+    pub(super) fn make_memory(&mut self, client: &Client, entry: &'static Entry) -> Result<(), CommandError> {
         let fits = self.evict();
         if !self.notices.is_empty() {
             self.write_notices_first(client);

@@ -15,6 +15,19 @@ impl Turn<'_> {
     /// Commits what the handler of `args` did, under its locks.
     #[inline]
     pub(super) fn commit(&mut self, db: u32, args: Args<'_>) {
+        let changes = &mut self.space.changes;
+        if changes.is_own() && self.told == 0 && self.forward.is_none() && !self.space.replays {
+            // What most writers leave: their own arguments, which go as they came.
+            if !self.space.journaled {
+                self.dirty += std::mem::take(&mut changes.dirty);
+                return;
+            }
+            if let Some(sent) = args.as_sent() {
+                self.dirty += std::mem::take(&mut changes.dirty);
+                self.offset = self.node.journal.append_request(db, sent);
+                return;
+            }
+        }
         self.gather(db, args);
         if !self.space.changes.ready.is_empty() {
             self.serve_waiters();

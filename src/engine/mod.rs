@@ -22,6 +22,7 @@ mod locks;
 mod meanwhile;
 mod monitor;
 mod permit;
+mod plain;
 mod record;
 mod script;
 mod slots;
@@ -36,10 +37,10 @@ pub use host::client_tls;
 pub use meanwhile::{Meanwhile, lend};
 
 use crate::base::clock::Tick;
-use crate::client::{Client, Forward, Notice, ReplyMode, Source};
+use crate::client::{BlockRequest, Client, Forward, Notice, ReplyMode, Source};
 use crate::commands::generic::Prepared;
 use crate::commands::table::{Handler, TransactionCommand};
-use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext, Site};
+use crate::commands::{CommandError, DataContext, Entry, Node, NodeContext, Outcome, Site};
 use crate::config::Config;
 use crate::keyspace::{Access, AccessPolicy, Key, KeyHash, Plan, Space};
 use crate::metrics::counters::Counter;
@@ -104,6 +105,8 @@ pub struct Turn<'k> {
     prepared: Option<Prepared<'k>>,
     /// ASKING has been said before the command that runs.
     asking: bool,
+    /// What [`plain`](self::plain) commands need not ask, for the client that was met last and until it runs another kind of command.
+    plain: bool,
 }
 
 impl<'k> Turn<'k> {
@@ -146,6 +149,7 @@ impl<'k> Turn<'k> {
             site: Site::Nested,
             prepared: None,
             asking: false,
+            plain: false,
         }
     }
 
@@ -178,8 +182,20 @@ impl<'k> Turn<'k> {
     }
 
     /// Runs one request of a client and writes its reply.
-    #[inline]
     pub fn run(
+        &mut self,
+        client: &mut Client,
+        entry: Result<&'static Entry, CommandError>,
+        args: Args<'_>,
+        hash: Option<KeyHash>,
+    ) -> Flow {
+        let flow = self.run_any(client, entry, args, hash);
+        // It may have changed what is asked of the next.
+        self.look_at(client);
+        flow
+    }
+
+    fn run_any(
         &mut self,
         client: &mut Client,
         entry: Result<&'static Entry, CommandError>,
@@ -551,6 +567,19 @@ impl<'k> Turn<'k> {
         if may_block {
             self.site = cx.site;
         }
+        self.settle(client, entry, args, outcome, block, mark)
+    }
+
+    /// What follows a data handler, under the locks it ran under.
+    fn settle(
+        &mut self,
+        client: &mut Client,
+        entry: &'static Entry,
+        args: Args<'_>,
+        outcome: Outcome,
+        block: Option<BlockRequest>,
+        mark: crate::resp::reply::Mark,
+    ) -> Flow {
         if outcome == Err(CommandError::Aside) {
             return self.put_aside(mark);
         }
@@ -678,7 +707,7 @@ impl<'k> Turn<'k> {
     }
 
     /// Statistics of a command that ran.
-    #[inline]
+    #[inline(always)]
     fn account(
         &mut self,
         client: &Client,
@@ -697,7 +726,7 @@ impl<'k> Turn<'k> {
         }
         self.recorder.commands.ran(entry.id as usize, ns, self.failed, self.config.latency.latency_tracking);
         self.failed = false;
-        if self.node.metrics.latency.wants(ns / 1_000_000) {
+        if ns >= 1_000_000 && self.node.metrics.latency.wants(ns / 1_000_000) {
             let event = if entry.is(CommandFlags::FAST) { "fast-command" } else { "command" };
             self.node.metrics.latency.record(event, self.space.now_ms() / 1000, ns / 1_000_000);
         }

@@ -25,10 +25,11 @@ pub(super) struct Refusal {
 impl Turn<'_> {
     /// Takes over what has changed about a client's user since its last turn.
     #[inline]
-    pub fn meet(&self, client: &mut Client) {
+    pub fn meet(&mut self, client: &mut Client) {
         if client.acl_epoch != self.acl_epoch {
             client.refresh_user(&self.node.acl);
         }
+        self.look_at(client);
     }
 
     /// Whether a client that is not trusted may make a call.

@@ -5,9 +5,10 @@ use crate::audit::{Event, Outcome};
 use crate::base::glob;
 use crate::client::{Client, Source};
 use crate::commands::node::redacted;
+use crate::commands::table::AUDITED;
 use crate::commands::{CommandError, Entry, audit_record};
 use crate::resp::args::Args;
-use crate::spec::{Categories, CommandFlags, KeyScope};
+use crate::spec::{CommandFlags, KeyScope};
 
 /// Arguments of a recorded command that are shown.
 const ARGUMENTS_SHOWN: usize = 8;
@@ -41,9 +42,8 @@ impl Turn<'_> {
                 "AUDITFAIL the audit log cannot be written and audit-failure is 'block': nothing is run until it can",
             ));
         }
-        let audited = Categories::ADMIN.or(Categories::DANGEROUS);
         // INFO is dangerous by its category and is what monitoring asks every few seconds: it changes nothing.
-        if entry.spec().categories.intersects(audited) && entry.spec().name != "info" {
+        if entry.spec().categories.intersects(AUDITED) && entry.spec().name != "info" {
             let event = match entry.spec().name {
                 "sync" | "psync" => Event::ReplicaAttach,
                 "save" | "bgsave" | "bgrewriteaof" => Event::Backup,

@@ -160,6 +160,17 @@ impl Journal {
         stream.end()
     }
 
+    /// Appends a step whose one effect, in `db`, is a request as its client sent it. Otherwise as [`Journal::append`].
+    #[inline]
+    pub fn append_request(&self, db: u32, request: &[u8]) -> u64 {
+        let mut stream = self.stream.lock();
+        if self.is_read() {
+            stream.append_request(db, request);
+            self.told(&stream);
+        }
+        stream.end()
+    }
+
     /// Appends a request that changes nothing: a ping, a question, a published message. Dropped unless the stream is read and our own.
     pub fn append_talk(&self, args: &[&[u8]]) -> u64 {
         let mut stream = self.stream.lock();
@@ -186,7 +197,6 @@ impl Journal {
 
     fn told(&self, stream: &Stream) {
         self.end.store(stream.end(), Ordering::Release);
-        stream.tell_excess();
         self.unrung.store(true, Ordering::Relaxed);
     }
 

@@ -100,7 +100,8 @@ impl Stream {
         places.min().unwrap_or(u64::MAX).min(self.end().saturating_sub(self.backlog.unwrap_or(0)))
     }
 
-    /// Tells how much is kept beyond the backlog, with the room that has been taken for what comes next.
+    /// Tells how much is kept beyond the backlog, with the room that has been taken for what comes next: so it need not be told again while
+    /// that is filled.
     pub fn tell_excess(&self) {
         let room = (self.tail.capacity() - self.tail.len()) as u64;
         let kept = self.end() - self.first() + room;
@@ -124,11 +125,29 @@ impl Stream {
         self.selected = db;
     }
 
+    /// Appends a step that is one request, in `db`.
+    #[inline]
+    pub fn append_request(&mut self, db: u32, request: &[u8]) {
+        if self.selected != Some(db) {
+            let mut select = Vec::new();
+            put_select(&mut select, db);
+            self.room(select.len() + request.len(), Kind::Data);
+            self.tail.extend_from_slice(&select);
+            self.selected = Some(db);
+        } else {
+            self.room(request.len(), Kind::Data);
+        }
+        self.tail.extend_from_slice(request);
+    }
+
     /// Appends a step, with what has to stand around its effects.
     pub fn append_step(&mut self, effects: &Effects) {
         const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
         const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
         let (first, last) = effects.databases();
+        if effects.len() == 1 {
+            return self.append_request(first, effects.bytes());
+        }
         let mut select = Vec::new();
         if self.selected != Some(first) {
             put_select(&mut select, first);
@@ -153,8 +172,16 @@ impl Stream {
     }
 
     /// Makes the tail one that takes `bytes` of a kind without moving what is in it.
+    #[inline]
     fn room(&mut self, bytes: usize, kind: Kind) {
         let fits = self.tail.capacity() - self.tail.len() >= bytes;
+        if self.tail.is_empty() || kind != self.tail_kind || !fits {
+            self.new_tail(bytes, kind, fits);
+        }
+    }
+
+    #[inline(never)]
+    fn new_tail(&mut self, bytes: usize, kind: Kind, fits: bool) {
         if !self.tail.is_empty() && (kind != self.tail_kind || !fits) {
             self.seal();
         }
@@ -164,6 +191,7 @@ impl Stream {
             }
             self.tail_kind = kind;
             self.tail_selected = self.selected;
+            self.tell_excess();
         }
     }
 

@@ -4,6 +4,7 @@
 //! grows with the logarithm of the accesses (Morris), as Valkey documents `lfu-log-factor` and `lfu-decay-time`.
 
 use crate::base::hash::Random;
+use crate::value::record::Record;
 
 const LRU_MASK: u32 = (1 << 24) - 1;
 /// A new key's counter: not the first to go.
@@ -34,6 +35,16 @@ impl Access {
         match self.policy {
             AccessPolicy::Lru => self.seconds(),
             AccessPolicy::Lfu { .. } => self.minutes() << 8 | u32::from(LFU_INIT),
+        }
+    }
+
+    /// Notes an access.
+    #[inline(always)]
+    pub fn touch(&self, record: &Record, rng: &mut Random) {
+        let word = record.access();
+        let new = self.touched(word, rng);
+        if new != word {
+            record.set_access(new);
         }
     }
 

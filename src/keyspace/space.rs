@@ -7,7 +7,7 @@ use super::view::{self, Seen};
 use super::watch::WatchFlag;
 use crate::base::hash::Random;
 use crate::base::lock::Waiting;
-use crate::journal::{Effects, State};
+use crate::journal::{Effects, Standing, State};
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut, prefetch, prefetch_record};
 use parking_lot::RwLockReadGuard;
@@ -100,6 +100,18 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// True if there is nothing to commit but hits and misses.
+    #[inline(always)]
+    pub fn is_nothing(&self) -> bool {
+        self.dirty == 0 && !self.replaced && self.databases.is_empty() && self.is_plain()
+    }
+
+    /// True if the command's own arguments say all that has changed, and nobody but the journal asks.
+    #[inline(always)]
+    pub fn is_own(&self) -> bool {
+        self.dirty > 0 && !self.replaced && self.databases.is_empty() && self.is_plain()
+    }
+
     /// True if there is nothing to commit but the count of changes, hits and misses.
     #[inline(always)]
     pub fn is_plain(&self) -> bool {
@@ -140,9 +152,6 @@ pub struct Space<'k> {
     pub journaled: bool,
     /// Reads leave the access word alone (CLIENT NO-TOUCH).
     pub no_touch: bool,
-    /// Keys past their deadline are deleted by whoever meets them. When false (a replica) they are still treated as absent, but stay.
-    /// Looked up whenever locks are taken.
-    pub deletes_expired: bool,
     /// This server is a replica. Looked up whenever locks are taken.
     follows: bool,
     /// Keys past their deadline are absent, but stay: what is imported may be prolonged later in the import (import-mode).
@@ -153,6 +162,8 @@ pub struct Space<'k> {
     pub replays: bool,
     /// The journal's epoch, looked up whenever locks are taken.
     pub epoch: u64,
+    /// What it all follows from, as it was when locks were taken last.
+    standing: Option<Standing>,
     /// Whoever takes locks here can come back later: he does not wait for one that a command on a big value keeps.
     pub gives_way: bool,
     /// The right of the command that runs to go through the key space stripe by stripe. One that comes to run scripts gives it back first:
@@ -173,7 +184,7 @@ impl<'k> Space<'k> {
             events_wanted: EventClass::default(),
             journaled: false,
             no_touch: false,
-            deletes_expired: true,
+            standing: None,
             follows: false,
             keeps_expired: false,
             visits_expired: false,
@@ -190,10 +201,18 @@ impl<'k> Space<'k> {
     #[inline(always)]
     fn ask_journal(&mut self) {
         let standing = self.keyspace.journal().standing();
-        self.journaled = standing.state() == State::Read;
-        self.follows = standing.state() == State::Following;
-        self.deletes_expired = !self.follows && !self.keeps_expired;
-        self.epoch = standing.epoch();
+        if self.standing != Some(standing) {
+            self.standing = Some(standing);
+            self.journaled = standing.state() == State::Read;
+            self.follows = standing.state() == State::Following;
+            self.epoch = standing.epoch();
+        }
+    }
+
+    /// Keys past their deadline are deleted by whoever meets them. If not (a replica, an import) they are still treated as absent, but stay.
+    #[inline(always)]
+    pub fn deletes_expired(&self) -> bool {
+        !(self.follows | self.keeps_expired)
     }
 
     /// Takes the locks of `plan`, in ascending order; none may be held.
@@ -318,59 +337,74 @@ impl<'k> Space<'k> {
         }
     }
 
+    /// Lets `f` look at the key's record, if it is there; as [`Space::find`], which it saves a second look for the place.
+    #[inline(always)]
+    pub fn read<R>(&mut self, key: Key<'_>, f: impl FnOnce(&Record) -> R) -> Option<R> {
+        #[cfg(test)]
+        self.changes.touched.push((key.db, key.name.to_vec(), false));
+        let due = self.due_ms();
+        let table = &self.held.stripe(key.hash.stripe).database(key.db).table;
+        if let Some((_, record)) = table.locate(key.hash.path, key.name) {
+            if record.deadline().is_none_or(|d| d > due) {
+                if !self.no_touch {
+                    self.access.touch(&record, &mut self.rng);
+                }
+                self.changes.hits += 1;
+                return Some(f(&record));
+            }
+            self.expire(key);
+        }
+        self.missed(key);
+        None
+    }
+
+    #[inline]
+    fn missed(&mut self, key: Key<'_>) {
+        self.changes.misses += 1;
+        self.event(EventClass::KEY_MISS, "keymiss", key);
+    }
+
     /// The key's record, for reading: counts a hit or a miss and notes the access.
     #[inline]
     pub fn find(&mut self, key: Key<'_>) -> Option<Borrowed<'_>> {
-        let Some((place, word)) = self.locate(key) else {
-            self.changes.misses += 1;
-            self.event(EventClass::KEY_MISS, "keymiss", key);
+        let Some(place) = self.locate(key, true) else {
+            self.missed(key);
             return None;
         };
         self.changes.hits += 1;
-        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
-        if !self.no_touch {
-            let new = self.access.touched(word, &mut self.rng);
-            if new != word {
-                table.record_mut_at(place)?.set_access(new);
-            }
-        }
-        table.record_at(place)
+        self.held.stripe(key.hash.stripe).database(key.db).table.record_at(place)
     }
 
     /// The key's record for one who looks at very many: the access is noted, and a key past its deadline is left to others.
     pub(super) fn glimpse(&mut self, key: Key<'_>) -> Seen<'_> {
         let now = self.due_ms();
-        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
-        let Some(place) = table.locate(key.hash.path, key.name) else { return Seen::Now(None) };
-        let Some(record) = table.record_at(place) else { return Seen::Now(None) };
+        let table = &self.held.stripe(key.hash.stripe).database(key.db).table;
+        let Some((_, record)) = table.locate(key.hash.path, key.name) else { return Seen::Now(None) };
         if record.deadline().is_some_and(|d| d <= now) {
             return Seen::Late;
         }
-        let word = record.access();
-        let new = self.access.touched(word, &mut self.rng);
-        if new != word
-            && !self.no_touch
-            && let Some(mut record) = table.record_mut_at(place)
-        {
-            record.set_access(new);
+        if !self.no_touch {
+            self.access.touch(&record, &mut self.rng);
         }
-        Seen::Now(table.record_at(place))
+        Seen::Now(Some(record))
     }
 
-    /// The place and access word of a living key; a key past its deadline goes.
-    #[inline]
-    fn locate(&mut self, key: Key<'_>) -> Option<(Place, u32)> {
+    /// The place of a living key; a key past its deadline goes. `touch`: the access is noted, unless it leaves no trace.
+    #[inline(always)]
+    fn locate(&mut self, key: Key<'_>, touch: bool) -> Option<Place> {
         #[cfg(test)]
         self.changes.touched.push((key.db, key.name.to_vec(), false));
         let now = self.due_ms();
-        let table = &self.held.stripe(key.hash.stripe).database_mut(key.db).table;
-        let place = table.locate(key.hash.path, key.name)?;
-        let record = table.record_at(place)?;
+        let table = &self.held.stripe(key.hash.stripe).database(key.db).table;
+        let (place, record) = table.locate(key.hash.path, key.name)?;
         if record.deadline().is_some_and(|d| d <= now) {
             self.expire(key);
             return None;
         }
-        Some((place, record.access()))
+        if touch && !self.no_touch {
+            self.access.touch(&record, &mut self.rng);
+        }
+        Some(place)
     }
 
     /// The key's record without a trace: no hit, no access noted.
@@ -391,26 +425,20 @@ impl<'k> Space<'k> {
     /// The key's record, to be changed. A deadline is changed by [`Space::set_deadline`].
     #[inline]
     pub fn find_mut(&mut self, key: Key<'_>) -> Option<RecordMut<'_>> {
-        let (place, word) = self.locate(key)?;
+        let place = self.locate(key, true)?;
         self.preserve(key);
-        let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
-        let mut record = table.record_mut_at(place)?;
-        if !self.no_touch {
-            let word = self.access.touched(word, &mut self.rng);
-            record.set_access(word);
-        }
-        Some(record)
+        self.held.stripe(key.hash.stripe).database_mut(key.db).table.record_mut_at(place)
     }
 
     /// True if the key is there; a key past its deadline is not, and goes.
     #[inline]
     pub fn alive(&mut self, key: Key<'_>) -> bool {
-        self.locate(key).is_some()
+        self.locate(key, false).is_some()
     }
 
     #[cold]
     fn expire(&mut self, key: Key<'_>) {
-        if self.deletes_expired {
+        if self.deletes_expired() {
             self.delete_expired(key);
         }
     }
@@ -441,7 +469,7 @@ impl<'k> Space<'k> {
     }
 
     fn add_record(&mut self, key: Key<'_>, mut record: Record) -> RecordMut<'_> {
-        if !self.deletes_expired && !self.replays {
+        if !self.deletes_expired() && !self.replays {
             self.make_room(key);
         }
         if record.object().is_some_and(|o| o.deadlines() > 0) {
@@ -498,7 +526,7 @@ impl<'k> Space<'k> {
             }
             None => Some(content),
         };
-        if expired && self.deletes_expired {
+        if expired && self.deletes_expired() {
             self.changes.expired += 1;
             self.deleted_by_itself(key, EventClass::EXPIRED, "expired");
         }
@@ -663,7 +691,7 @@ impl<'k> Space<'k> {
             if self.alive(Key::new(db, &name)) {
                 return Some(name);
             }
-            if !self.deletes_expired {
+            if !self.deletes_expired() {
                 // All keys may be past their deadline and stay: then one of them is as good an answer as none.
                 return Some(name);
             }

@@ -75,6 +75,12 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// Where the last one ends in the request: no fewer bytes than all arguments have together.
+    #[inline(always)]
+    pub fn end(&self) -> usize {
+        self.spans.last().map_or(0, |s| s.start + s.len)
+    }
+
     /// Bytes of all arguments together.
     pub fn bytes(&self) -> usize {
         self.spans.iter().map(|s| s.len).sum()

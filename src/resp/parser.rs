@@ -241,6 +241,13 @@ fn short_bulk_header(buf: &[u8], at: usize) -> Option<(usize, usize)> {
     None
 }
 
+/// The argument at `at`, if it is there whole and short enough for no limit to ask.
+#[inline(always)]
+pub fn short_argument(buf: &[u8], at: usize) -> Option<Span> {
+    let (len, start) = short_bulk_header(buf, at)?;
+    (buf.get(start + len..)?.first_chunk::<2>()? == b"\r\n").then_some(Span { start, len })
+}
+
 /// `*<count>\r\n`: the count (negative counts are empty requests) and the offset behind the line.
 #[inline]
 fn header(buf: &[u8], at: usize, limits: Limits) -> Result<Option<(usize, usize)>, ProtocolError> {

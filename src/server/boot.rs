@@ -208,6 +208,9 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     node.loading.key_delay_us.store(config.general.key_load_delay_us, Ordering::Relaxed);
     node.loading.begin(clock::wall_ms() / 1000);
     apply_metrics(&node, &config);
+    if let Some((address, port)) = &config.replication.replicaof {
+        node.replication.follower.will_follow(address, *port);
+    }
 
     let doors = Doors::new(socket_options(&config), tls.as_ref().map(|t| Arc::clone(&t.server.config)));
     let doors = Arc::new(doors);

@@ -34,6 +34,8 @@ pub struct Ahead<'b> {
     distance: usize,
     /// The request before which the next step is due.
     next: usize,
+    /// The database of all runs, if it is one.
+    db: Option<u32>,
     /// Stripes come from a nearer cache than buckets: [`STRIPES_AHEAD`] requests further are far enough.
     stripes: usize,
     buckets: Cursor,
@@ -51,6 +53,7 @@ impl<'b> Ahead<'b> {
             runs,
             distance,
             next: begin.request,
+            db: runs.first().map(|r| r.db).filter(|db| runs.iter().all(|r| r.db == *db)),
             stripes: begin.request,
             buckets: begin,
             records: begin,
@@ -90,6 +93,16 @@ impl<'b> Ahead<'b> {
     fn gather<const RECORDS: bool>(&mut self, to: usize) -> ([*const u8; GROUP], bool) {
         let cursor = if RECORDS { &mut self.records } else { &mut self.buckets };
         let (mut addresses, begin) = ([std::ptr::null(); GROUP], cursor.request);
+        if let Some(db) = self.db {
+            let requests = self.batch.requests.get(begin..to).unwrap_or_default();
+            for (address, request) in addresses.iter_mut().zip(requests) {
+                cursor.request += 1;
+                if let Some(hash) = request.hash {
+                    *address = self.node.keyspace.address(db, hash, RECORDS);
+                }
+            }
+            return (addresses, cursor.request > begin);
+        }
         for address in &mut addresses {
             if cursor.request >= to {
                 break;

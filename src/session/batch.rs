@@ -1,5 +1,6 @@
 //! The requests of one turn, cut from the bytes that arrived.
 
+use super::heads::Heads;
 use crate::commands::{CommandError, CommandTable, Entry};
 use crate::keyspace::KeyHash;
 use crate::resp::args::Args;
@@ -95,7 +96,7 @@ impl Batch {
         partial: &mut Partial,
         limits: Limits,
         max: usize,
-        table: &CommandTable,
+        heads: &mut Heads,
     ) {
         let end = self.bytes(source).len();
         let first = self.requests.len();
@@ -111,12 +112,21 @@ impl Batch {
                 Source::Arena => &self.arena[at..],
                 Source::Own(i) => &self.own[i as usize][at..],
             };
+            if partial.is_fresh()
+                && let Some((entry, len)) = heads.read(bytes, &mut self.spans)
+            {
+                let spans = (spans_from as u32, self.spans.len() as u32);
+                let hash = Some(KeyHash::of(self.spans[spans_from + 1].of(bytes)));
+                self.requests.push(Request { source, start: at, end: at + len, spans, entry: Some(entry), hash });
+                at += len;
+                continue;
+            }
             match parse(bytes, partial, &mut self.spans, limits) {
                 Ok(Parsed::Request { bytes }) => {
                     let start = at;
                     at += bytes;
                     if self.spans.len() > spans_from {
-                        self.push(source, start, at, spans_from, table);
+                        self.push(source, start, at, spans_from, heads);
                     }
                 }
                 Ok(Parsed::Inline { bytes, words }) => {
@@ -130,7 +140,7 @@ impl Batch {
                         line.extend_from_slice(&w);
                     }
                     self.own.push(line);
-                    self.push(Source::Own(self.own.len() as u32 - 1), 0, at, spans_from, table);
+                    self.push(Source::Own(self.own.len() as u32 - 1), 0, at, spans_from, heads);
                 }
                 Ok(Parsed::Incomplete) => break,
                 Err(e) => {
@@ -153,14 +163,17 @@ impl Batch {
     }
 
     #[inline(always)]
-    fn push(&mut self, source: Source, start: usize, end: usize, spans_from: usize, table: &CommandTable) {
+    fn push(&mut self, source: Source, start: usize, end: usize, spans_from: usize, heads: &mut Heads) {
         let spans = &self.spans[spans_from..];
         let bytes = match source {
             Source::Arena => &self.arena[start..],
             Source::Own(i) => &self.own[i as usize][start..],
         };
-        let entry = table.find(spans[0].of(bytes));
+        let entry = heads.table.find(spans[0].of(bytes));
         self.scripted |= entry.is_some_and(|e| e.may_run_script);
+        if let Some(entry) = entry.filter(|e| e.leading_key == Some(1)) {
+            heads.learn(bytes, spans, entry);
+        }
         let hash =
             entry.and_then(|e| e.leading_key).and_then(|i| spans.get(i as usize)).map(|s| KeyHash::of(s.of(bytes)));
         let spans = (spans_from as u32, self.spans.len() as u32);

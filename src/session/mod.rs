@@ -17,6 +17,7 @@ pub mod aside;
 mod batch;
 mod connection;
 mod handshake;
+mod heads;
 mod worker;
 
 pub use aside::{Aside, Desk};

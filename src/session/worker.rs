@@ -14,6 +14,7 @@ pub(super) use output::{output_room, over_limit};
 use super::aside::{Aside, Desk};
 use super::batch::{Batch, REQUESTS_MAX, Run, Source};
 use super::connection::Connection;
+use super::heads::Heads;
 use crate::base::clock::{self, Tick};
 use crate::base::hash::NumberHash;
 use crate::client::{Mailbox, Message, Output};
@@ -92,6 +93,7 @@ pub struct Worker {
     handshakes: VecDeque<usize>,
     scratch: Scratch,
     batch: Batch,
+    heads: Heads,
     reply: Reply,
     evictor: Evictor,
     deadlines: BinaryHeap<Reverse<(u64, u64, u64)>>,
@@ -145,6 +147,7 @@ impl Worker {
             runs_for: None,
             later: Vec::new(),
             looked_away: false,
+            heads: Heads::new(parts.node.commands),
             node: parts.node,
             id: parts.id,
             poll: parts.poll,
@@ -164,6 +167,7 @@ impl Worker {
             handshakes: Default::default(),
             scratch: Scratch::new(),
             batch: Batch::default(),
+
             reply: Reply::default(),
             deadlines: BinaryHeap::new(),
             next_tick_ms: 0,
@@ -431,7 +435,7 @@ impl Worker {
         // Before authentication one request at a time: the next one's limits depend on it.
         let max = if c.client.authenticated { REQUESTS_MAX } else { 1 };
         let db = c.client.db;
-        self.batch.cut(i, db, source, begin, &mut c.client.partial, limits, max, self.node.commands);
+        self.batch.cut(i, db, source, begin, &mut c.client.partial, limits, max, &mut self.heads);
     }
 
     /// A client that waits for a key may have gone: a read of nothing tells.

@@ -20,6 +20,7 @@ use super::object::Object;
 use crate::base::slab;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An owned record. Its pointer fits in 48 bits, so that tables pack it in six bytes.
 #[repr(transparent)]
@@ -349,7 +350,7 @@ impl Record {
             Content::String(v) if self.kind() == Kind::Inline && v.len() <= INLINE_MAX => self.set_inline(v),
             content => {
                 let access = self.access();
-                let mut new = Record::new(self.name(), content, self.deadline());
+                let new = Record::new(self.name(), content, self.deadline());
                 new.set_access(access);
                 *self = new;
             }
@@ -361,7 +362,7 @@ impl Record {
         let wide = self.flags() & VALUE_WIDE != 0;
         if wide != (value.len() > 0xff) {
             let access = self.access();
-            let mut new = Record::build(self.name(), Kind::Inline, 0, value, self.deadline());
+            let new = Record::build(self.name(), Kind::Inline, 0, value, self.deadline());
             new.set_access(access);
             *self = new;
             return;
@@ -456,14 +457,19 @@ impl Record {
     /// The owner's 32 bits (LRU clock or LFU counter).
     #[inline]
     pub fn access(&self) -> u32 {
-        // SAFETY: the header is always there, its word 4-aligned.
-        unsafe { self.0.as_ptr().add(4).cast::<u32>().read() }
+        self.access_word().load(Ordering::Relaxed)
     }
 
+    /// Readers note their accesses too.
     #[inline]
-    pub fn set_access(&mut self, word: u32) {
-        // SAFETY: as in `access`, and we hold the block exclusively.
-        unsafe { self.0.as_ptr().add(4).cast::<u32>().write(word) }
+    pub fn set_access(&self, word: u32) {
+        self.access_word().store(word, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn access_word(&self) -> &AtomicU32 {
+        // SAFETY: the header is always there, its word 4-aligned, and after the block was made used by these two alone.
+        unsafe { AtomicU32::from_ptr(self.0.as_ptr().add(4).cast()) }
     }
 
     /// Marks a string that was changed piecewise: it is reported as `raw` however short it is.
@@ -511,7 +517,7 @@ impl Record {
         }
         // SAFETY: the payload is an owned Box; the kind is changed in the same step by the rebuilt, payload-free record.
         let boxed = unsafe { Box::from_raw(self.payload() as *mut Object) };
-        let mut new = Record::build(self.name(), Kind::None, 0, &[], self.deadline());
+        let new = Record::build(self.name(), Kind::None, 0, &[], self.deadline());
         new.set_access(self.access());
         std::mem::replace(self, new).free_block();
         Some(boxed)

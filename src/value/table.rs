@@ -214,7 +214,7 @@ impl<'t> View<'t> {
             let mut m = bucket.matches(tag);
             while m != 0 {
                 let i = m.trailing_zeros() as usize;
-                if bucket.record(i).name() == name {
+                if same(bucket.record(i).name(), name) {
                     return Some((b, i));
                 }
                 m &= m - 1;
@@ -389,6 +389,25 @@ impl Segment {
     }
 }
 
+/// Whether two names are the same; short ones by a few words, for which a call would cost more than the look.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    if let (8..=16, Some(a0), Some(b0), Some(a1), Some(b1)) =
+        (a.len(), a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>())
+    {
+        return a0 == b0 && a1 == b1;
+    }
+    if let (17..=32, Some(a0), Some(b0), Some(a1), Some(b1)) =
+        (a.len(), a.first_chunk::<16>(), b.first_chunk::<16>(), a.last_chunk::<16>(), b.last_chunk::<16>())
+    {
+        return a0 == b0 && a1 == b1;
+    }
+    a == b
+}
+
 #[inline(always)]
 fn tag(path: u64) -> u8 {
     // 0 means a free place; 255 names instead of 256 cost nothing.
@@ -517,11 +536,13 @@ impl<P> Table<P> {
         Some(s.bucket(b).record(i))
     }
 
-    /// Where the record called `name` stands, until the table changes.
+    /// The record called `name`, and where it stands until the table changes.
     #[inline]
-    pub fn locate(&self, path: u64, name: &[u8]) -> Option<Place> {
-        let (bucket, place) = self.view(path)?.find(path, name)?;
-        Some(Place { entry: self.index(path), bucket: bucket as u16, place: place as u8 })
+    pub fn locate(&self, path: u64, name: &[u8]) -> Option<(Place, Borrowed<'_>)> {
+        let s = self.view(path)?;
+        let (bucket, place) = s.find(path, name)?;
+        let at = Place { entry: self.index(path), bucket: bucket as u16, place: place as u8 };
+        Some((at, s.bucket(bucket).record(place)))
     }
 
     /// The record at a place; `None` if the table has changed and nothing stands there.

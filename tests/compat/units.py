@@ -7,7 +7,8 @@ SUITE is the runner (../shared/peers/suite), SERVER the binary. `whole` beside t
 each took; `failing` lists, for the other units, every test that does not pass, with its reason: `unit <tab> test <tab> reason`; a line with
 `*` for the test stands for whatever else fails there (the unit ends early). Runs all of them and compares; with --whole-only it runs the
 whole units alone, as many as fit into so many minutes, shortest first, without those of several cluster nodes: they count seconds until
-nodes are held to be dead, which a loaded machine makes too few. Exit status 1 if a unit that was whole is not, or if a test fails
+nodes are held to be dead, which a loaded machine makes too few. A whole unit that is not has a second run, alone, and both are told: some tests
+of the suite look at a replica as soon as it has as many keys as its primary, though it may lack a field still. Exit status 1 if a unit that was whole is not, or if a test fails
 that has no reason; a reason that has gone is printed, so that its line goes too.
 """
 import argparse
@@ -55,9 +56,16 @@ def main():
         units += sorted(set(reasons) - set(whole))
     anchor = json.load(open(Path(a.suite).resolve().parent / "anchor.json"))
     bad = 0
-    for r in run(a.suite, a.server, units, a.jobs):
-        unit = r["unit"]
-        short = r["failed"] or r["thrown"] or r["ok"] < anchor.get(unit, 0)
+    is_short = lambda r: r["failed"] or r["thrown"] or r["ok"] < anchor.get(r["unit"], 0)
+    results = run(a.suite, a.server, units, a.jobs)
+    again = [r for r in results if r["unit"] in whole and is_short(r)]
+    if again:
+        for r in again:
+            print(f"not whole at first: {r['unit']}: {'; '.join(r['failed'])} {r['thrown']}", flush=True)
+        second = {r["unit"]: r for r in run(a.suite, a.server, [r["unit"] for r in again], 1)}
+        results = [second.get(r["unit"], r) for r in results]
+    for r in results:
+        unit, short = r["unit"], is_short(r)
         if unit in whole:
             if short:
                 bad += 1

@@ -1,6 +1,8 @@
 //! A primary and its replicas, over TLS, with links that break and roles that change.
 
-use crate::support::{Connection, Server};
+use crate::support::server::BINARY;
+use crate::support::{Connection, Server, check};
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 /// A replica of `primary` that verifies its certificate.
@@ -678,4 +680,33 @@ fn a_copy_that_was_received_into_a_file_is_the_base_of_the_log() {
     assert_eq!(r.line("DEBUG LOADAOF").to_string(), "+OK");
     assert_eq!(r.line("DEBUG DIGEST").to_string(), digest);
     assert_eq!(stat(&mut r, "persistence", "aof_rewrites"), "1", "nothing was written twice");
+}
+
+#[test]
+fn a_replica_that_still_loads_its_file_does_not_say_that_it_is_a_primary() {
+    let server = Server::with(&["--enable-debug-command", "yes", "--save", "900 1"]);
+    check(&mut server.connect(), &[("DEBUG POPULATE 1000", "+OK"), ("SAVE", "+OK")]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(server.folder().join("dump.rdb"), folder.path().join("dump.rdb")).unwrap();
+    let mut command = std::process::Command::new(BINARY);
+    command.args(["server", "--port", "0", "--tls-port", "0", "--unixsocket", "s", "--allow-plaintext", "local"]);
+    command.args(["--dir", folder.path().to_str().unwrap(), "--logfile", "log", "--key-load-delay", "1000000"]);
+    let mut child = command.args(["--replicaof", "127.0.0.1 1"]).spawn().unwrap();
+    let ask = |what: &str| {
+        let mut socket = std::os::unix::net::UnixStream::connect(folder.path().join("s")).ok()?;
+        socket.write_all(format!("{what}\r\nQUIT\r\n").as_bytes()).ok()?;
+        let mut all = String::new();
+        socket.read_to_string(&mut all).ok()?;
+        Some(all)
+    };
+    let mut said = None;
+    eventually("it answers", || {
+        said = ask("ROLE");
+        said.is_some()
+    });
+    let (said, info) = (said.unwrap(), ask("INFO replication").unwrap_or_default());
+    assert!(ask("GET k").unwrap_or_default().starts_with("-LOADING"), "it loads");
+    child.kill().and_then(|()| child.wait()).unwrap();
+    assert!(said.starts_with("*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:1\r\n"), "{said}");
+    assert!(info.contains("role:slave\r\n"), "{info}");
 }

@@ -129,7 +129,7 @@ fn set_deadline(cx: &mut DataContext<'_, '_>, given: Given) -> Outcome {
         cx.reply.integer(0);
         return Ok(());
     }
-    if cx.space.deletes_expired && deadline <= cx.now_ms() {
+    if cx.space.deletes_expired() && deadline <= cx.now_ms() {
         cx.space.delete(key);
         cx.space.changes.expired += 1;
         cx.space.changed(key, EventClass::EXPIRED, "expired");

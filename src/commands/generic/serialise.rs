@@ -138,7 +138,7 @@ fn restore(cx: &mut DataContext<'_, '_>) -> Outcome {
         return Ok(());
     }
     let access = cx.space.access;
-    let mut record = value.into_record(key.name, deadline);
+    let record = value.into_record(key.name, deadline);
     let word = match o.access {
         None => access.fresh(),
         Some(Seen::Idle(seconds)) => access.with_idle(seconds),

@@ -58,7 +58,7 @@ impl Deadline {
         }
         .ok_or_else(invalid)?;
         // Whoever only follows another server leaves it to that one to take fields out.
-        let past = at <= now && cx.space.deletes_expired;
+        let past = at <= now && cx.space.deletes_expired();
         Ok(Deadline(if past { PastOr::Past } else { PastOr::At(at) }))
     }
 }

@@ -156,7 +156,7 @@ pub fn expire_at_once(cx: &mut DataContext<'_, '_>, key: Key<'_>) {
 /// True if a deadline that is being set means that the key goes now. Where keys past their deadline stay (a replica, an import)
 /// it is set as it is.
 pub fn has_passed(cx: &DataContext<'_, '_>, deadline: i64) -> bool {
-    cx.space.deletes_expired && deadline <= cx.now_ms()
+    cx.space.deletes_expired() && deadline <= cx.now_ms()
 }
 
 /// The effect of giving a string and a deadline.

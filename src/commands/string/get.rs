@@ -15,11 +15,14 @@ const GET_SPEC: CommandSpec = CommandSpec::new("get", 2, Group::String, "readonl
 
 pub static GET: Command = Command::data(GET_SPEC, get);
 fn get(cx: &mut DataContext<'_, '_>) -> Outcome {
-    match cx.space.find(cx.key(1)) {
-        Some(record) => access::reply(cx.reply, &record)?,
-        None => cx.reply.null(),
+    let key = cx.key(1);
+    match cx.space.read(key, |record| access::reply(cx.reply, record)) {
+        Some(replied) => replied,
+        None => {
+            cx.reply.null();
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 const STRLEN_SPEC: CommandSpec = CommandSpec::new("strlen", 2, Group::String, "readonly fast")

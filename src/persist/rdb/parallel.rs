@@ -77,7 +77,7 @@ fn take<R: Read>(
         told.all_fields_expired += 1;
         return Ok(());
     }
-    let mut record = value.into_record(&name, head.deadline);
+    let record = value.into_record(&name, head.deadline);
     record.set_access(head.access.unwrap_or(space.access.fresh()));
     let key = Key::new(head.db, &name);
     let whole = space.is_whole();

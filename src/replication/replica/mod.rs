@@ -126,6 +126,11 @@ impl Follower {
         self.following.lock().clone()
     }
 
+    /// Says whom this server is going to follow once its data are there: who asks meanwhile must not take it for a primary.
+    pub fn will_follow(&self, host: &str, port: u16) {
+        self.set(Some(Following { host: host.to_owned(), port, ..Following::default() }));
+    }
+
     pub(super) fn set(&self, following: Option<Following>) {
         let mut now = self.following.lock();
         self.look.store(if following.is_some() { Look::FOLLOWING } else { 0 }, Ordering::Release);

@@ -61,7 +61,10 @@ impl Worker {
                 ahead.step(n);
                 let request = &batch.requests[n];
                 let args = batch.args(request);
-                turn.run(client, Batch::resolve(request, args, node.commands), args, request.hash)
+                match turn.run_plain(client, request.entry, args, request.hash) {
+                    Some(flow) => flow,
+                    None => turn.run(client, Batch::resolve(request, args, node.commands), args, request.hash),
+                }
             });
             if flow == Flow::Blocked {
                 blocked.push(run.connection);
