@@ -517,15 +517,25 @@ impl<P> Table<P> {
         self.view(path).map_or(std::ptr::null(), |s| std::ptr::from_ref(s.bucket(s.home(path))).cast())
     }
 
-    /// Where the first record is that has the tag of `path` in its home bucket; null where none has. For [`prefetch_record`] alone.
+    /// Where the first record is that has the tag of `path` in its home bucket, or in the next one if some were pushed out of that; null where
+    /// none has. For [`prefetch_record`] alone.
     #[inline(always)]
     pub fn record_address(&self, path: u64) -> *const u8 {
         let Some(s) = self.view(path) else { return std::ptr::null() };
-        let bucket = s.bucket(s.home(path));
-        match bucket.matches(tag(path)) {
-            0 => std::ptr::null(),
-            m => bucket.pointer(m.trailing_zeros() as usize),
+        let (tag, home) = (tag(path), s.home(path));
+        let mut bucket = s.bucket(home);
+        let mut m = bucket.matches(tag);
+        if m == 0 {
+            if bucket.overflow() == 0 {
+                return std::ptr::null();
+            }
+            bucket = s.bucket(s.next(home));
+            m = bucket.matches(tag);
+            if m == 0 {
+                return std::ptr::null();
+            }
         }
+        bucket.pointer(m.trailing_zeros() as usize)
     }
 
     /// The record called `name`; `path` is its path.

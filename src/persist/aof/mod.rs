@@ -95,6 +95,8 @@ pub struct Figures {
 pub struct Aof {
     orders: Mutex<VecDeque<Order>>,
     called: Condvar,
+    /// The journal has more since the thread last looked.
+    news: AtomicBool,
     /// The journal's offset up to which everything is on disk.
     synced: AtomicU64,
     /// Counts the histories whose offsets `synced` has told.
@@ -208,6 +210,14 @@ impl Aof {
 
     pub fn unschedule(&self) {
         self.scheduled.store(false, Ordering::Release);
+    }
+
+    /// Tells the thread that the journal has more.
+    fn call(&self) {
+        self.news.store(true, Ordering::Release);
+        // It may be between its look at the news and its wait: then this waits until it waits.
+        drop(self.orders.lock());
+        self.called.notify_one();
     }
 
     fn order(&self, order: Order) {

@@ -94,7 +94,7 @@ impl<S: Owner> Writer<S> {
             let server = Arc::downgrade(&self.server);
             cursor.on_append(Arc::new(move || {
                 if let Some(server) = server.upgrade() {
-                    server.aof().called.notify_one();
+                    server.aof().call();
                 }
             }));
         }
@@ -110,6 +110,8 @@ impl<S: Owner> Writer<S> {
                 }
                 continue;
             }
+            // Before the look: what is told of behind it is looked for once more.
+            self.aof().news.store(false, Ordering::Release);
             let begin = clock::monotonic_ns();
             let worked = self.step();
             if worked {
@@ -123,7 +125,7 @@ impl<S: Owner> Writer<S> {
             let always = config.persistence.appendfsync == AppendFsync::Always;
             let server = Arc::clone(&self.server);
             let mut orders = server.aof().orders.lock();
-            if orders.is_empty() {
+            if orders.is_empty() && !server.aof().news.load(Ordering::Acquire) {
                 server.aof().called.wait_for(&mut orders, LOOK);
             }
             drop(orders);
