@@ -30,6 +30,7 @@
 //! | how a type is kept | `value/` |
 //! | which locks a script takes | `engine/locks.rs`, by what `script/reach.rs` reads in its text |
 //! | what runs beside the workers because it takes long | `session/aside.rs`; handlers say so by `Site::weigh` in `commands/context.rs` |
+//! | what a long command sees of keys that it looks up one stripe at a time | `keyspace/view.rs`, as `commands/generic/sort/apart.rs` does |
 //! | what happens at start, and regularly | `server/boot.rs`, `server/cron.rs` |
 //!
 //! # Invariants
