@@ -5,8 +5,8 @@
 //!
 //! # Invariants
 //! A data handler sees its arguments, the locked part of the key space and the reply; no socket, no clock, no lock (but for one that gives
-//! them back aside and takes single ones: `generic/sort/apart.rs`). So the same function serves a client, EXEC, a script, a log that is replayed, and a replica. It checks its arguments before it changes anything:
-//! an error means that nothing was done.
+//! them back aside and takes single ones: `generic/sort/apart.rs`). So the same function serves a client, EXEC, a script, a log that is
+//! replayed, and a replica. It checks its arguments before it changes anything: an error means that nothing was done.
 
 pub mod acl;
 pub mod arguments;

@@ -156,6 +156,7 @@ impl<'k> Turn<'k> {
     /// Looks at the gates again: what is run once more, after some time, is admitted as if it had just come.
     pub fn look_again(&mut self) {
         self.gates = Gates::of(self.node, &self.config, self.space.now_ms());
+        self.space.keeps_expired = self.config.memory.import_mode || self.gates.paused_writes;
     }
 
     /// Ends the turn and gives the reply buffer back.
