@@ -96,6 +96,8 @@ struct Request<'a> {
     descending: bool,
     /// The order in which they stand is turned.
     turned: bool,
+    /// They are a set's, whose own order differs from copy to copy: equal weights must not leave it to that.
+    of_set: bool,
     /// Offset and count; below zero they are no limit.
     limit: (i64, i64),
     /// Index of the argument.
@@ -112,6 +114,7 @@ impl<'a> Request<'a> {
             alpha: false,
             descending: false,
             turned: false,
+            of_set: false,
             limit: (0, -1),
             store: None,
         };
@@ -205,6 +208,7 @@ impl<'a> Request<'a> {
                 list.len()
             }
             Some(Object::Set(set)) => {
+                self.of_set = true;
                 if unsorted && (self.store.is_some() || !may_block) {
                     // A set's own order differs from copy to copy, and what is stored, or what a script does with the reply, must not.
                     (self.by, self.alpha) = (By::Itself, true);

@@ -28,8 +28,11 @@ impl Request<'_> {
                 let mut weights = Texts::missing(elements.len());
                 source.look_up((0, &self.patterns[0]), elements, &order, &mut |n, weight| weights.put(n, weight))?;
                 let weight = |n: usize| weights.get(n).map(Text::bytes);
+                let by_bytes = |a: usize, b: usize| {
+                    if self.of_set { elements.bytes(a).cmp(elements.bytes(b)) } else { Ordering::Equal }
+                };
                 // Stable, as nothing else decides between equal weights. An element without a weight comes first.
-                order.sort_by(|a, b| self.directed(weight(*a).cmp(&weight(*b))));
+                order.sort_by(|a, b| self.directed(weight(*a).cmp(&weight(*b)).then_with(|| by_bytes(*a, *b))));
             }
             By::Pattern => {
                 let mut ranks = vec![rank_of(0.0); elements.len()];

@@ -85,7 +85,9 @@ fn a_pattern_has_a_slot_only_where_its_elements_cannot_choose_it() {
 #[test]
 fn patterns_lead_to_strings_and_fields() {
     let mut b = bench();
-    for line in ["rpush l a b c", "mset w_a 3 w_b 2 w_c 1", "hset ha f 1", "hset hb f 0", "rpush x_a 1"] {
+    for line in
+        ["rpush l a b c", "sadd s d c b a", "mset w_a 3 w_b 2 w_c 1", "hset ha f 1", "hset hb f 0", "rpush x_a 1"]
+    {
         b.run(line);
     }
     b.check(&[
