@@ -6,7 +6,8 @@
 //!   |<- kept for the backlog and for cursors, whichever reaches back further ->|
 //! ```
 //! The tail is shared with nobody. It becomes a chunk when it is full or when a cursor wants it: its bytes are then frozen where they
-//! are and given out by reference, and the room behind them goes on as the next tail.
+//! are and given out by reference, and the room behind them goes on as the next tail. Blocks of memory of which nobody has bytes any more are
+//! used again, in the order in which they were filled: one that went back to the allocator would come from the kernel anew, page by page.
 
 use super::Lost;
 use super::effects::{Effects, put_select};
@@ -59,6 +60,9 @@ struct Place {
 /// Room that is taken at once: some turns of small writes, and little beside the smallest backlog.
 const TAIL_BYTES: usize = 64 * 1024;
 
+/// Blocks beyond twice of what is kept that may wait for an older one to come back.
+const MANY_BYTES: u64 = 1 << 20;
+
 /// Bytes at the beginning of the first chunk that may be kept for nobody. Beyond it, and where it is most of the chunk, the rest is copied.
 const SPARE_BYTES_MAX: u64 = 1 << 20;
 
@@ -66,6 +70,12 @@ const SPARE_BYTES_MAX: u64 = 1 << 20;
 pub(super) struct Stream {
     chunks: VecDeque<Chunk>,
     tail: BytesMut,
+    /// What is left of full blocks of [`TAIL_BYTES`], oldest first: nothing but the right to have them back.
+    full: VecDeque<BytesMut>,
+    /// One that has come back.
+    spare: Option<BytesMut>,
+    /// The tail's block is one of [`TAIL_BYTES`].
+    regular: bool,
     tail_begin: u64,
     tail_kind: Kind,
     tail_selected: Option<u32>,
@@ -187,11 +197,36 @@ impl Stream {
         }
         if self.tail.is_empty() {
             if self.tail.capacity() < bytes {
-                self.tail = BytesMut::with_capacity(bytes.max(TAIL_BYTES));
+                self.new_block(bytes);
             }
             self.tail_kind = kind;
             self.tail_selected = self.selected;
             self.tell_excess();
+        }
+    }
+
+    fn new_block(&mut self, bytes: usize) {
+        self.take_back();
+        let fits = bytes <= TAIL_BYTES;
+        let spare = if fits { self.spare.take() } else { None };
+        let block = spare.unwrap_or_else(|| BytesMut::with_capacity(bytes.max(TAIL_BYTES)));
+        let old = std::mem::replace(&mut self.tail, block);
+        if std::mem::replace(&mut self.regular, fits) {
+            self.full.push_back(old);
+        }
+    }
+
+    /// Takes back blocks that nobody has bytes of: keeps one, and gives the others to the allocator.
+    fn take_back(&mut self) {
+        while let Some(oldest) = self.full.front_mut() {
+            if oldest.try_reclaim(TAIL_BYTES) {
+                self.spare = self.full.pop_front();
+            } else if self.full.len() as u64 * TAIL_BYTES as u64 > 2 * (self.end() - self.first()) + MANY_BYTES {
+                // Somebody keeps an old one: the younger ones must not stay for it.
+                self.full.clear();
+            } else {
+                return;
+            }
         }
     }
 
@@ -229,6 +264,7 @@ impl Stream {
             c.bytes = Bytes::copy_from_slice(c.bytes.get((keep - c.offset) as usize..).unwrap_or_default());
             (c.offset, c.selected) = (keep, None);
         }
+        self.take_back();
         self.tell_excess();
     }
 
@@ -369,4 +405,43 @@ pub(super) fn requests(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks that are held back.
+    fn held(s: &Stream) -> usize {
+        s.full.len() + usize::from(s.spare.is_some())
+    }
+
+    #[test]
+    fn a_block_that_nobody_reads_any_more_is_filled_again() {
+        let mut s = Stream::default();
+        s.keep_backlog(Some(3 * TAIL_BYTES as u64));
+        let step = [b'x'; 1000];
+        let mut places = std::collections::HashSet::new();
+        for _ in 0..2000 {
+            s.append_request(0, &step);
+            places.insert(s.tail.as_ptr() as usize >> 16);
+        }
+        assert!(places.len() < 16, "{} blocks for three", places.len());
+        // A reader that is far behind holds many; none stays once it has read.
+        let slow = s.cursor_here(0, false);
+        (0..2000).for_each(|_| s.append_request(0, &step));
+        assert!(held(&s) > 20);
+        let mut kept = Vec::new();
+        while let Some(chunk) = s.read(slow).unwrap() {
+            kept.push(chunk);
+        }
+        // The backlog's own.
+        kept.drain(1..);
+        (0..2000).for_each(|_| s.append_request(0, &step));
+        s.forget(slow);
+        assert!(held(&s) < 24, "one old block keeps no others: {}", held(&s));
+        drop(kept);
+        (0..200).for_each(|_| s.append_request(0, &step));
+        assert!(held(&s) < 8, "{}", held(&s));
+    }
 }

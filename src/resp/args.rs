@@ -51,14 +51,14 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn as_sent(&self) -> Option<&'a [u8]> {
         let (first, last) = (self.spans.first()?, self.spans.last()?);
-        let head = self.request.first_chunk::<5>()?;
-        let count = u8::try_from(self.spans.len()).ok().filter(|n| *n < 10)?;
+        let [b'*', digit, b'\r', b'\n', b'$'] = *self.request.first_chunk::<5>()? else { return None };
+        let count = usize::from(digit.wrapping_sub(b'0'));
         // Words that were taken apart begin at the front; what stands in front of a request's first one is its head.
-        if first.start < 8 || *head != [b'*', b'0' + count, b'\r', b'\n', b'$'] {
+        if first.start < 8 || count != self.spans.len() || count > 9 {
             return None;
         }
         let sent = self.request.get(..last.start + last.len + 2)?;
-        sent.ends_with(b"\r\n").then_some(sent)
+        (sent.last_chunk::<2>() == Some(b"\r\n")).then_some(sent)
     }
 
     pub fn to_owned(&self) -> OwnedArgs {
