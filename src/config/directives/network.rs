@@ -42,7 +42,7 @@ topic! {
     "tcp-keepalive" => tcp_keepalive_secs: u32 = 300, INT, Runtime, Open, Standing::Works;
     /// Close a client that was idle for this many seconds; 0 never does.
     "timeout" => timeout_secs: u32 = 0, INT, Runtime, Open, Standing::Works;
-    /// Plaintext connections a worker accepts in one turn.
+    /// Connections a worker accepts in one turn at the most; it begins with one, and takes more where there are some in every turn.
     "max-new-connections-per-cycle" => max_new_connections_per_cycle: u32 = 10, int(1, 1000), Runtime, Open, Standing::Works;
     /// TLS connections a worker accepts in one turn; few, because a handshake costs more than a thousand commands.
     "max-new-tls-connections-per-cycle" => max_new_tls_connections_per_cycle: u32 = 1, int(1, 1000), Runtime, Open, Standing::Inert("a worker carries on two handshakes a turn, whatever is accepted");
