@@ -10,12 +10,14 @@
 //! 1. A worker that is woken (`session/worker/accept.rs`) lets the caller in at a door (`net/doors.rs`), wraps the socket
 //!    (`net/stream.rs`, `net/tls/session.rs`), and keeps the connection or gives it to the worker with the fewest.
 //! 2. `session/worker.rs` waits, receives from all ready connections and decrypts in place; `session/batch.rs` lets
-//!    `resp/parser.rs` cut what is there into requests: spans of the buffer, no copies.
+//!    `resp/parser.rs` cut what is there into requests: spans of the buffer, no copies. One that begins as another did is known by that
+//!    (`session/heads.rs`).
 //! 3. `commands/table.rs` finds each request's row and handler; the key's hash is made once (`keyspace/key.rs`), and the
 //!    buckets and records of a window of requests are prefetched (`value/table.rs`).
 //! 4. `session/worker/execute.rs` hands them in order to `engine/mod.rs`: `engine/admit.rs` (the first gate that refuses is the reply), then the stripes
 //!    its keys are in are locked (`keyspace/space.rs`), then the handler, `commands/<family>/<topic>.rs`, edits through
-//!    the locked `Space` and writes its reply (`resp/reply.rs`).
+//!    the locked `Space` and writes its reply (`resp/reply.rs`). A command of one key, of a client nothing special is to be known of, goes
+//!    the same way with fewer questions: `engine/plain.rs`.
 //! 5. `engine/commit.rs`, still under the locks, gives what has changed to the journal, watchers, waiters and events.
 //! 6. `session/connection.rs` sends all replies of the turn with one call per connection; what the socket does not take
 //!    waits, looked after by `session/worker/output.rs`, in `client/output.rs`, within its limit.
