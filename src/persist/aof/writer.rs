@@ -18,6 +18,11 @@ use std::time::Duration;
 const BATCH_BYTES: usize = 4 << 20;
 /// Without `always` nobody waits: changes are gathered for so long before they are written.
 pub(super) const GATHER: Duration = Duration::from_millis(2);
+/// Under `always`, the longest that a sync waits for those whom the last one let go, as long as some come back: no longer than that took.
+/// Without it each sync would be for the few who came during the one before.
+const COMPANY_MAX: Duration = Duration::from_millis(1);
+/// Between two looks at who has come.
+const COMPANY_STEP: Duration = Duration::from_micros(50);
 /// Between two looks at orders, syncs that are due and the disk.
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks at whether the log has come to where the history has, before its end is left without that note.
@@ -40,6 +45,9 @@ struct Writer<S> {
     /// The offset behind what was written.
     written: u64,
     last_sync_ms: u64,
+    /// How long the last sync took, and the bytes of the stream that it was for.
+    sync_took: Duration,
+    group: u64,
     retry_ms: u64,
     last_second: i64,
     /// The history that `written` is an offset of.
@@ -72,6 +80,8 @@ pub fn start<S: Owner>(server: &Arc<S>, opened: Opened) -> std::io::Result<()> {
         cursor: None,
         pending: VecDeque::new(),
         last_sync_ms: clock::monotonic_ms(),
+        sync_took: Duration::ZERO,
+        group: 0,
         retry_ms: 0,
         last_second: 0,
         history: aof.history(),
@@ -313,8 +323,10 @@ impl<S: Owner> Writer<S> {
 
     /// Forces what was written to disk.
     fn sync(&mut self) -> bool {
+        let begin = clock::monotonic_ns();
         match self.log.sync() {
             Ok(()) => {
+                self.sync_took = Duration::from_nanos(clock::monotonic_ns() - begin);
                 self.last_sync_ms = clock::monotonic_ms();
                 self.safe();
                 true
@@ -355,17 +367,40 @@ impl<S: Owner> Writer<S> {
         }
     }
 
+    /// Fewer have come than the last sync was for: most of those are on their way back.
+    fn wait_for_company(&self) {
+        let come = || self.cursor.as_ref().map_or(0, Cursor::lag);
+        let (mut before, begin) = (come(), clock::monotonic_ns());
+        let longest = self.sync_took.min(COMPANY_MAX).as_nanos() as u64;
+        while before > 0 && before < self.group && clock::monotonic_ns() - begin < longest {
+            std::thread::sleep(COMPANY_STEP);
+            let now = come();
+            if now == before {
+                // Nobody else comes.
+                return;
+            }
+            before = now;
+        }
+    }
+
     /// One round of reading, writing and syncing. False if there was nothing to do.
     fn step(&mut self) -> bool {
         let now = clock::monotonic_ms();
         if self.aof().has_failed() && now < self.retry_ms {
             return false;
         }
+        let config = self.server.configuration();
+        if config.persistence.appendfsync == AppendFsync::Always {
+            self.wait_for_company();
+        }
+        let before = self.written;
         let some = self.read();
         if some && !self.write() {
             return false;
         }
-        let config = self.server.configuration();
+        if some {
+            self.group = self.written - before;
+        }
         let p = &config.persistence;
         let waived = p.no_appendfsync_on_rewrite && self.server.saver().running().is_some();
         let due = match p.appendfsync {
