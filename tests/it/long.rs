@@ -68,6 +68,10 @@ fn who_wants_the_same_key_waits_and_then_changes_it() {
     let server = server();
     let (mut long, mut writer) = (server.connect(), server.connect());
     begin(&mut long, &server, &[], &[]);
+    // Once somebody who only looks is not answered any more, it has its locks.
+    let mut looks = server.connect();
+    looks.set_patience(Duration::from_millis(20));
+    while looks.send(&request(&[b"STRLEN", b"{x}a"])).is_ok() && looks.read().is_ok() {}
     writer.send(&request(&[b"SET", b"{x}a", b"new"])).unwrap();
     writer.set_patience(Duration::from_millis(20));
     assert!(writer.read().is_err(), "the key was changed while a command read it");
