@@ -93,6 +93,7 @@ impl Heads {
 mod tests {
     use super::*;
     use crate::commands::FAMILIES;
+    use crate::resp::args::OwnedArgs;
     use crate::resp::parser::{Limits, Parsed, Partial, parse};
     use proptest::prelude::*;
     use std::sync::LazyLock;
@@ -100,12 +101,8 @@ mod tests {
     static TABLE: LazyLock<CommandTable> = LazyLock::new(|| CommandTable::new(FAMILIES, &[]).expect("no renames"));
 
     fn request(words: &[Vec<u8>]) -> Vec<u8> {
-        let mut out = format!("*{}\r\n", words.len()).into_bytes();
-        for w in words {
-            out.extend_from_slice(format!("${}\r\n", w.len()).as_bytes());
-            out.extend_from_slice(w);
-            out.extend_from_slice(b"\r\n");
-        }
+        let mut out = Vec::new();
+        OwnedArgs::new(words.iter().map(Vec::as_slice)).args().write_request(&mut out);
         out
     }
 

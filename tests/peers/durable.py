@@ -16,11 +16,6 @@ import subprocess
 import peers
 
 
-def rps(out):
-    rows = [r.strip('"').split('","') for r in out.splitlines() if r.startswith('"')]
-    return float(dict(zip(rows[0], rows[-1]))["rps"])
-
-
 def load(server, test, clients, seconds):
     words = [server.benchmark, "-p", str(server.port), "-c", str(clients), "-d", "64", "-r", "100000", "-t", test,
              "--duration", str(seconds), "--csv"]
@@ -28,10 +23,10 @@ def load(server, test, clients, seconds):
 
 
 def measure(server, clients, seconds):
-    alone = rps(load(server, "set", clients, seconds).communicate()[0])
+    alone = peers.rps(load(server, "set", clients, seconds).communicate()[0])
     writers = load(server, "set", clients, seconds + 2)
     readers = load(server, "get", 8, seconds)
-    beside = rps(readers.communicate()[0])
+    beside = peers.rps(readers.communicate()[0])
     writers.communicate()
     return {"set": alone, "get-beside": beside}
 

@@ -40,6 +40,12 @@ def beside():
     return valkey
 
 
+def rps(out):
+    """Requests per second, of what valkey-benchmark --csv has said."""
+    rows = [r.strip('"').split('","') for r in out.splitlines() if r.startswith('"')]
+    return float(dict(zip(rows[0], rows[-1]))["rps"])
+
+
 class Failed(Exception):
     """An error reply."""
 
@@ -122,6 +128,8 @@ class Process:
     all = []
 
     def __init__(self, root, name, words, directives, port, tls=None):
+        # It runs in its folder: paths are those of whoever starts it.
+        words = [Path(w).absolute() if os.sep in str(w) else w for w in words]
         self.dir, self.words, self.port, self.tls = Path(root) / name, words, port, tls
         self.dir.mkdir()
         self.conf, self.log = self.dir / "server.conf", self.dir / "server.log"
@@ -155,10 +163,11 @@ class Process:
 
 
 def end_all():
-    for p in Process.all:
-        p.process.kill()
-    for p in Process.all:
-        p.process.wait()
+    begun = [p.process for p in Process.all if p.process]
+    for p in begun:
+        p.kill()
+    for p in begun:
+        p.wait()
     Process.all.clear()
 
 

@@ -42,8 +42,7 @@ class Kind:
         words = ["taskset", "-c", "1", self.benchmark, "-p", str(server.port), "--tls", "--cacert", f"{files}/ca.crt", "--cert", f"{files}/server.crt",
                  "--key", f"{files}/server.key", "-t", "set", "--csv", *map(str, words)]
         out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        rows = [r.strip('"').split('","') for r in out.splitlines() if r.startswith('"')]
-        return float(dict(zip(rows[0], rows[-1]))["rps"])
+        return peers.rps(out)
 
 
 def cpu(server):

@@ -83,8 +83,7 @@ def scripts(text):
                  "--duration", str(seconds), "--csv", "EVALSHA", digest, "1", "key:__rand_int__"]
         out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
         wall, used = time.monotonic() - begin, cpu(server) - before
-        rows = [r.strip('"').split('","') for r in out.splitlines() if r.startswith('"')]
-        return float(dict(zip(rows[0], rows[-1]))["rps"]) * wall / used
+        return peers.rps(out) * wall / used
 
     return run
 
