@@ -207,15 +207,13 @@ impl Turn<'_> {
         if self.gates.maxmemory != 0 && !self.gates.busy {
             self.make_memory(client, entry)?;
         }
-        if self.gates.disk_fails && (entry.is(CommandFlags::WRITE) || entry.spec().name == "ping") {
-            return Err(CommandError::fixed(MISCONF));
+        if (self.gates.disk_fails || self.gates.log_fails)
+            && (entry.spec().name == "ping" || Self::changes_data(self.node, client, entry))
+        {
+            self.check_disk()?;
         }
-        if (self.gates.log_fails || self.gates.behind) && self.is_writer(client, entry) {
-            if !self.gates.log_fails {
-                return Ok(Pass::Wait);
-            }
-            let why = self.node.aof.figures().error.unwrap_or_default();
-            return Err(CommandError::Bytes(format!("MISCONF Errors writing to the AOF file: {why}").into_bytes()));
+        if self.gates.behind && self.may_write_now(client, entry, args) {
+            return Ok(Pass::Wait);
         }
         if client.in_multi() {
             return self.queue(client, entry, args);
@@ -343,17 +341,46 @@ impl Turn<'_> {
         }
     }
 
-    /// It changes the key space, now.
+    /// It changes the key space, or will when its transaction runs.
     #[cold]
-    fn is_writer(&self, client: &Client, entry: &'static Entry) -> bool {
+    fn changes_data(node: &Node, client: &Client, entry: &'static Entry) -> bool {
         match entry.command.handler {
             Handler::Transaction(TransactionCommand::Exec) => client
                 .transaction
                 .queue
                 .iter()
-                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| e.is(CommandFlags::WRITE))),
-            _ => !client.in_multi() && entry.is(CommandFlags::WRITE),
+                .any(|q| node.commands.by_id(q.command).is_some_and(|e| e.is(CommandFlags::WRITE))),
+            _ => entry.is(CommandFlags::WRITE),
         }
+    }
+
+    /// It may change the key space, now: a script too that has not said that it only reads, for it can give way at its beginning only.
+    #[cold]
+    fn may_write_now(&self, client: &Client, entry: &'static Entry, args: Args<'_>) -> bool {
+        let is = |e: &'static Entry, args| {
+            let script = matches!(e.command.handler, Handler::Script(_)) && !e.is(CommandFlags::READONLY);
+            e.is(CommandFlags::WRITE) || (script && !self.only_reads(e, args))
+        };
+        match entry.command.handler {
+            Handler::Transaction(TransactionCommand::Exec) => client
+                .transaction
+                .queue
+                .iter()
+                .any(|q| self.node.commands.by_id(q.command).is_some_and(|e| is(e, q.args.args()))),
+            _ => !client.in_multi() && is(entry, args),
+        }
+    }
+
+    /// While the disk fails nothing new is promised.
+    pub(super) fn check_disk(&self) -> Result<(), CommandError> {
+        if self.gates.disk_fails {
+            return Err(CommandError::fixed(MISCONF));
+        }
+        if self.gates.log_fails {
+            let why = self.node.aof.figures().error.unwrap_or_default();
+            return Err(CommandError::Bytes(format!("MISCONF Errors writing to the AOF file: {why}").into_bytes()));
+        }
+        Ok(())
     }
 
     /// Memory is over its limit: something goes, or what would need more is refused.

@@ -11,7 +11,7 @@
 use super::{Flow, Gates, Turn, meanwhile};
 use crate::base::clock::{self, Tick};
 use crate::base::slot::SlotId;
-use crate::client::Client;
+use crate::client::{Client, Source};
 use crate::commands::table::{Handler, ScriptCommand};
 use crate::commands::{CommandError, Entry};
 use crate::keyspace::{KeyHash, Plan};
@@ -157,7 +157,7 @@ impl Turn<'_> {
         let code = self.find_code(which, args)?;
         let keys = key_count(which, args)?;
         let rules = code.rules();
-        let read_only = self.may_start(entry, rules)?;
+        let read_only = self.may_start(client, entry, rules)?;
         let settings = script::settings(&self.config);
         let keyspace = &self.node.keyspace;
         let locks = match &code {
@@ -313,7 +313,7 @@ impl Turn<'_> {
     }
 
     /// What speaks against running it at all. Returns whether it may only read.
-    fn may_start(&self, entry: &'static Entry, rules: Rules) -> Result<bool, CommandError> {
+    fn may_start(&self, client: &Client, entry: &'static Entry, rules: Rules) -> Result<bool, CommandError> {
         let read_only_call = entry.is(CommandFlags::READONLY);
         if rules.no_cluster && self.node.cluster.is_some() {
             return Err(CommandError::fixed("ERR Can not run script on cluster, 'no-cluster' flag is set."));
@@ -330,7 +330,7 @@ impl Turn<'_> {
             return Err(CommandError::fixed("ERR Can not execute a script with write flag using *_ro command."));
         }
         if !rules.no_writes {
-            self.may_write()?;
+            self.may_write(client)?;
         }
         if !rules.allow_oom && !rules.no_writes && self.is_over_memory() {
             return Err(CommandError::fixed("OOM command not allowed when used memory > 'maxmemory'."));
@@ -338,8 +338,11 @@ impl Turn<'_> {
         Ok(rules.no_writes)
     }
 
-    /// What a replica, or a primary with too few replicas, refuses a script that writes.
-    fn may_write(&self) -> Result<(), CommandError> {
+    /// What a replica, a primary with too few replicas, or a disk that fails refuses a script that writes.
+    fn may_write(&self, client: &Client) -> Result<(), CommandError> {
+        if client.source == Source::Connection {
+            self.check_disk()?;
+        }
         if self.gates.too_few_replicas {
             return Err(CommandError::fixed("NOREPLICAS Not enough good replicas to write."));
         }
@@ -481,7 +484,7 @@ impl Running<'_, '_, '_> {
         }
         if entry.is(CommandFlags::WRITE)
             && !self.wrote
-            && let Err(e) = turn.may_write()
+            && let Err(e) = turn.may_write(self.client)
         {
             return refuse(e);
         }

@@ -14,6 +14,7 @@ mod conf;
 mod container;
 mod copies;
 mod debugger;
+mod disk;
 mod docs;
 mod everyday;
 mod gate;
