@@ -22,6 +22,28 @@ pub fn utc_text(unix_s: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", in_day / 3600, in_day % 3600 / 60, in_day % 60)
 }
 
+/// Seconds since the epoch of what [`utc_text`] writes.
+pub fn unix_of_utc_text(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let numbers = |text: &str, by: char, widths: [usize; 3]| {
+        let mut parts = text.split(by);
+        let numbers = widths.map(|width| {
+            let part = parts.next().filter(|p| p.len() == width && p.bytes().all(|b| b.is_ascii_digit()))?;
+            part.parse::<i64>().ok()
+        });
+        parts.next().is_none().then_some(numbers)
+    };
+    let [Some(year), Some(month), Some(day)] = numbers(date, '-', [4, 2, 2])? else { return None };
+    let [Some(hour), Some(minute), Some(second)] = numbers(time, ':', [2, 2, 2])? else { return None };
+    // Years begin in March, so that the odd day is their last.
+    let year_of_march = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year_of_march + year_of_march / 4 - year_of_march / 100 + year_of_march / 400 + day_of_year;
+    let unix_s = (days - 719_468) * 86_400 + hour * 3600 + minute * 60 + second;
+    // What no calendar or clock shows comes out as another text.
+    (utc_text(unix_s) == text).then_some(unix_s)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +70,26 @@ mod tests {
     fn known_seconds_have_their_text() {
         assert_eq!(utc_text(0), "1970-01-01T00:00:00Z");
         assert_eq!(utc_text(1_795_241_725), "2026-11-21T06:15:25Z");
+    }
+
+    #[test]
+    fn a_text_leads_back_to_its_second_and_what_is_none_to_nothing() {
+        for unix_s in (0..4_000_000_000).step_by(86_399 * 7) {
+            assert_eq!(unix_of_utc_text(&utc_text(unix_s)), Some(unix_s));
+        }
+        for text in [
+            "",
+            "Z",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T06:15:25",
+            "2026-11-21 06:15:25Z",
+            "+026-11-21T06:15:25Z",
+            "2026-11-21-1T06:15:25Z",
+            "2026-00-10T06:15:25Z",
+        ] {
+            assert_eq!(unix_of_utc_text(text), None, "{text}");
+        }
     }
 }

@@ -96,6 +96,11 @@ impl Keyring {
         self.keys.iter().find(|k| k.0 == *id).map(|k| &k.1)
     }
 
+    /// True if a file that has this key, or none, is not what a new one would be.
+    pub fn would_seal(&self, key: Option<&KeyId>) -> bool {
+        self.seals() && self.keys.first().map(|k| &k.0) != key
+    }
+
     /// True if what is sealed under this key can be opened.
     pub fn has(&self, id: &KeyId) -> bool {
         self.key(id).is_some()

@@ -176,6 +176,21 @@ pub fn create_snapshot<T, E: From<io::Error>>(
     make(path, |file| open_writer(file, incremental, &ring), write)
 }
 
+/// The same for a file of a log, which is told apart by its name, and whose end may grow.
+///
+/// # Errors
+/// As of [`create_snapshot`].
+pub fn create_part<T, E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut Writer) -> Result<T, E>,
+) -> Result<T, E> {
+    let ring = keyring();
+    let writer = |file| {
+        if ring.seals() { Writer::sealing(file, true, &ring, Label::of(path)) } else { Ok(Writer::new(file, true)) }
+    };
+    make(path, writer, write)
+}
+
 fn open_writer(file: File, incremental: bool, ring: &Keyring) -> io::Result<Writer> {
     if ring.seals() {
         Writer::sealing(file, incremental, ring, Label::Snapshot)

@@ -6,7 +6,7 @@
 //! log whose base is younger than the moment cannot go back that far. Sealed files are opened with their key, and stay sealed.
 
 use super::backup::manifest as backups;
-use crate::base::calendar::utc_text;
+use crate::base::calendar::{unix_of_utc_text, utc_text};
 use crate::base::clock;
 use crate::base::progress::Watched;
 use crate::persist::aof::load::begins_with_snapshot;
@@ -18,7 +18,7 @@ use crate::storage::{self, DataFile, Keyring, Sealing};
 use clap::Parser;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -29,8 +29,8 @@ use std::process::ExitCode;
     about = "Makes a data folder from a backup or another data folder, whole or as it was at a moment"
 )]
 struct Arguments {
-    /// The second to stop at: seconds since the epoch
-    #[arg(long, value_name = "SECONDS")]
+    /// The second to stop at: seconds since the epoch, or as in 2026-11-21T06:15:25Z
+    #[arg(long, value_name = "TIME", value_parser = second)]
     to_time: Option<i64>,
     /// Check and tell, write nothing
     #[arg(long)]
@@ -112,6 +112,11 @@ pub fn run(args: Vec<OsString>, out: &mut dyn Write) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn second(text: &str) -> Result<i64, String> {
+    let second = text.parse().ok().or_else(|| unix_of_utc_text(text));
+    second.ok_or_else(|| "a time is in seconds since the epoch, or as in 2026-11-21T06:15:25Z".into())
 }
 
 fn at<'p>(what: &'p str, path: &'p Path) -> impl Fn(io::Error) -> String + 'p {
@@ -198,6 +203,9 @@ fn plan(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Result<Pl
     let folder = source.folder.join(&source.appenddirname);
     let manifest = folder.join(manifest_name(&source.appendfilename));
     if manifest.is_file() {
+        if source.folder.join(&source.dbfilename).is_file() {
+            let _ = writeln!(out, "The append-only folder is taken; {} is left aside.", source.dbfilename);
+        }
         let text = fs::read_to_string(&manifest).map_err(at("reading", &manifest))?;
         let manifest = Manifest::parse(&text).map_err(|e| format!("{}: {e}", manifest.display()))?;
         of_log(source, to_time, &folder, &manifest, out)
@@ -219,17 +227,26 @@ fn carry_out(source: &Source, plan: &Plan, target: &Path) -> Result<(), String> 
     Ok(())
 }
 
-/// Copies a file as it is on disk, then cuts the copy to the text that is wanted: so what is sealed stays sealed.
+/// Copies a file as it is on disk, then cuts the copy to the text that is wanted: so what is sealed stays sealed. Where new files are sealed,
+/// and this one is not, or under an older key, its text is copied.
 fn copy(f: &Copied, target: &Path) -> Result<(), String> {
     let path = target.join(&f.name);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(at("making", parent))?;
     }
-    let from = File::open(&f.from).map_err(at("reading", &f.from))?;
-    let total = from.metadata().ok().map(|m| m.len());
-    let mut from = Watched::new(from, format!("copying {}", f.name.display()), 0, total);
-    let mut to = create(&path).map_err(at("making", &path))?;
-    io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(at("writing", &path))?;
+    let title = format!("copying {}", f.name.display());
+    let key = storage::key_of(&f.from).map_err(at("reading", &f.from))?;
+    if storage::keyring().would_seal(key.as_ref()) {
+        let from = Watched::new(open(&f.from)?, title, 0, Some(f.bytes));
+        let mut from = from.take(f.bytes);
+        storage::create_part(&path, |to| io::copy(&mut from, to)).map_err(at("writing", &path))?;
+    } else {
+        let from = File::open(&f.from).map_err(at("reading", &f.from))?;
+        let total = from.metadata().ok().map(|m| m.len());
+        let mut from = Watched::new(from, title, 0, total);
+        let mut to = create(&path).map_err(at("making", &path))?;
+        io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(at("writing", &path))?;
+    }
     let read = || open(&path).and_then(|mut f| io::copy(&mut f, &mut io::sink()).map_err(at("reading back", &path)));
     let mut there = read()?;
     if there > f.bytes {
@@ -254,7 +271,14 @@ fn open(path: &Path) -> Result<DataFile, String> {
 
 fn of_snapshot(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Result<Plan, String> {
     let from = source.folder.join(&source.dbfilename);
-    let file = open(&from).map_err(|e| format!("there is neither an append-only folder nor a snapshot: {e}"))?;
+    if !from.exists() {
+        let folder = source.folder.display();
+        return Err(format!(
+            "in {folder} there is neither an append-only folder named {} nor a snapshot named {}",
+            source.appenddirname, source.dbfilename
+        ));
+    }
+    let file = open(&from)?;
     let sealed = file.is_sealed();
     let total = file.disk_bytes().ok();
     let (report, made) = look(Watched::new(file, format!("checking {}", source.dbfilename), 0, total))
@@ -262,10 +286,18 @@ fn of_snapshot(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Re
     if let (Some(to), Some(made)) = (to_time, made)
         && made > to
     {
+        let (made, to) = (utc_text(made), utc_text(to));
         return Err(format!("the snapshot was made at {made}, after {to}: take an older one"));
     }
     let keys = report.keys;
     let _ = writeln!(out, "The snapshot is whole: {keys} keys{}.", if sealed { ", sealed" } else { "" });
+    if let (Some(to), Some(made)) = (to_time, made)
+        && made < to
+    {
+        let (made, to) = (utc_text(made), utc_text(to));
+        let _ =
+            writeln!(out, "It is of {made}: what was written from then to {to} is not in it. A log would have that.");
+    }
     let file = Copied { from, name: source.dbfilename.clone().into(), bytes: report.bytes };
     Ok(Plan { files: vec![file], manifest: None, keys })
 }
@@ -291,17 +323,21 @@ fn of_log(
 ) -> Result<Plan, String> {
     let (mut files, mut kept, mut keys) = (Vec::new(), Manifest::default(), 0);
     let parts: Vec<&Part> = manifest.parts().collect();
-    let mut stopped = None;
+    let (mut stopped, mut dates) = (None, Dates::default());
     for (n, part) in parts.iter().enumerate() {
         if stopped.is_some() {
             break;
         }
         let path = folder.join(&part.name);
         let last = n + 1 == parts.len();
-        let scanned = scan(to_time, &path, last)?;
+        let scanned = scan(to_time, &path, last, &mut dates)?;
         stopped = scanned.stopped;
         keys += scanned.keys;
         let is_base = manifest.base.as_ref() == Some(*part);
+        if let (true, 0, Some(begun), Some(to)) = (is_base, scanned.bytes, stopped, to_time) {
+            let (begun, to) = (utc_text(begun), utc_text(to));
+            return Err(format!("the log's base was made at {begun}, after {to}: restore from an older copy"));
+        }
         if is_base {
             kept.base = Some((*part).clone());
         } else {
@@ -313,12 +349,22 @@ fn of_log(
             bytes: scanned.bytes,
         });
     }
+    if let Some(to) = to_time
+        && dates.undated
+        && !dates.dated
+    {
+        return Err(format!(
+            "the log does not say when its first writes were made, so that it cannot be taken up to {}: it was written without \
+             aof-timestamp-enabled. Without --to-time all of it is taken",
+            utc_text(to)
+        ));
+    }
     match (to_time, stopped) {
         (Some(to), None) => {
-            let _ = writeln!(out, "The log has no note of a time after {to}: all of it is taken.");
+            let _ = writeln!(out, "The log has no note of a time after {}: all of it is taken.", utc_text(to));
         }
         (_, Some(time)) => {
-            let _ = writeln!(out, "The log is taken up to its last write before the second {time}.");
+            let _ = writeln!(out, "The log is taken up to its last write before {}.", utc_text(time));
         }
         (None, None) => {}
     }
@@ -333,7 +379,16 @@ struct Scanned {
     keys: u64,
 }
 
-fn scan(to_time: Option<i64>, path: &Path, last: bool) -> Result<Scanned, String> {
+/// What is known of the times of a log's writes up to the moment.
+#[derive(Default)]
+struct Dates {
+    /// A note of a time was there.
+    dated: bool,
+    /// Something was written before the first.
+    undated: bool,
+}
+
+fn scan(to_time: Option<i64>, path: &Path, last: bool, dates: &mut Dates) -> Result<Scanned, String> {
     let mut file = open(path)?;
     let total = file.disk_bytes().ok();
     let name = format!("checking {}", path.file_name().unwrap_or_default().to_string_lossy());
@@ -344,6 +399,7 @@ fn scan(to_time: Option<i64>, path: &Path, last: bool) -> Result<Scanned, String
         if let (Some(to), Some(made)) = (to_time, made)
             && made > to
         {
+            let (made, to) = (utc_text(made), utc_text(to));
             return Err(format!("the log's base was made at {made}, after {to}: restore from an older copy"));
         }
         (scanned.bytes, scanned.keys) = (report.bytes, report.keys);
@@ -375,8 +431,15 @@ fn scan(to_time: Option<i64>, path: &Path, last: bool) -> Result<Scanned, String
                     scanned.stopped = Some(*time);
                     return Ok(scanned);
                 }
-                Item::Time(_) | Item::Moment(_) => steps.note(to),
-                Item::Request => steps.request(args.at(0), to),
+                Item::Time(_) => {
+                    dates.dated = true;
+                    steps.note(to);
+                }
+                Item::Moment(_) => steps.note(to),
+                Item::Request => {
+                    dates.undated |= !dates.dated;
+                    steps.request(args.at(0), to);
+                }
             }
         }
     }

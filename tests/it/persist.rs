@@ -316,6 +316,82 @@ fn a_backup_of_the_log_leads_back_to_a_second() {
 }
 
 #[test]
+fn a_backup_of_a_log_is_sealed_if_asked_and_goes_on_where_it_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let key = format!("file:{}", at("keys"));
+    std::fs::write(at("keys"), "5a".repeat(32)).unwrap();
+    std::fs::create_dir(at("data")).unwrap();
+    let server = start(&folder.path().join("data"), &["--save", "", "--appendonly", "yes"]);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("SET k a-secret", "+OK"), ("DEBUG LOADAOF", "+OK"), ("SET l a-secret", "+OK")]);
+    check(&mut c, &[("BGREWRITEAOF", "+Background append only file rewriting started")]);
+    crate::support::process::eventually("the base is there", Duration::from_secs(20), || {
+        c.line("INFO persistence").to_string().contains("aof_rewrite_in_progress:0\r\n")
+    });
+    check(&mut c, &[("SET m a-secret", "+OK"), ("DEBUG LOADAOF", "+OK")]);
+    let port = server.port.to_string();
+    let (ok, said) =
+        tool(&["backup", "--log", &at("data"), "-p", &port, "--key-source", &key, &at("backups"), "--keep-daily=3"]);
+    assert!(ok, "{said}");
+    let (ok, said) = tool(&["restore", "--key-source", &key, &at("backups"), &at("restored")]);
+    assert!(ok, "{said}");
+    for from in ["backups", "restored"] {
+        let mut folders = vec![folder.path().join(from)];
+        while let Some(one) = folders.pop() {
+            for entry in std::fs::read_dir(one).unwrap().map(|e| e.unwrap().path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else {
+                    let bytes = std::fs::read(&entry).unwrap();
+                    assert!(!bytes.windows(8).any(|w| w == b"a-secret"), "{}", entry.display());
+                }
+            }
+        }
+    }
+    let (ok, said) = tool(&["restore", &at("backups"), &at("none")]);
+    assert!(!ok && said.contains("sealed under the key"), "{said}");
+    let words = ["--save", "", "--appendonly", "yes", "--encryption-at-rest", "yes", "--encryption-key-source", &key];
+    let mut restored = start(&folder.path().join("restored"), &words);
+    let mut c = restored.connect_plain();
+    let want = [("GET k", "\"a-secret\""), ("GET l", "\"a-secret\""), ("GET m", "\"a-secret\"")];
+    check(&mut c, &want);
+    check(&mut c, &[("SET n 1", "+OK"), ("DEBUG LOADAOF", "+OK")]);
+    restored.signal("TERM");
+    restored.wait(Duration::from_secs(20));
+    let restored = start(&folder.path().join("restored"), &words);
+    check(&mut restored.connect_plain(), &want);
+    check(&mut restored.connect_plain(), &[("GET n", "\"1\"")]);
+}
+
+#[test]
+fn a_log_that_does_not_say_when_it_was_written_is_not_taken_up_to_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    std::fs::create_dir(at("data")).unwrap();
+    let words = ["--save", "", "--appendonly", "yes", "--aof-use-rdb-preamble", "no"];
+    let server = start(&folder.path().join("data"), &words);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("SET k v", "+OK"), ("DEBUG LOADAOF", "+OK")]);
+    let (ok, said) = tool(&["restore", "--to-time", &(begun + 3600).to_string(), &at("data"), &at("undated")]);
+    assert!(!ok && said.contains("aof-timestamp-enabled"), "{said}");
+    let (ok, said) = tool(&["restore", &at("data"), &at("whole")]);
+    assert!(ok, "{said}");
+    // A base of commands says when it was made, too.
+    check(&mut c, &[("CONFIG SET aof-timestamp-enabled yes", "+OK")]);
+    check(&mut c, &[("BGREWRITEAOF", "+Background append only file rewriting started")]);
+    crate::support::process::eventually("the base is there", Duration::from_secs(20), || {
+        let there = std::fs::read_to_string(folder.path().join("data/appendonlydir/appendonly.aof.manifest"));
+        there.is_ok_and(|m| m.contains(".2.base.aof") || m.contains(".1.base.aof"))
+    });
+    let (ok, said) = tool(&["restore", "--to-time", "2026-01-01T00:00:00Z", &at("data"), &at("early")]);
+    assert!(!ok && said.contains("the log's base was made at 20"), "{said}");
+    let (ok, said) = tool(&["restore", "--to-time", "2026-01-01", &at("data"), &at("early")]);
+    assert!(!ok && said.contains("seconds since the epoch, or as in"), "{said}");
+}
+
+#[test]
 fn keys_are_changed_while_the_server_runs_and_none_that_a_file_needs_can_go() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| path(folder.path(), name);

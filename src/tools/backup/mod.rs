@@ -19,16 +19,17 @@ use crate::base::progress::Bar;
 use crate::crypto::Sha256;
 use crate::persist::rdb::check::{Report, check};
 use crate::storage;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use manifest::{Entry, Manifest};
 use retention::Retention;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// `holdfast backup CONNECTION ... FOLDER ...`
+/// `holdfast backup ... FOLDER`
 #[derive(Parser, Debug)]
 #[command(
     name = "holdfast backup [connection options of holdfast cli]",
@@ -75,12 +76,14 @@ pub fn run(args: Vec<OsString>, out: &mut dyn Write) -> ExitCode {
     if args.iter().any(|a| a == "--help") {
         let _ = Arguments::parse_from(["holdfast backup", "--help"]);
     }
-    let (mut client, words) = match cli::prepare("holdfast backup", args) {
+    let (own, connection) = part(args);
+    let (mut client, words) = match cli::prepare("holdfast backup", connection) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    let words = words.iter().map(|w| String::from_utf8_lossy(w).into_owned());
-    let arguments = Arguments::parse_from(std::iter::once("holdfast backup".to_owned()).chain(words));
+    let words = words.into_iter().map(OsString::from_vec);
+    let name = std::iter::once(OsString::from("holdfast backup"));
+    let arguments = Arguments::parse_from(name.chain(own).chain(words));
     let began = clock::monotonic_ms();
     let result = back_up(&arguments, &mut client, out);
     let report = match &result {
@@ -97,6 +100,31 @@ pub fn run(args: Vec<OsString>, out: &mut dyn Write) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Parts this tool's own options, wherever they stand, from those of the connection and from what follows them.
+fn part(args: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
+    let command = Arguments::command();
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let mut args = args.into_iter();
+    while let Some(word) = args.next() {
+        let text = word.to_string_lossy().into_owned();
+        let (flag, value) = text.split_once('=').map_or((text.as_str(), None), |(flag, value)| (flag, Some(value)));
+        let found = command.get_arguments().find(|a| {
+            let long = a.get_long().is_some_and(|l| flag.strip_prefix("--") == Some(l));
+            long || a.get_short().is_some_and(|s| flag.strip_prefix('-').is_some_and(|f| f.chars().eq([s])))
+        });
+        match found {
+            Some(option) => {
+                own.push(word);
+                if option.get_action().takes_values() && value.is_none() {
+                    own.extend(args.next());
+                }
+            }
+            None => others.push(word),
+        }
+    }
+    (own, others)
 }
 
 /// Tells the server how it went, for its INFO and metrics. Another server than ours does not know the word, and need not.
@@ -279,4 +307,23 @@ fn prune(a: &Arguments, now: i64, out: &mut dyn Write) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_options_stand_anywhere_among_those_of_the_connection() {
+        let words = |line: &str| line.split_whitespace().map(OsString::from).collect::<Vec<_>>();
+        for line in [
+            "-p 1 --log data --keep-daily=3 -q --tls backups",
+            "--log data -p 1 --keep-daily=3 --tls backups -q",
+            "-p 1 --tls backups --log data --keep-daily=3 -q",
+        ] {
+            let (own, others) = part(words(line));
+            assert_eq!(own, words("--log data --keep-daily=3 -q"), "{line}");
+            assert_eq!(others, words("-p 1 --tls backups"), "{line}");
+        }
+    }
 }
