@@ -109,6 +109,11 @@ impl User {
         self.full
     }
 
+    /// Whether it may run a command at all, on some keys.
+    pub fn may_run(&self, id: u16) -> bool {
+        self.full || self.all_selectors().any(|s| s.allows_command(id))
+    }
+
     pub fn passwords(&self) -> &[PasswordHash] {
         &self.passwords
     }

@@ -13,11 +13,11 @@ use parking_lot::{Mutex, RwLock};
 
 use super::check::conflicts;
 use super::directives::{Config, directives, find};
-use super::load::Loaded;
+use super::load::{Loaded, SecretFile, read_secret};
 use super::pattern;
 use super::rewrite;
 use super::row::{Change, Directive, Sensitivity, Source, Standing};
-use super::types::Permission;
+use super::types::{Permission, Secret};
 
 /// What has to happen when directives change: the old configuration and the new one. An error refuses the change.
 /// It runs before the new one can be read, and with the two swapped when a later hook refuses.
@@ -74,6 +74,9 @@ impl fmt::Display for RewriteError {
 
 impl std::error::Error for RewriteError {}
 
+/// What stands for a secret.
+pub const REDACTED: &[u8] = b"(redacted)";
+
 /// The configuration of a running server. Share it in an `Arc`.
 pub struct ConfigHandle {
     current: RwLock<Arc<Config>>,
@@ -81,12 +84,13 @@ pub struct ConfigHandle {
     /// One change at a time; holds the hooks in the order they were registered.
     changing: Mutex<Vec<(Vec<&'static str>, Hook)>>,
     file: Option<PathBuf>,
+    secret_files: Mutex<Vec<SecretFile>>,
 }
 
 impl ConfigHandle {
     /// A handle on what was loaded.
     pub fn new(loaded: Loaded) -> Self {
-        Self::over(loaded.config, loaded.file)
+        Self { secret_files: Mutex::new(loaded.secret_files), ..Self::over(loaded.config, loaded.file) }
     }
 
     /// A handle on the defaults, without a file; for tests and tools.
@@ -96,7 +100,8 @@ impl ConfigHandle {
 
     fn over(config: Config, file: Option<PathBuf>) -> Self {
         let current = RwLock::new(Arc::new(config));
-        Self { current, version: AtomicU64::new(1), changing: Mutex::new(Vec::new()), file }
+        let changing = Mutex::new(Vec::new());
+        Self { current, version: AtomicU64::new(1), changing, file, secret_files: Mutex::default() }
     }
 
     /// The configuration as it is now.
@@ -134,8 +139,8 @@ impl ConfigHandle {
     }
 
     /// CONFIG GET: directives whose name or alias matches one of `patterns`, by name, each once. A name in full is
-    /// returned as it was asked for; secrets are included.
-    pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+    /// returned as it was asked for. Without `secrets` only whether there is one is told.
+    pub fn get(&self, patterns: &[&[u8]], secrets: bool) -> Vec<(String, Vec<u8>)> {
         let config = self.current();
         let mut found = BTreeMap::new();
         for asked in patterns {
@@ -158,7 +163,11 @@ impl ConfigHandle {
                 }
             }
         }
-        found.into_iter().map(|(name, directive)| (name, (directive.get)(&config))).collect()
+        let shown = |directive: &Directive| match (directive.get)(&config) {
+            value if !secrets && directive.sensitivity == Sensitivity::Secret && !value.is_empty() => REDACTED.to_vec(),
+            value => value,
+        };
+        found.into_iter().map(|(name, directive)| (name, shown(directive))).collect()
     }
 
     /// CONFIG SET: sets all `pairs` of name and value, or none. Returns the directives whose value is another one now.
@@ -233,6 +242,28 @@ impl ConfigHandle {
         Ok(changed.into_iter().map(|(row, _)| row).collect())
     }
 
+    /// Reads the files of secrets again, and sets what another secret stands in now; one that was set here meanwhile stays where its file has
+    /// not changed. Returns the directives whose value is another one, or what is wrong with each file; those keep their value.
+    pub fn reread_secrets(&self) -> (Vec<&'static Directive>, Vec<String>) {
+        let (mut changed, mut problems) = (Vec::new(), Vec::new());
+        for file in self.secret_files.lock().iter_mut().filter(|f| f.directive.change != Change::Start) {
+            let outcome = read_secret(&file.path).and_then(|secret| {
+                if *secret == file.held.expose() {
+                    return Ok(Vec::new());
+                }
+                let pair = [(file.directive.name.as_bytes(), secret.as_slice())];
+                let set = self.set(&pair, SetContext { local: true }).map_err(|e| e.to_string())?;
+                file.held = Secret::new(&secret);
+                Ok(set)
+            });
+            match outcome {
+                Ok(set) => changed.extend(set),
+                Err(e) => problems.push(e),
+            }
+        }
+        (changed, problems)
+    }
+
     /// Changes values from inside (a limit the system refuses, a port that was chosen), without hooks and checks.
     pub fn adjust(&self, change: impl FnOnce(&mut Config)) {
         let _one_at_a_time = self.changing.lock();
@@ -280,7 +311,7 @@ mod tests {
     }
 
     fn get(handle: &ConfigHandle, name: &str) -> String {
-        let found = handle.get(&[name.as_bytes()]);
+        let found = handle.get(&[name.as_bytes()], true);
         found.first().map_or_else(String::new, |(_, value)| String::from_utf8_lossy(value).into_owned())
     }
 
@@ -351,7 +382,8 @@ mod tests {
     #[test]
     fn get_lists_names_and_aliases_once_and_sorted() {
         let handle = ConfigHandle::with_defaults();
-        let names = |patterns: &[&[u8]]| handle.get(patterns).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let names =
+            |patterns: &[&[u8]]| handle.get(patterns, true).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names(&[b"*of", b"slaveof"]), ["replicaof", "slaveof"]);
         assert_eq!(names(&[b"MAXCLIENTS", b"maxclients"]), ["MAXCLIENTS", "maxclients"]);
         assert_eq!(names(&[b"key-load-delay"]), ["key-load-delay"]);
@@ -375,12 +407,12 @@ mod tests {
     fn every_value_that_is_shown_can_be_set_again() {
         let handle = ConfigHandle::with_defaults();
         handle.adjust(|config| config.security.enable_protected_configs = Permission::Yes);
-        let before = handle.get(&[b"*"]);
+        let before = handle.get(&[b"*"], true);
         for (name, value) in &before {
             let changed = handle.set(&[(name.as_bytes(), value)], REMOTE);
             assert_eq!(changed.map(|rows| rows.len()).ok(), Some(0), "{name}");
         }
-        assert_eq!(handle.get(&[b"*"]), before);
+        assert_eq!(handle.get(&[b"*"], true), before);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::codec::os_text;
 use super::directives::{Config, directives, find, nearest};
 use super::pattern;
 use super::row::{Directive, Sensitivity, Source};
-use super::types::TlsAuthClients;
+use super::types::{Secret, TlsAuthClients};
 use super::words::{quote, split};
 use zeroize::Zeroizing;
 
@@ -99,6 +99,18 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What to log at start: settings without effect, defaults that follow from other settings.
     pub notices: Vec<String>,
+    /// Secrets that stand in files of their own, by directive.
+    pub secret_files: Vec<SecretFile>,
+}
+
+/// A file that a directive's secret was read from.
+#[derive(Debug, Clone)]
+pub struct SecretFile {
+    pub directive: &'static Directive,
+    /// Absolute: the server enters another folder.
+    pub path: PathBuf,
+    /// What it held when it was read last.
+    pub(super) held: Secret,
 }
 
 /// Reads the arguments that follow the program's name.
@@ -179,6 +191,10 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
             bytes.pop();
         }
     }
+    if bytes.is_empty() {
+        // One that is not filled yet must not open the door: no password at all is said without a file.
+        return Err(format!("the secret's file '{}' is empty", path.display()));
+    }
     Ok(bytes)
 }
 
@@ -225,6 +241,7 @@ struct Reader {
     config: Config,
     /// Directives that were set, each with its last line.
     given: HashMap<&'static str, Problem>,
+    secret_files: Vec<SecretFile>,
     errors: Vec<LoadError>,
 }
 
@@ -287,15 +304,19 @@ impl Reader {
         }
         if let Some(directive) = secret_of_file(name) {
             problem.word = 1;
-            let secret = match values {
-                [path] => read_secret(Path::new(std::ffi::OsStr::from_bytes(path))),
-                _ => Err("wrong number of arguments".into()),
-            };
+            let [path] = values else { return self.refuse(problem, "wrong number of arguments") };
+            let path = Path::new(std::ffi::OsStr::from_bytes(path));
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
             let mut config = self.config.clone();
-            return match secret.and_then(|secret| directive.apply(&mut config, &[secret.to_vec()], Source::Load)) {
-                Ok(()) => {
+            let applied = read_secret(&path).and_then(|secret| {
+                directive.apply(&mut config, &[secret.to_vec()], Source::Load).map(|()| Secret::new(&secret))
+            });
+            return match applied {
+                Ok(held) => {
                     self.config = config;
                     self.given.insert(directive.name, problem);
+                    self.secret_files.retain(|f| f.directive.name != directive.name);
+                    self.secret_files.push(SecretFile { directive, path, held });
                 }
                 Err(reason) => self.refuse(problem, &reason),
             };
@@ -316,6 +337,7 @@ impl Reader {
         match directive.apply(&mut config, values, Source::Load) {
             Ok(()) => {
                 self.config = config;
+                self.secret_files.retain(|f| f.directive.name != directive.name);
                 self.given.insert(directive.name, problem);
             }
             Err(reason) => self.refuse(problem, &reason),
@@ -378,7 +400,7 @@ impl Reader {
             let problem = self.given.remove(directive).unwrap_or_else(nowhere);
             self.refuse(problem, &reason);
         }
-        (Loaded { config: self.config, file, notices }, self.errors)
+        (Loaded { config: self.config, file, notices, secret_files: self.secret_files }, self.errors)
     }
 }
 

@@ -83,7 +83,7 @@ fn open_cluster(config: &Config) -> Result<(u32, Option<Cluster>), String> {
 pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     clock::init();
     process::add_umask(UMASK);
-    let Loaded { config, file, notices } = loaded;
+    let Loaded { config, file, notices, secret_files } = loaded;
     let dir = match &config.general.dir {
         Some(d) => d.clone(),
         None => std::env::current_dir().map_err(failed("the working directory"))?,
@@ -128,7 +128,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     }
 
     recover::take_keys(&config)?;
-    sandbox::limit_files(&config, file.as_deref(), &dir)?;
+    let secrets: Vec<PathBuf> = secret_files.iter().map(|f| f.path.clone()).collect();
+    sandbox::limit_files(&config, file.as_deref(), &dir, &secrets)?;
     tuning::seed_hash(&config)?;
 
     let renames: Vec<(String, String)> =
@@ -146,7 +147,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     let tls_facts = tls.as_ref().map(|t| tls::facts(&config, &dir, t)).unwrap_or_default();
     let node = Arc::new(Node {
         keyspace: Keyspace::with_journal(databases, Arc::clone(&journal)),
-        config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new() }),
+        config: ConfigHandle::new(Loaded { config: config.clone(), file, notices: Vec::new(), secret_files }),
         commands,
         clients: Arc::new(Registry::default()),
         replication: Arc::new(Replication::new(id()?)),

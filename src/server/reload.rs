@@ -11,6 +11,7 @@ use crate::audit::{Event, Outcome, Record};
 use crate::base::clock;
 use crate::commands::Node;
 use crate::config::Config;
+use crate::config::handle::REDACTED;
 use crate::net::doors::Doors;
 use crate::net::tls::facts;
 use std::path::{Path, PathBuf};
@@ -112,9 +113,16 @@ impl Reloader {
         }
     }
 
-    /// SIGHUP: certificates, keys of files, and the ACL file.
+    /// SIGHUP: secrets in files of their own, certificates, keys of files, and the ACL file.
     pub fn hang_up(&self) {
-        tracing::info!("Received SIGHUP: reading certificates, keys and users again");
+        tracing::info!("Received SIGHUP: reading secrets, certificates, keys and users again");
+        let (changed, problems) = self.node.config.reread_secrets();
+        for directive in changed {
+            tracing::info!("{} read again from its file", directive.name);
+            let record = Record::new(Event::ConfigSet, Outcome::Done).with("directive", directive.name);
+            self.node.audit.record(record.with_bytes("old", REDACTED).with_bytes("new", REDACTED).with("by", "SIGHUP"));
+        }
+        problems.iter().for_each(|e| tracing::warn!("A secret not read again, the old one stays in use: {e}"));
         let config = self.node.config.current();
         self.reload(&config, "SIGHUP");
         if !config.persistence.encryption_key_source.is_empty()
@@ -124,7 +132,11 @@ impl Reloader {
         }
         if let Some(path) = &config.security.aclfile {
             match crate::commands::acl::reload(&self.node, path, None) {
-                Ok(()) => tracing::info!("ACL file {} read again", path.display()),
+                Ok(()) => {
+                    tracing::info!("ACL file {} read again", path.display());
+                    let record = Record::new(Event::AclChange, Outcome::Done).with("change", "loaded");
+                    self.node.audit.record(record.with("file", path.display().to_string()).with("by", "SIGHUP"));
+                }
                 Err(e) => tracing::warn!("ACL file not read again: {e}"),
             }
         }

@@ -29,13 +29,14 @@ const LANDLOCK: ABI = ABI::V6;
 /// What is read of the system while the server runs: names of hosts, its libraries, what the kernel tells, devices.
 const SYSTEM: [&str; 8] = ["/etc", "/usr", "/lib", "/lib64", "/proc", "/sys", "/dev", "/run/systemd/resolve"];
 
-/// Limits files to those the configuration names, if `landlock` asks for it. Relative paths are seen from the data folder.
+/// Limits files to those the configuration names, if `landlock` asks for it, and to `secrets`, which are read again. Relative paths are seen from
+/// the data folder.
 ///
 /// # Errors
 /// `landlock yes` on a kernel without it.
-pub fn limit_files(config: &Config, file: Option<&Path>, dir: &Path) -> Result<(), BootError> {
+pub fn limit_files(config: &Config, file: Option<&Path>, dir: &Path, secrets: &[PathBuf]) -> Result<(), BootError> {
     let enforce = || -> Result<(), String> {
-        let rules = ruleset(config, file, dir).map_err(|e| e.to_string())?;
+        let rules = ruleset(config, file, dir, secrets).map_err(|e| e.to_string())?;
         match rules.restrict_self().map_err(|e| e.to_string())?.ruleset {
             RulesetStatus::NotEnforced => Err("it needs Linux 5.13 or later with Landlock on".into()),
             RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(()),
@@ -66,7 +67,12 @@ fn settle(
     Ok(())
 }
 
-fn ruleset(config: &Config, file: Option<&Path>, dir: &Path) -> Result<RulesetCreated, RulesetError> {
+fn ruleset(
+    config: &Config,
+    file: Option<&Path>,
+    dir: &Path,
+    secrets: &[PathBuf],
+) -> Result<RulesetCreated, RulesetError> {
     let all = AccessFs::from_all(LANDLOCK);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = all & !BitFlags::from(AccessFs::Execute);
@@ -77,7 +83,7 @@ fn ruleset(config: &Config, file: Option<&Path>, dir: &Path) -> Result<RulesetCr
     for path in ["/dev/null", "/dev/shm"] {
         rules = allow(rules, Path::new(path), write)?;
     }
-    for path in read_only(config) {
+    for path in read_only(config).into_iter().chain(secrets.iter().map(|p| folder_of(p))) {
         rules = allow(rules, &dir.join(path), read)?;
     }
     for path in writable(config, file, dir) {

@@ -1,5 +1,6 @@
 //! Signing in: slow hashes, throttling, certificates that name a user, certificates that change while the server runs.
 
+use crate::support::process::eventually;
 use crate::support::{Connection, Server};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -74,6 +75,58 @@ fn secrets_may_stand_in_files_of_their_own_and_stay_there() {
     assert_eq!(c.line("CONFIG REWRITE").to_string(), "+OK");
     let text = std::fs::read_to_string(&conf).unwrap();
     assert!(text.contains("requirepass-file ") && !text.contains("from-a-file"), "{text}");
+}
+
+#[test]
+fn a_secret_in_a_file_changes_with_it_at_sighup_and_an_empty_file_never_opens_the_door() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("pw");
+    let file = secret.to_str().unwrap().to_owned();
+    std::fs::write(&secret, "").unwrap();
+    let out = crate::support::server::refused(folder.path(), &["--tls-port", "1", "--requirepass-file", &file]);
+    assert!(!out.status.success());
+    let said = String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);
+    assert!(said.contains("is empty"), "{said}");
+    std::fs::write(&secret, "the-first\n").unwrap();
+    let words = ["--requirepass-file", &file, "--landlock", "try", "--audit-file", "audit.log"];
+    let server = Server::with(&words);
+    let mut old = server.connect();
+    assert_eq!(old.line("AUTH the-first").to_string(), "+OK");
+    let next = folder.path().join("next");
+    std::fs::write(&next, "the-second\n").unwrap();
+    std::fs::rename(&next, &secret).unwrap();
+    server.signal("HUP");
+    eventually("the new password is in use", Duration::from_secs(20), || {
+        server.connect().line("AUTH the-second").to_string() == "+OK"
+    });
+    assert!(server.connect().line("AUTH the-first").to_string().starts_with("-WRONGPASS"));
+    assert_eq!(old.line("PING").to_string(), "+PONG");
+    std::fs::write(&secret, "\n").unwrap();
+    server.signal("HUP");
+    eventually("the empty file is refused", Duration::from_secs(20), || server.log().contains("is empty"));
+    assert_eq!(server.connect().line("AUTH the-second").to_string(), "+OK");
+    let audit = std::fs::read_to_string(server.folder().join("audit.log")).unwrap();
+    assert!(audit.contains("\"directive\":\"requirepass\"") && !audit.contains("the-second"), "{audit}");
+}
+
+#[test]
+fn a_secret_of_the_configuration_is_shown_to_those_only_who_could_set_it() {
+    let server = Server::with(&["--requirepass", "of-the-server", "--primaryauth", "of-the-primary"]);
+    let mut c = server.connect();
+    c.line("AUTH of-the-server");
+    assert_eq!(c.line("CONFIG GET masterauth").to_string(), "[\"masterauth\" \"of-the-primary\"]");
+    for (name, rules) in [("watcher", "+config|get"), ("setter", "+config"), ("selected", "+ping (+config|set)")] {
+        assert_eq!(c.line(&format!("ACL SETUSER {name} on nopass +config|get {rules}")).to_string(), "+OK");
+        let mut other = server.connect();
+        assert_eq!(other.line(&format!("AUTH {name} any")).to_string(), "+OK");
+        let all = other.line("CONFIG GET *").to_string();
+        let shown = other.line("CONFIG GET primaryauth requirepass tls-key-file-pass").to_string();
+        assert_eq!(all.contains("of-the-"), name != "watcher", "{name}: {all}");
+        if name == "watcher" {
+            let want = "[\"primaryauth\" \"(redacted)\" \"requirepass\" \"(redacted)\" \"tls-key-file-pass\" \"\"]";
+            assert_eq!(shown, want);
+        }
+    }
 }
 
 fn openssl(folder: &Path, words: &str) {

@@ -40,7 +40,12 @@ impl Lab {
         let journal = Arc::new(Journal::default());
         let node = Arc::new(Node {
             keyspace: Keyspace::with_journal(16, Arc::clone(&journal)),
-            config: ConfigHandle::new(Loaded { config: config.clone(), file: None, notices: Vec::new() }),
+            config: ConfigHandle::new(Loaded {
+                config: config.clone(),
+                file: None,
+                notices: Vec::new(),
+                secret_files: Vec::new(),
+            }),
             commands,
             clients: Default::default(),
             journal,

@@ -63,6 +63,12 @@ pub fn load_configured(acl: &Acl, config: &Config) -> Result<(), String> {
         }
         let users = read(acl, path, &policy).map_err(|e| format!("ACL errors: {e}"))?;
         acl.replace_all(users);
+        if !s.requirepass.is_empty() {
+            tracing::warn!(
+                "requirepass is not used: the ACL file says who 'default' is{}",
+                if acl.default_user().has_no_password() { ", and it needs no password" } else { "" }
+            );
+        }
         return Ok(());
     }
     if s.users.is_empty() {

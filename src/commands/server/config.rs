@@ -5,7 +5,7 @@ use crate::commands::arguments::is;
 use crate::commands::server::save;
 use crate::commands::{Command, CommandError, NodeContext, Outcome, audit_record};
 use crate::config::Sensitivity;
-use crate::config::handle::SetContext;
+use crate::config::handle::{REDACTED, SetContext};
 use crate::spec::{CommandSpec, Group};
 
 const CONFIG_SPEC: CommandSpec = CommandSpec::container("config", Group::Server, "")
@@ -55,7 +55,10 @@ pub static CONFIG: Command = Command::container(
 
 fn get(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let patterns: Vec<&[u8]> = cx.args.from(2).iter().collect();
-    let found = cx.node.config.get(&patterns);
+    // Who could set a secret may see it; who only looks is told that there is one.
+    let set = cx.node.commands.find(b"config").and_then(|c| c.subcommands.iter().find(|s| s.spec().name == "set"));
+    let secrets = set.is_some_and(|set| cx.client.user.may_run(set.id));
+    let found = cx.node.config.get(&patterns, secrets);
     cx.reply.map(found.len());
     for (name, value) in found {
         cx.reply.bulk(name.as_bytes());
@@ -85,7 +88,7 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
         let now = cx.node.config.current();
         for row in changed {
             let shown = |config| match row.sensitivity {
-                Sensitivity::Secret => b"(redacted)".to_vec(),
+                Sensitivity::Secret => REDACTED.to_vec(),
                 _ => (row.get)(config),
             };
             let record = audit_record(Event::ConfigSet, crate::audit::Outcome::Done, &cx.client.shared)
