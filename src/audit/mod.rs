@@ -5,12 +5,13 @@
 //! ```
 //! A record is a line of JSON. Its `mac` is HMAC-SHA-256 over everything before it in the line, `prev` included, with a key that is
 //! kept outside the log. So a changed byte breaks its own record, a missing or moved record breaks the one after it. What a chain
-//! alone cannot show, that its end was cut off, the head file beside the log shows: it names the last record, under the same key.
+//! alone cannot show, that its beginning or its end was cut off, the head file beside the log shows: it names the oldest record that has not
+//! passed its retention and the last that is on disk for sure, under the same key; a log without it does not verify.
 //! Who can write the log, its head and the key can forge all three; who must be protected from has records sent elsewhere as well: to syslog, or to a [collector] over TLS.
 //!
 //! # Invariants
 //! * A record is on its way before the reply to what it records: it is queued, and the queue is bounded by [`QUEUE_MAX`].
-//! * A record is written before the head that names it: a crash in between leaves a log that is ahead of its head, which verifies.
+//! * A record is on disk before the head that names it: a crash in between leaves a log that is ahead of its head, which verifies.
 //! * What was lost is recorded as lost (`audit-failure continue`), or nothing goes on until it can be written (`block`).
 //!
 //! Must never know: clients, commands. It is told facts.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::clock;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -111,7 +112,7 @@ fn a_log_that_was_cut_short_is_found_by_its_head() {
 fn a_head_that_was_changed_is_no_head() {
     let (_folder, path) = log_of(4);
     let head = verify::head_path(&path);
-    let text = std::fs::read_to_string(&head).unwrap().replace("004 ", "003 ");
+    let text = std::fs::read_to_string(&head).unwrap().replacen("004 ", "003 ", 1);
     std::fs::write(&head, text).unwrap();
     assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::Head);
 }
@@ -155,7 +156,71 @@ fn rotated_files_are_one_chain_and_a_missing_one_is_found() {
     std::fs::remove_file(&files[1]).unwrap();
     assert!(matches!(verify(&path, &key()).unwrap_err().fault, Fault::OutOfOrder { .. }));
     std::fs::remove_file(&files[0]).unwrap();
-    assert!(verify(&path, &key()).is_ok(), "the oldest may be gone: they have passed their retention");
+    let broken = verify(&path, &key()).unwrap_err();
+    assert!(matches!(broken.fault, Fault::Beheaded { head: 1, .. }), "{broken}");
+}
+
+#[test]
+fn files_that_have_passed_their_retention_may_be_gone_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    for _ in 0..10 {
+        write(Settings { bytes_max: 600, ..settings(&path) }, 2);
+    }
+    let files = verify::files(&path);
+    let long_ago =
+        std::time::UNIX_EPOCH + Duration::from_millis(clock::wall_ms() as u64) - Duration::from_secs(3 * 86_400);
+    for file in &files[..2] {
+        std::fs::File::options().append(true).open(file).unwrap().set_modified(long_ago).unwrap();
+    }
+    let kept = || verify::files(&path).len();
+    let audit = Audit::start(Settings { retention_days: 2, ..settings(&path) }).unwrap();
+    audit.record(Record::new(Event::Start, Outcome::Done));
+    audit.flush(PATIENCE);
+    // They go after the answer.
+    let end = clock::monotonic_ms() + PATIENCE.as_millis() as u64;
+    while kept() > files.len() - 2 && clock::monotonic_ms() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!files[0].exists() && !files[1].exists() && files[2].exists());
+    let v = verify(&path, &key()).unwrap();
+    assert_eq!(Some(v.first_seq), verify::first_of(&files[2]));
+    std::fs::remove_file(&files[2]).unwrap();
+    assert!(matches!(verify(&path, &key()).unwrap_err().fault, Fault::Beheaded { .. }));
+}
+
+#[test]
+fn a_log_without_its_beginning_or_its_head_is_not_the_one_that_was_written() {
+    let (_folder, path) = log_of(10);
+    let head = std::fs::read(verify::head_path(&path)).unwrap();
+    let good = lines(&path);
+    put(&path, &good[1..]);
+    let broken = verify(&path, &key()).unwrap_err();
+    assert_eq!((broken.line, broken.fault), (1, Fault::Beheaded { first: 2, head: 1 }));
+    put(&path, &good[..5]);
+    std::fs::remove_file(verify::head_path(&path)).unwrap();
+    assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::NoHead);
+    assert!(Audit::start(settings(&path)).unwrap_err().contains("head file is missing"));
+    // What a crash leaves before the first record goes on.
+    put(&path, &[]);
+    write(settings(&path), 1);
+    assert_eq!(verify(&path, &key()).unwrap().last_seq, 1);
+    // Of the same records with their head nothing is said.
+    put(&path, &good);
+    std::fs::write(verify::head_path(&path), head).unwrap();
+    assert!(verify(&path, &key()).is_ok());
+}
+
+#[test]
+fn a_head_that_does_not_say_where_the_log_begins_is_gone_on_with() {
+    let (_folder, path) = log_of(3);
+    let mac = verify(&path, &key()).unwrap().last_mac;
+    let old = verify::Head { seq: 3, mac, first: None };
+    std::fs::write(verify::head_path(&path), old.text(&key())).unwrap();
+    write(settings(&path), 2);
+    assert_eq!(verify(&path, &key()).unwrap().last_seq, 5);
+    put(&path, &lines(&path)[1..]);
+    assert!(matches!(verify(&path, &key()).unwrap_err().fault, Fault::Beheaded { .. }));
 }
 
 #[test]

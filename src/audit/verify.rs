@@ -19,8 +19,12 @@ pub enum Fault {
     OutOfOrder { expected: u64, found: u64 },
     /// The log ends before the record that its head names: its end was cut off.
     Cut { last: u64, head: u64 },
+    /// The log begins behind the record that its head names as the oldest: its beginning was cut off.
+    Beheaded { first: u64, head: u64 },
     /// The head file is not what was written.
     Head,
+    /// There is no head file: whether the log has its beginning and its end cannot be told.
+    NoHead,
     /// The file cannot be read.
     Unreadable(String),
 }
@@ -36,7 +40,11 @@ impl std::fmt::Display for Fault {
             Self::Cut { last, head } => {
                 write!(f, "the log ends with record {last} but {head} was written: its end was cut off")
             }
+            Self::Beheaded { first, head } => {
+                write!(f, "the log begins with record {first} but {head} is to be kept: its beginning was cut off")
+            }
             Self::Head => f.write_str("the head file was changed"),
+            Self::NoHead => f.write_str("the head file is missing: whether something was cut off cannot be told"),
             Self::Unreadable(e) => f.write_str(e),
         }
     }
@@ -80,24 +88,49 @@ pub(super) fn head_path(log: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The text of a head: number and mac of the last record, and the mac of both.
-pub(super) fn head_text(seq: u64, mac: &str, key: &Key) -> String {
-    let text = format!("{seq:020} {mac}");
-    let tag = key.mac(format!("head {text}").as_bytes());
-    format!("{text} {tag}\n")
+/// What the head file says: where a log begins and ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Number and mac of the last record that is on disk for sure; 0 before the first.
+    pub seq: u64,
+    pub mac: String,
+    /// Number of the oldest record that has not passed its retention. Heads of earlier versions do not say it.
+    pub first: Option<u64>,
 }
 
-/// Number of the last record that was written, by the head file; `None` if there is none.
-pub(super) fn read_head(log: &Path, key: &Key) -> Result<Option<(u64, String)>, Fault> {
-    let text = match std::fs::read_to_string(head_path(log)) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Fault::Unreadable(e.to_string())),
-    };
-    let mut words = text.split_whitespace();
-    let (Some(seq), Some(mac)) = (words.next(), words.next()) else { return Err(Fault::Head) };
-    let seq: u64 = seq.parse().map_err(|_| Fault::Head)?;
-    if head_text(seq, mac, key) == text { Ok(Some((seq, mac.to_owned()))) } else { Err(Fault::Head) }
+impl Head {
+    /// The text, with the mac of it all.
+    pub fn text(&self, key: &Key) -> String {
+        let mut text = format!("{:020} {}", self.seq, self.mac);
+        if let Some(first) = self.first {
+            text.push_str(&format!(" {first:020}"));
+        }
+        let tag = key.mac(format!("head {text}").as_bytes());
+        format!("{text} {tag}\n")
+    }
+
+    /// The head of a log; `None` if there is none.
+    pub fn read(log: &Path, key: &Key) -> Result<Option<Head>, Fault> {
+        let text = match std::fs::read_to_string(head_path(log)) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Fault::Unreadable(e.to_string())),
+        };
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (seq, mac, first) = match words.as_slice() {
+            [seq, mac, _] => (seq, mac, None),
+            [seq, mac, first, _] => (seq, mac, Some(first.parse().map_err(|_| Fault::Head)?)),
+            _ => return Err(Fault::Head),
+        };
+        let head = Head { seq: seq.parse().map_err(|_| Fault::Head)?, mac: (*mac).to_owned(), first };
+        if head.text(key) == text { Ok(Some(head)) } else { Err(Fault::Head) }
+    }
+}
+
+/// The number of the first record of a file that was rotated away, which is the end of its name.
+pub(super) fn first_of(file: &Path) -> Option<u64> {
+    let name = file.extension()?.to_str()?;
+    (name.len() == 20).then(|| name.parse().ok())?
 }
 
 /// The files of a log, oldest first: those that were rotated away (`<log>.<first record>`), then the log.
@@ -122,7 +155,7 @@ pub(super) fn files(log: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Verifies a log with all its files. The oldest file may begin with any record: those before it have passed their retention.
+/// Verifies a log with all its files. The oldest may begin with the record that the head names: those before it have passed their retention.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -136,11 +169,16 @@ pub fn verify(log: &Path, key: &Key) -> Result<Verified, Broken> {
     for (n, file) in files.iter().enumerate() {
         verify_file(file, n + 1 == files.len(), key, &mut done)?;
     }
-    let head = read_head(log, key).map_err(|fault| Broken { file: head_path(log), line: 0, fault })?;
-    match head {
-        Some((head, _)) if head > done.last_seq => {
-            let fault = Fault::Cut { last: done.last_seq, head };
-            Err(Broken { file: log.to_path_buf(), line: 0, fault })
+    let at_head = |fault| Broken { file: head_path(log), line: 0, fault };
+    let head = Head::read(log, key).map_err(at_head)?.ok_or_else(|| at_head(Fault::NoHead))?;
+    if head.seq > done.last_seq {
+        let fault = Fault::Cut { last: done.last_seq, head: head.seq };
+        return Err(Broken { file: log.to_path_buf(), line: 0, fault });
+    }
+    match head.first {
+        Some(first) if done.records > 0 && done.first_seq > first => {
+            let fault = Fault::Beheaded { first: done.first_seq, head: first };
+            Err(Broken { file: files[0].clone(), line: 1, fault })
         }
         _ => Ok(done),
     }

@@ -3,7 +3,7 @@
 use super::collector::{Collector, Item};
 use super::key::Key;
 use super::record::{Event, Outcome, Record};
-use super::verify::{files, head_path, head_text, judge, read_head};
+use super::verify::{Fault, Head, files, first_of, head_path, judge};
 use super::{Figures, Message};
 use crate::base::clock;
 use std::fs::{File, OpenOptions};
@@ -22,6 +22,9 @@ const BATCH_MAX: usize = 256;
 const RETRY: Duration = Duration::from_millis(500);
 /// The mac before the first record.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// Unless nothing goes on without it, the log is forced to disk so often, if there is something new; only then the head names what is there,
+/// so that a power failure never leaves a head that is ahead of its log.
+const HEAD_EVERY_MS: u64 = 1000;
 const SYSLOG_SOCKET: &str = "/dev/log";
 const DAY_MS: i64 = 86_400_000;
 
@@ -47,9 +50,13 @@ pub(super) struct Writer {
     file: File,
     head: File,
     bytes: u64,
-    /// Number of the first record in the file.
+    /// Number of the first record in the file, and of the first that is to be kept.
     file_first_seq: u64,
+    first_seq: u64,
     seq: u64,
+    /// Number of the record that the head names, and when it did.
+    headed_seq: u64,
+    headed_ms: u64,
     prev: String,
     /// Records that were made into lines and are not on disk yet.
     pending: String,
@@ -70,10 +77,6 @@ impl Writer {
         let path = settings.path.clone();
         let failed = |e: io::Error| format!("audit log {}: {e}", path.display());
         let tail = Tail::read(&path, &settings.key).map_err(|e| format!("audit log {}: {e}", path.display()))?;
-        let file = open(&path).map_err(failed)?;
-        if tail.unfinished_bytes > 0 {
-            file.set_len(tail.whole_bytes).map_err(failed)?;
-        }
         let head = OpenOptions::new()
             .write(true)
             .create(true)
@@ -81,13 +84,26 @@ impl Writer {
             .mode(0o600)
             .open(head_path(&path))
             .map_err(failed)?;
+        if tail.is_new {
+            // Before the first record: a log without a head is one that lost it.
+            let new = Head { seq: 0, mac: GENESIS.into(), first: Some(1) };
+            head.write_all_at(new.text(&settings.key).as_bytes(), 0).and_then(|()| head.sync_all()).map_err(failed)?;
+        }
+        let file = open(&path).map_err(failed)?;
+        if tail.unfinished_bytes > 0 {
+            file.set_len(tail.whole_bytes).map_err(failed)?;
+        }
+        let file_first_seq = tail.file_first_seq.unwrap_or(tail.seq + 1);
         let mut writer = Writer {
             figures,
             file,
             head,
             bytes: tail.whole_bytes,
-            file_first_seq: tail.file_first_seq.unwrap_or(tail.seq + 1),
+            file_first_seq,
+            first_seq: tail.first_seq.unwrap_or(file_first_seq),
             seq: tail.seq,
+            headed_seq: tail.seq,
+            headed_ms: clock::monotonic_ms(),
             prev: tail.mac.unwrap_or_else(|| GENESIS.into()),
             pending: String::new(),
             pending_seq: tail.seq,
@@ -116,7 +132,11 @@ impl Writer {
                     messages.extend(receiver.try_iter().take(BATCH_MAX - 1));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    // Nobody is left to be told that it failed.
+                    let _ = self.name_last();
+                    return;
+                }
             }
             for message in messages {
                 match message {
@@ -130,7 +150,10 @@ impl Writer {
                 self.lost_told = lost;
                 self.add(&Record::new(Event::RecordsLost, Outcome::Failed).with("records", count));
             }
-            while let Err(e) = self.write() {
+            let asked = !waiting.is_empty();
+            while let Err(e) =
+                self.write().and_then(|()| if asked { self.name_last() } else { self.name_last_if_due() })
+            {
                 if !self.figures.failing.swap(true, Ordering::AcqRel) {
                     tracing::error!("The audit log {} cannot be written: {e}", self.settings.path.display());
                 }
@@ -177,10 +200,32 @@ impl Writer {
         self.seq = self.pending_seq;
         self.figures.last_seq.store(self.seq, Ordering::Relaxed);
         self.pending.clear();
-        self.head.write_all_at(head_text(self.seq, &self.prev, &self.settings.key).as_bytes(), 0)?;
+        if self.settings.blocks {
+            self.write_head()?;
+        }
         if self.settings.bytes_max > 0 && self.bytes >= self.settings.bytes_max {
             self.rotate()?;
         }
+        Ok(())
+    }
+
+    fn name_last_if_due(&mut self) -> io::Result<()> {
+        if clock::monotonic_ms() - self.headed_ms < HEAD_EVERY_MS { Ok(()) } else { self.name_last() }
+    }
+
+    /// Forces the log to disk, then says in the head where it ends.
+    fn name_last(&mut self) -> io::Result<()> {
+        if self.headed_seq == self.seq {
+            return Ok(());
+        }
+        self.file.sync_data()?;
+        self.write_head()
+    }
+
+    fn write_head(&mut self) -> io::Result<()> {
+        let head = Head { seq: self.seq, mac: self.prev.clone(), first: Some(self.first_seq) };
+        self.head.write_all_at(head.text(&self.settings.key).as_bytes(), 0)?;
+        (self.headed_seq, self.headed_ms) = (self.seq, clock::monotonic_ms());
         Ok(())
     }
 
@@ -204,15 +249,27 @@ impl Writer {
         }
         self.next_cleaning_ms = now + DAY_MS / 24;
         let oldest = now - i64::from(self.settings.retention_days) * DAY_MS;
-        for file in files(&self.settings.path).iter().filter(|f| **f != self.settings.path) {
+        let passed = |file: &PathBuf| {
             let changed = std::fs::metadata(file).and_then(|m| m.modified()).ok();
-            let changed_ms =
-                changed.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).map(|d| d.as_millis() as i64);
-            if changed_ms.is_some_and(|ms| ms < oldest) {
-                match std::fs::remove_file(file) {
-                    Ok(()) => tracing::info!("Audit file {} has been kept long enough and is removed", file.display()),
-                    Err(e) => tracing::warn!("Audit file {} cannot be removed: {e}", file.display()),
-                }
+            let changed = changed.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            *file != self.settings.path && changed.is_some_and(|d| (d.as_millis() as i64) < oldest)
+        };
+        let all = files(&self.settings.path);
+        // From the oldest on, without a gap.
+        let gone: Vec<PathBuf> = all.iter().take_while(|f| passed(f)).cloned().collect();
+        if gone.is_empty() {
+            return;
+        }
+        // The head first: it never names as the oldest what is not there.
+        self.first_seq = all.get(gone.len()).and_then(|f| first_of(f)).unwrap_or(self.file_first_seq);
+        if let Err(e) = self.file.sync_data().and_then(|()| self.write_head()) {
+            tracing::warn!("Audit files that have been kept long enough stay: the head cannot be written: {e}");
+            return;
+        }
+        for file in gone {
+            match std::fs::remove_file(&file) {
+                Ok(()) => tracing::info!("Audit file {} has been kept long enough and is removed", file.display()),
+                Err(e) => tracing::warn!("Audit file {} cannot be removed: {e}", file.display()),
             }
         }
     }
@@ -237,6 +294,10 @@ impl Writer {
 
 /// Where a log ends.
 struct Tail {
+    /// There is neither a log nor a head.
+    is_new: bool,
+    /// Number of the first record that is to be kept.
+    first_seq: Option<u64>,
     seq: u64,
     mac: Option<String>,
     file_first_seq: Option<u64>,
@@ -247,13 +308,30 @@ struct Tail {
 impl Tail {
     /// Reads the end of the log. Its last record must be one of this key: a chain is not gone on with under another.
     fn read(path: &Path, key: &Key) -> Result<Tail, String> {
-        let mut tail = Tail { seq: 0, mac: None, file_first_seq: None, whole_bytes: 0, unfinished_bytes: 0 };
+        let mut tail = Tail {
+            is_new: false,
+            first_seq: None,
+            seq: 0,
+            mac: None,
+            file_first_seq: None,
+            whole_bytes: 0,
+            unfinished_bytes: 0,
+        };
         let moved = |fault| {
             format!("{fault}. Run `holdfast audit verify`; to begin a new chain move the log and its .head file away")
         };
-        if let Some((seq, mac)) = read_head(path, key).map_err(moved)? {
-            (tail.seq, tail.mac) = (seq, Some(mac));
+        match Head::read(path, key).map_err(moved)? {
+            Some(head) => {
+                (tail.seq, tail.mac, tail.first_seq) = (head.seq, (head.seq > 0).then_some(head.mac), head.first);
+            }
+            None => tail.is_new = true,
         }
+        let all = files(path);
+        if tail.is_new && all.iter().any(|f| std::fs::metadata(f).is_ok_and(|m| m.len() > 0)) {
+            return Err(moved(Fault::NoHead));
+        }
+        // A head of an earlier version does not say it.
+        tail.first_seq = tail.first_seq.or_else(|| all.first().and_then(|f| first_of(f)));
         let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
