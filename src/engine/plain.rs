@@ -77,6 +77,8 @@ impl Turn<'_> {
         };
         let outcome = f(&mut cx);
         let block = cx.block.take();
+        // Nothing is left in it that would have to be dropped.
+        std::mem::forget(cx);
         if outcome.is_ok() && block.is_none() && self.space.changes.is_nothing() {
             self.space.unlock();
             self.account(client, entry, args, mark, Flow::Next);

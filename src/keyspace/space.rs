@@ -281,9 +281,12 @@ impl<'k> Space<'k> {
     }
 
     /// Lets go of all locks.
-    #[inline]
+    #[inline(always)]
     pub fn unlock(&mut self) {
-        self.held = Held::None;
+        match std::mem::replace(&mut self.held, Held::None) {
+            Held::One(_, lock) => drop(lock),
+            others => others.release(),
+        }
     }
 
     /// The locks are kept for long: who gives way goes. [`Keyspace::end_long`] follows behind [`Space::unlock`].
@@ -344,7 +347,7 @@ impl<'k> Space<'k> {
         self.changes.touched.push((key.db, key.name.to_vec(), false));
         let due = self.due_ms();
         let table = &self.held.stripe(key.hash.stripe).database(key.db).table;
-        if let Some((_, record)) = table.locate(key.hash.path, key.name) {
+        if let Some(record) = table.get_at(key.hash.path, key.name) {
             if record.deadline().is_none_or(|d| d > due) {
                 if !self.no_touch {
                     self.access.touch(&record, &mut self.rng);

@@ -36,7 +36,7 @@ pub struct CommandRecorder(Writer<Rows>);
 impl CommandRecorder {
     /// A command ran for `ns` nanoseconds; `failed` if its reply was an error. `tracked` adds it to the latency
     /// histogram (the directive latency-tracking).
-    #[inline]
+    #[inline(always)]
     pub fn ran(&mut self, command: usize, ns: u64, failed: bool, tracked: bool) {
         let Some(row) = self.0.cells().0.get(command) else { return };
         row.calls.add(1);

@@ -158,10 +158,23 @@ impl Reply {
 
     #[inline]
     pub fn bulk(&mut self, value: &[u8]) {
-        self.buf.reserve(value.len() + 32);
+        self.make_room(value.len() + 32);
         self.header(b'$', value.len() as i64);
         self.buf.extend_from_slice(value);
         self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// Room for so many bytes more; nearly always there is.
+    #[inline(always)]
+    fn make_room(&mut self, bytes: usize) {
+        if self.buf.capacity() - self.buf.len() < bytes {
+            self.grow(bytes);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        self.buf.reserve(bytes);
     }
 
     /// A value the key space keeps: copied if small, shared if not.

@@ -94,14 +94,14 @@ impl<'b> Ahead<'b> {
         let cursor = if RECORDS { &mut self.records } else { &mut self.buckets };
         let (mut addresses, begin) = ([std::ptr::null(); GROUP], cursor.request);
         if let Some(db) = self.db {
-            let requests = self.batch.requests.get(begin..to).unwrap_or_default();
-            for (address, request) in addresses.iter_mut().zip(requests) {
-                cursor.request += 1;
+            let requests = self.batch.requests.get(begin..to.min(begin + GROUP)).unwrap_or_default();
+            for (i, request) in requests.iter().enumerate() {
                 if let Some(hash) = request.hash {
-                    *address = self.node.keyspace.address(db, hash, RECORDS);
+                    addresses[i] = self.node.keyspace.address(db, hash, RECORDS);
                 }
             }
-            return (addresses, cursor.request > begin);
+            cursor.request += requests.len();
+            return (addresses, !requests.is_empty());
         }
         for address in &mut addresses {
             if cursor.request >= to {
