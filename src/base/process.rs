@@ -42,6 +42,12 @@ pub fn disable_unasked_huge_pages() {
     };
 }
 
+/// Lets the calling thread's short sleeps end when they should: the kernel may otherwise add 50 microseconds, to wake less often.
+pub fn sleep_precisely() {
+    // SAFETY: this option takes a number of nanoseconds and touches no memory.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000 as libc::c_ulong) };
+}
+
 /// Adds bits to the file mode mask: what is made from now on lacks them.
 pub fn add_umask(bits: u32) {
     let bits = bits as libc::mode_t;

@@ -6,7 +6,10 @@ use super::tracking::Notice;
 use crate::journal::Cursor;
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
 
 /// What a replica is sent: first `head`, then the copy, then what the journal has from the cut on; without a cursor nothing more.
 #[derive(Debug)]
@@ -73,6 +76,9 @@ pub struct Mailbox {
     waker: mio::Waker,
     /// Set while the worker has not begun to read: one wake is enough.
     rung: AtomicBool,
+    /// The worker [stands still](Mailbox::stand_still): it is woken by its thread, not by its poll.
+    still: AtomicBool,
+    thread: OnceLock<Thread>,
     /// What the worker tells of itself: it is in a turn, and the nanoseconds its turns have taken.
     at_work: AtomicBool,
     busy_ns: AtomicU64,
@@ -86,6 +92,8 @@ impl Mailbox {
             queue: Mutex::new(Vec::new()),
             waker,
             rung: AtomicBool::new(false),
+            still: AtomicBool::new(false),
+            thread: OnceLock::new(),
             at_work: AtomicBool::new(false),
             busy_ns: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
@@ -128,10 +136,28 @@ impl Mailbox {
 
     /// Wakes the worker.
     pub fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            // A worker that cannot be woken has ended; then nobody waits for it either.
-            let _ = self.waker.wake();
+        // In one order with what the worker does: it sees that it is rung, or is seen to stand still.
+        if self.rung.swap(true, Ordering::SeqCst) {
+            return;
         }
+        match self.thread.get() {
+            Some(thread) if self.still.load(Ordering::SeqCst) => thread.unpark(),
+            // A worker that cannot be woken has ended; then nobody waits for it either.
+            _ => drop(self.waker.wake()),
+        }
+    }
+
+    /// The worker waits for a ring alone, whatever its sockets have to say; no longer than `longest`. True if it has been rung, which its poll
+    /// may not tell it then. Only the worker calls it.
+    pub fn stand_still(&self, longest: Duration) -> bool {
+        let _ = self.thread.get_or_init(std::thread::current);
+        self.still.store(true, Ordering::SeqCst);
+        if !self.rung.load(Ordering::SeqCst) {
+            // That it may come back early, for a ring of long ago, costs no more than a look at the sockets.
+            std::thread::park_timeout(longest);
+        }
+        self.still.store(false, Ordering::SeqCst);
+        self.rung.load(Ordering::SeqCst)
     }
 
     /// All messages so far.

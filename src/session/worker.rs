@@ -48,6 +48,11 @@ const HANDSHAKES_PER_TURN: usize = 2;
 const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// Between looks at timeouts, limits and statistics.
 const TICK_MS: u64 = 100;
+/// Under `appendfsync always`: so many have to wait for a sync before a worker leaves its sockets alone until then, for so long at the most, and so
+/// long nobody must have been answered at once.
+const STILL_FOR: usize = 4;
+const STILL_MAX: Duration = Duration::from_micros(200);
+const READERLESS_MS: u64 = 10;
 /// How long the end waits for the listeners to be gone before it closes connections.
 const DEAF_MS_MAX: u64 = 1_000;
 /// The reply buffer is left this large.
@@ -111,6 +116,10 @@ pub struct Worker {
     looked_away: bool,
     /// Connections whose replies wait for the disk.
     held: Vec<usize>,
+    /// When somebody was answered at once, without waiting for a sync.
+    answered_ms: u64,
+    /// It was rung while it stood still.
+    rung: bool,
     /// Connections that had more to send when others' turn came.
     unsent: Vec<usize>,
     /// Replicas for which the journal has something, and since when.
@@ -173,6 +182,8 @@ impl Worker {
             next_tick_ms: 0,
             paused: Vec::new(),
             held: Vec::new(),
+            answered_ms: 0,
+            rung: false,
             unsent: Vec::new(),
             fed: Vec::new(),
             fed_since: Tick::now(),
@@ -188,7 +199,10 @@ impl Worker {
     pub fn run(&mut self) -> std::io::Result<()> {
         let mut events = Events::with_capacity(1024);
         while !self.node.shutdown.load(Ordering::Acquire) {
-            let wait = self.wait();
+            let mut wait = self.wait();
+            if !wait.is_zero() && self.stands_still() && self.mailbox.stand_still(STILL_MAX) {
+                (self.rung, wait) = (true, Duration::ZERO);
+            }
             match self.poll.poll(&mut events, Some(wait)) {
                 Ok(()) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -209,6 +223,13 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Whether all that the sockets could bring now is more changes, which could not be answered before the next sync: under `appendfsync
+    /// always` several clients wait for one, and nobody has been answered at once for some time. They are run together then, in one turn
+    /// behind the sync. Who reads meanwhile, the first after that time, waits for [`STILL_MAX`] at the most.
+    fn stands_still(&self) -> bool {
+        self.held.len() >= STILL_FOR && clock::monotonic_ms() - self.answered_ms > READERLESS_MS
     }
 
     fn wait(&self) -> Duration {
@@ -232,7 +253,7 @@ impl Worker {
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
         }
-        let (mut rung, mut door) = (false, false);
+        let (mut rung, mut door) = (std::mem::take(&mut self.rung), false);
         for e in events {
             if e.token() == WAKER {
                 rung = true;

@@ -3,7 +3,7 @@
 use super::log::{Health, Log};
 use super::reader::Moment;
 use super::{Aof, Order};
-use crate::base::clock;
+use crate::base::{clock, process};
 use crate::config::types::AppendFsync;
 use crate::journal::{Cursor, Kind};
 use crate::persist::saver::{JobKind, Owner};
@@ -45,9 +45,10 @@ struct Writer<S> {
     /// The offset behind what was written.
     written: u64,
     last_sync_ms: u64,
-    /// How long the last sync took, and the bytes of the stream that it was for.
+    /// How long the last sync took, and how many bytes of the stream the next is expected to be for: as many as that one, whose writers come back,
+    /// and those that came while it ran.
     sync_took: Duration,
-    group: u64,
+    expected: u64,
     retry_ms: u64,
     last_second: i64,
     /// The history that `written` is an offset of.
@@ -81,7 +82,7 @@ pub fn start<S: Owner>(server: &Arc<S>, opened: Opened) -> std::io::Result<()> {
         pending: VecDeque::new(),
         last_sync_ms: clock::monotonic_ms(),
         sync_took: Duration::ZERO,
-        group: 0,
+        expected: 0,
         retry_ms: 0,
         last_second: 0,
         history: aof.history(),
@@ -112,6 +113,7 @@ impl<S: Owner> Writer<S> {
     }
 
     fn run(mut self) {
+        process::sleep_precisely();
         loop {
             let order = self.aof().orders.lock().pop_front();
             if let Some(order) = order {
@@ -367,12 +369,12 @@ impl<S: Owner> Writer<S> {
         }
     }
 
-    /// Fewer have come than the last sync was for: most of those are on their way back.
+    /// Fewer have come than are expected: most of those whom the last sync let go are on their way back.
     fn wait_for_company(&self) {
         let come = || self.cursor.as_ref().map_or(0, Cursor::lag);
         let (mut before, begin) = (come(), clock::monotonic_ns());
         let longest = self.sync_took.min(COMPANY_MAX).as_nanos() as u64;
-        while before > 0 && before < self.group && clock::monotonic_ns() - begin < longest {
+        while before > 0 && before < self.expected && clock::monotonic_ns() - begin < longest {
             std::thread::sleep(COMPANY_STEP);
             let now = come();
             if now == before {
@@ -398,9 +400,7 @@ impl<S: Owner> Writer<S> {
         if some && !self.write() {
             return false;
         }
-        if some {
-            self.group = self.written - before;
-        }
+        let group = self.written - before;
         let p = &config.persistence;
         let waived = p.no_appendfsync_on_rewrite && self.server.saver().running().is_some();
         let due = match p.appendfsync {
@@ -411,6 +411,7 @@ impl<S: Owner> Writer<S> {
         };
         if (due && self.log.is_unsynced()) || (due && self.written != self.aof().synced() && self.log.is_chained()) {
             self.sync();
+            self.expected = group + self.cursor.as_ref().map_or(0, Cursor::lag);
         } else if waived && p.appendfsync == AppendFsync::Always {
             // As the directive says: while something is saved nobody waits for the disk.
             self.safe();

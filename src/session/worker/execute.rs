@@ -276,6 +276,9 @@ impl Worker {
             c.held = true;
             self.held.push(i);
         }
+        if to > from && !c.held {
+            self.answered_ms = now_mono;
+        }
         if to > from && !c.client.dead {
             let sent = c.send(&mut self.scratch, &self.reply, from, to);
             if c.unsent {
