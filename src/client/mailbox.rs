@@ -172,3 +172,42 @@ impl std::fmt::Debug for Mailbox {
         write!(f, "Mailbox({} messages)", self.queue.lock().len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_worker_that_stands_still_hears_every_ring_before_its_time_is_over() {
+        let poll = mio::Poll::new().unwrap();
+        let mailbox = Arc::new(Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap()));
+        let long = Duration::from_secs(600);
+        // Rung before.
+        mailbox.ring();
+        assert!(mailbox.stand_still(long));
+        mailbox.take();
+        // Rung at any moment around it: one that is missed would be waited for until the time is over.
+        let sender = {
+            let mailbox = Arc::clone(&mailbox);
+            std::thread::spawn(move || {
+                for i in 0..2_000 {
+                    mailbox.send(Message::Kill { client: i, flush: false });
+                    while mailbox.rung.load(Ordering::Acquire) {
+                        std::hint::spin_loop();
+                        std::thread::yield_now();
+                    }
+                }
+            })
+        };
+        let mut heard = 0;
+        while heard < 2_000 {
+            // It may come back for a ring of long ago.
+            if mailbox.stand_still(long) {
+                heard += mailbox.take().len();
+            }
+        }
+        sender.join().unwrap();
+        assert!(!mailbox.stand_still(Duration::from_micros(1)));
+    }
+}

@@ -7,7 +7,8 @@
 //!
 //! # Invariants
 //! * Under `appendfsync always` a reply to a change leaves the server only when `synced` has passed the change's offset. One sync serves
-//!   all that was written since the last; nobody else waits for it.
+//!   all that was written since the last; nobody else waits for it, but for fractions of a millisecond where a worker has had nothing but
+//!   writers ([`Mailbox::stand_still`](crate::client::Mailbox::stand_still)).
 //! * What fails on disk is never taken for written: a failed write is repeated, a failed sync makes the log worthless until a new base is
 //!   on disk. Until it heals writes are refused, replies that wait go on waiting, reads go on.
 //! * Only the thread touches the log. Others send it orders.
