@@ -15,7 +15,8 @@ mod random;
 mod seal;
 
 pub use digest::{
-    HmacSha256, Sha1, Sha256, constant_time_eq, hex, hmac_sha256, pbkdf2_sha256, sha1, sha1_hex, sha256, sha256_hex,
+    HmacSha256, Sha1, Sha256, constant_time_eq, from_hex, hex, hmac_sha256, pbkdf2_sha256, sha1, sha1_hex, sha256,
+    sha256_hex,
 };
 pub use module::{
     CERTIFICATE, Entropy, LANE, MODULE_VERSION, SelfTestFailed, approved_services, entropy, fips_mode, integrity_test,

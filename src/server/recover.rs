@@ -114,8 +114,10 @@ pub fn change_keys(config: &Config) -> Result<(), String> {
         };
     }
     let ring = Keyring::read(source, sealing).map_err(|e| format!("encryption-key-source '{source}': {e}"))?;
-    for path in files(config).into_iter().chain(config.security.aclfile.clone()) {
-        let id = storage::key_of(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let manifest = aof::folder(config).join(aof::log::manifest_name(&config.persistence.appendfilename));
+    for path in files(config).into_iter().chain(config.security.aclfile.clone()).chain([manifest.clone()]) {
+        let id = if path == manifest { storage::stamp_key_of(&path) } else { storage::key_of(&path) };
+        let id = id.map_err(|e| format!("{}: {e}", path.display()))?;
         if let Some(id) = id.filter(|id| !ring.has(id)) {
             return Err(format!(
                 "{} is sealed under the key {}, which is not among the new ones ({}): keep it in the list until BGSAVE, BGREWRITEAOF and \
@@ -169,10 +171,10 @@ fn bring_back(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(
             let ms = (clock::monotonic_ns() - begin) / 1_000_000;
             tracing::info!("DB loaded from append only file: {}.{:03} seconds", ms / 1000, ms % 1000);
             node.saver.changes.store(0, std::sync::atomic::Ordering::Relaxed);
-            if let Some(Moment { id, offset, selected }) = recovered.moment {
-                resume(node, config, &id, offset, selected)?;
+            if let Some(Moment { id, offset, selected }) = &recovered.moment {
+                resume(node, config, id, *offset, *selected)?;
             }
-            Some((manifest, recovered.bytes))
+            Some((manifest, recovered))
         }
         Found::Nothing => {
             // The first start with a log: what there is becomes its base.

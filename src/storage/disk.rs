@@ -40,7 +40,17 @@ pub trait Disk: Send + Sync {
         true
     }
 
-    /// Gives a file this content, all or nothing, and forces it and its name to disk.
+    /// What tells the file from every other where files are sealed, so that a list of files can say which it means.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn identity(&self, path: &Path) -> io::Result<Option<String>> {
+        let _ = path;
+        Ok(None)
+    }
+
+    /// Gives a file this content, all or nothing, and forces it and its name to disk. Where files are sealed it stays readable, and a line at its
+    /// end proves it.
     ///
     /// # Errors
     /// Those of the disk.

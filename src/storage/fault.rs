@@ -25,12 +25,17 @@ struct State {
     next: u64,
     /// Operations that still succeed; every one after them fails.
     left: Option<u64>,
+    /// The only one that fails.
+    fails: Option<u64>,
     done: u64,
 }
 
 impl State {
     fn step(&mut self) -> io::Result<()> {
         self.done += 1;
+        if self.fails == Some(self.done - 1) {
+            return Err(io::Error::other("the disk has failed"));
+        }
         match &mut self.left {
             Some(0) => Err(io::Error::other("the disk has stopped")),
             Some(n) => {
@@ -60,6 +65,11 @@ impl FaultyDisk {
     /// Stops after so many operations from now on; `None`: never.
     pub fn stop_after(&self, operations: Option<u64>) {
         self.0.lock().left = operations;
+    }
+
+    /// Fails the operation of this number, counted from the first ever, and no other.
+    pub fn fail_at(&self, operation: u64) {
+        self.0.lock().fails = Some(operation);
     }
 
     /// Operations so far.

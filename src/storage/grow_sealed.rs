@@ -1,4 +1,5 @@
-//! A disk whose growing files are sealed; each is sealed from its beginning, and none is continued by a later run.
+//! A disk whose growing files are sealed, and whose lists of files are stamped; each is sealed from its beginning, and none is continued by a
+//! later run.
 
 use super::disk::{Disk, GrowingFile};
 use super::keyring::Keyring;
@@ -71,10 +72,11 @@ impl GrowingFile for SealedFile {
 
     /// To where it stood after the last append, or to nothing.
     fn cut(&mut self, len: u64) -> io::Result<()> {
-        if len == 0 {
+        if self.sealer.is_none() && len == 0 {
             self.file.cut(0)?;
             return self.begin();
         }
+        // To its head if nothing else was written: what stands there says which file it is.
         if len != self.text || self.sealer.is_none() {
             return Err(io::Error::other("a sealed file is cut only to what was last written whole"));
         }
@@ -97,8 +99,13 @@ impl Disk for SealedDisk {
         false
     }
 
+    fn identity(&self, path: &Path) -> io::Result<Option<String>> {
+        super::identity_of(path)
+    }
+
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        self.below.replace(path, content)
+        let text = std::str::from_utf8(content).map_err(io::Error::other)?;
+        self.below.replace(path, super::stamp(&(self.ring)(), path, text)?.as_bytes())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -11,12 +11,14 @@ mod keyring;
 mod seal;
 #[cfg(test)]
 mod seal_tests;
+mod stamp;
 
 pub use disk::{Disk, GrowingFile, Local};
 pub use fault::FaultyDisk;
 pub use grow_sealed::SealedDisk;
 pub use keyring::{KeyId, Keyring, Sealing, install, keyring};
-pub use seal::{DataFile, Label, MAGIC as SEALED_MAGIC, cut, key_of, sealed_at};
+pub use seal::{DataFile, Label, MAGIC as SEALED_MAGIC, cut, identity_of, key_of, sealed_at};
+pub use stamp::{read_stamped, stamp, stamp_key_of};
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -250,6 +252,22 @@ pub fn replace_snapshot<T, E: From<io::Error>>(
 pub fn replace_users(path: &Path, text: &[u8]) -> io::Result<()> {
     let (ring, write) = (keyring(), |out: &mut Writer| out.write_all(text));
     if ring.seals() { replace_sealed(&ring, path, Label::Users, write) } else { replace(path, false, write) }
+}
+
+/// Writes a file anew that is sealed already, behind the head it has, which is what tells it from others.
+fn replace_behind_head<T>(
+    path: &Path,
+    head: &[u8],
+    sealer: seal::Sealer,
+    write: impl FnOnce(&mut Writer) -> io::Result<T>,
+) -> io::Result<T> {
+    let writer = |file| {
+        let mut writer = Writer::new(file, false);
+        writer.put(head)?;
+        (writer.sealer, writer.label) = (Some(sealer), Label::of(path));
+        Ok(writer)
+    };
+    rename_made(path, |temporary| make(temporary, writer, write))
 }
 
 /// The same for a file that is sealed whatever the ring says.

@@ -8,6 +8,7 @@
 //! # Invariants
 //! * The label says what the file is: a snapshot, or the increment with this number. A file in the place of another does not open.
 //! * Records are numbered, so that none can be taken out, repeated or moved; a data key is in one file only, so that none comes from elsewhere.
+//! * The nonce in the head is the file's alone: by it whoever lists files knows that each is the one it listed.
 //! * A snapshot ends with a last record, and one without it is refused. An increment grows and has none: it ends behind its last whole record,
 //!   like any log, and what is behind that, at most one record, is torn.
 
@@ -393,6 +394,23 @@ pub fn key_of(path: &Path) -> io::Result<Option<KeyId>> {
     Ok(Some(id))
 }
 
+/// What tells a sealed file from every other, whatever its name; `None` if it is plain, or not there.
+///
+/// # Errors
+/// Those of the disk.
+pub fn identity_of(path: &Path) -> io::Result<Option<String>> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    if !is_sealed(&mut file)? {
+        return Ok(None);
+    }
+    let mut rest = [0; 8 + NONCE];
+    file.read_exact(&mut rest)?;
+    Ok(Some(hex(&rest[8..])))
+}
+
 /// True if the file at `path` is sealed; one that cannot be read is not.
 pub fn sealed_at(path: &Path) -> bool {
     File::open(path).and_then(|mut f| is_sealed(&mut f)).unwrap_or(false)
@@ -411,8 +429,10 @@ pub fn cut(ring: &Keyring, path: &Path, text_bytes: u64) -> io::Result<()> {
         }
         if whole > text_bytes {
             // The cut is inside a record, and a record is not changed in place.
+            let mut head = [0; HEAD];
+            File::open(path)?.read_exact(&mut head)?;
             let mut data = DataFile::open(ring, path)?;
-            return super::replace_sealed(ring, path, Label::of(path), |out| {
+            return super::replace_behind_head(path, &head, Sealer { key: o.key, number: 0 }, |out| {
                 io::copy(&mut Read::take(&mut data, text_bytes), out).map(|_| ())
             });
         }

@@ -3,6 +3,7 @@
 //! Prints and ends as `valkey-check-aof` does: 0 for a log that is valid (or was repaired), 1 otherwise.
 
 use crate::base::progress::{self, Watched};
+use crate::persist::aof::load::{check_identity, check_length};
 use crate::persist::aof::manifest::{Manifest, Part};
 use crate::persist::rdb::check::{Report, check};
 use crate::storage::{self, DataFile};
@@ -130,8 +131,11 @@ fn is_manifest(begin: &[u8]) -> bool {
 
 fn of_manifest(path: &Path, wanted: Wanted, input: &mut dyn BufRead, out: &mut dyn Write) -> Checked<()> {
     let _ = writeln!(out, "Start checking Multi Part AOF");
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let text = match storage::read_stamped(&storage::keyring(), path) {
+        Ok((text, _)) => text,
+        Err(e) if e.kind() == io::ErrorKind::InvalidData || e.kind() == io::ErrorKind::Other => {
+            return fail(out, &format!("*** FATAL AOF MANIFEST FILE ERROR ***\n{e}"));
+        }
         Err(e) => return fail(out, &format!("Cannot open file {}: {}", path.display(), words_of(&e))),
     };
     let manifest = match Manifest::parse(&text) {
@@ -153,6 +157,15 @@ fn of_manifest(path: &Path, wanted: Wanted, input: &mut dyn BufRead, out: &mut d
             let _ = writeln!(out, "Start to check INCR files.");
         }
         let kind = if is_base { "BASE AOF" } else { "INCR AOF" };
+        if let Err(e) =
+            check_identity(part, &file).and_then(|()| match open(&file).and_then(|mut f| text_bytes(&mut f)) {
+                Ok(bytes) => check_length(part, bytes),
+                // What cannot be read is said below.
+                Err(_) => Ok(()),
+            })
+        {
+            return fail(out, &e.to_string());
+        }
         of_part(&file, &part.name, kind, last, snapshot, wanted, input, out)?;
     }
     let _ = writeln!(out, "All AOF files and manifest are valid");

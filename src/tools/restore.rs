@@ -9,7 +9,7 @@ use super::backup::manifest as backups;
 use crate::base::calendar::{unix_of_utc_text, utc_text};
 use crate::base::clock;
 use crate::base::progress::Watched;
-use crate::persist::aof::load::begins_with_snapshot;
+use crate::persist::aof::load::{begins_with_snapshot, check_identity, check_length};
 use crate::persist::aof::log::manifest_name;
 use crate::persist::aof::manifest::{Manifest, Part};
 use crate::persist::aof::reader::{Fault, Item, Reader, Steps};
@@ -97,8 +97,9 @@ struct Copied {
 /// What a source comes to, checked.
 struct Plan {
     files: Vec<Copied>,
-    /// The text of a log's manifest.
-    manifest: Option<String>,
+    /// A log's manifest, and whether the source's proves itself.
+    manifest: Option<Manifest>,
+    stamped: bool,
     keys: u64,
 }
 
@@ -206,9 +207,10 @@ fn plan(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Result<Pl
         if source.folder.join(&source.dbfilename).is_file() {
             let _ = writeln!(out, "The append-only folder is taken; {} is left aside.", source.dbfilename);
         }
-        let text = fs::read_to_string(&manifest).map_err(at("reading", &manifest))?;
+        let (text, stamped) =
+            storage::read_stamped(&storage::keyring(), &manifest).map_err(at("reading", &manifest))?;
         let manifest = Manifest::parse(&text).map_err(|e| format!("{}: {e}", manifest.display()))?;
-        of_log(source, to_time, &folder, &manifest, out)
+        of_log(source, to_time, &folder, &manifest, out).map(|plan| Plan { stamped, ..plan })
     } else {
         of_snapshot(source, to_time, out)
     }
@@ -218,13 +220,38 @@ fn carry_out(source: &Source, plan: &Plan, target: &Path) -> Result<(), String> 
     for f in &plan.files {
         copy(f, target)?;
     }
-    if let Some(text) = &plan.manifest {
+    if let Some(manifest) = &plan.manifest {
         // Last: a folder that lacks it is not taken for a log.
-        let path = target.join(&source.appenddirname).join(manifest_name(&source.appendfilename));
+        let folder = target.join(&source.appenddirname);
+        let path = folder.join(manifest_name(&source.appendfilename));
+        let ring = storage::keyring();
+        let text = if plan.stamped || ring.seals() {
+            let text = known(manifest, &folder, plan).map_err(at("reading back", &folder))?.to_string();
+            storage::stamp(&ring, &path, &text).map_err(at("sealing", &path))?
+        } else {
+            manifest.to_string()
+        };
         let mut file = create(&path).map_err(at("making", &path))?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at("writing", &path))?;
     }
     Ok(())
+}
+
+/// The manifest with what the copies are.
+fn known(manifest: &Manifest, folder: &Path, plan: &Plan) -> io::Result<Manifest> {
+    let mut manifest = manifest.clone();
+    let know = |part: &mut Part, last: bool| -> io::Result<()> {
+        part.id = storage::identity_of(&folder.join(&part.name))?;
+        let copied = plan.files.iter().find(|f| f.name.file_name() == Some(part.name.as_ref()));
+        part.bytes = copied.filter(|_| !last && part.id.is_some()).map(|f| f.bytes);
+        Ok(())
+    };
+    if let Some(base) = &mut manifest.base {
+        know(base, true)?;
+    }
+    let n = manifest.increments.len();
+    manifest.increments.iter_mut().enumerate().try_for_each(|(i, part)| know(part, i + 1 == n))?;
+    Ok(manifest)
 }
 
 /// Copies a file as it is on disk, then cuts the copy to the text that is wanted: so what is sealed stays sealed. Where new files are sealed,
@@ -299,7 +326,7 @@ fn of_snapshot(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Re
             writeln!(out, "It is of {made}: what was written from then to {to} is not in it. A log would have that.");
     }
     let file = Copied { from, name: source.dbfilename.clone().into(), bytes: report.bytes };
-    Ok(Plan { files: vec![file], manifest: None, keys })
+    Ok(Plan { files: vec![file], manifest: None, stamped: false, keys })
 }
 
 /// Checks a snapshot; its report, and when it was made.
@@ -330,7 +357,11 @@ fn of_log(
         }
         let path = folder.join(&part.name);
         let last = n + 1 == parts.len();
+        check_identity(part, &path).map_err(|e| e.to_string())?;
         let scanned = scan(to_time, &path, last, &mut dates)?;
+        if scanned.stopped.is_none() {
+            check_length(part, scanned.bytes).map_err(|e| e.to_string())?;
+        }
         stopped = scanned.stopped;
         keys += scanned.keys;
         let is_base = manifest.base.as_ref() == Some(*part);
@@ -368,7 +399,7 @@ fn of_log(
         }
         (None, None) => {}
     }
-    Ok(Plan { files, manifest: Some(kept.to_string()), keys })
+    Ok(Plan { files, manifest: Some(kept), stamped: false, keys })
 }
 
 /// How much text of a file is taken, and the time of the first thing that is not.

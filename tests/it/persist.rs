@@ -437,6 +437,113 @@ fn keys_are_changed_while_the_server_runs_and_none_that_a_file_needs_can_go() {
     assert_eq!(digest(&mut server.connect_plain()), before);
 }
 
+/// The lengths of what stands in a sealed file: its head, then records.
+fn records(bytes: &[u8]) -> Vec<usize> {
+    let mut ends = vec![76];
+    while let Some(word) = bytes.get(*ends.last().unwrap()..).and_then(|rest| rest.first_chunk::<4>()) {
+        let text = (u32::from_le_bytes(*word) & 0x7fff_ffff) as usize;
+        ends.push(ends.last().unwrap() + 4 + 12 + text + 16);
+    }
+    ends
+}
+
+const UNPROVED: &str = "a manifest without its proof";
+
+#[test]
+fn a_sealed_log_with_a_hole_or_with_another_file_in_it_is_not_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let key = format!("file:{}", at("keys"));
+    std::fs::write(at("keys"), "5a".repeat(32)).unwrap();
+    let words = ["--appendonly", "yes", "--appendfsync", "always", "--encryption-at-rest", "yes"];
+    let words = [&words[..], &["--save", "", "--encryption-key-source", &key]].concat();
+    std::fs::create_dir(at("data")).unwrap();
+    let data = folder.path().join("data");
+    // Each start begins an increment; some are killed.
+    for (n, signal) in ["KILL", "TERM", "KILL", "KILL"].into_iter().enumerate() {
+        let mut server = start(&data, &words);
+        let mut c = server.connect_plain();
+        for i in 0..10 {
+            c.line(&format!("RPUSH l {}", n * 10 + i));
+        }
+        if n == 1 {
+            check(&mut c, &[("SAVE", "+OK"), ("BGREWRITEAOF", "+Background append only file rewriting started")]);
+            crate::support::process::eventually("the base is there", Duration::from_secs(20), || {
+                c.line("INFO persistence").to_string().contains("aof_rewrite_in_progress:0\r\n")
+            });
+            check(&mut c, &[("RPUSH m 1", ":1")]);
+        }
+        server.signal(signal);
+        server.wait(Duration::from_secs(20));
+    }
+    let log = |of: &Path, name: &str| of.join("appendonlydir").join(name);
+    let manifest = std::fs::read_to_string(log(&data, "appendonly.aof.manifest")).unwrap();
+    let names: Vec<&str> = manifest.lines().filter_map(|l| l.strip_prefix("file ")?.split(' ').next()).collect();
+    let [base, first, second, third] = names[..] else { panic!("{manifest}") };
+    let attempt = |what: &str, harm: &dyn Fn(&Path)| {
+        let copy = tempfile::tempdir().unwrap();
+        let done = std::process::Command::new("cp").arg("-r").arg(&data).arg(copy.path()).status().unwrap();
+        assert!(done.success());
+        let there = copy.path().join("data");
+        harm(&there);
+        let all = [&["--tls-port", "0", "--port", "0", "--unixsocket", "s"], &words[..]].concat();
+        let out = crate::support::server::refused(&there, &all);
+        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success(), "{what}: {said}");
+        if what == UNPROVED {
+            // Only who knows that files have to be sealed can miss it.
+            return;
+        }
+        let manifest = log(&there, "appendonly.aof.manifest").to_string_lossy().into_owned();
+        let (ok, said) = tool(&["check-aof", "--key-source", &key, &manifest]);
+        assert!(!ok, "{what}: {said}");
+        let (ok, said) = tool(&["restore", "--key-source", &key, &there.to_string_lossy(), &path(copy.path(), "to")]);
+        assert!(!ok, "{what}: {said}");
+    };
+    for name in [first, second] {
+        attempt("an increment that others follow, cut between records", &|to: &Path| {
+            let bytes = std::fs::read(log(to, name)).unwrap();
+            let ends = records(&bytes);
+            std::fs::write(log(to, name), &bytes[..ends[ends.len() - 2]]).unwrap();
+        });
+    }
+    for name in [base, first, second] {
+        attempt("a manifest without a line", &|to: &Path| {
+            let kept = manifest.lines().filter(|l| !l.contains(name)).map(|l| format!("{l}\n"));
+            std::fs::write(log(to, "appendonly.aof.manifest"), kept.collect::<String>()).unwrap();
+        });
+    }
+    attempt(UNPROVED, &|to: &Path| {
+        let kept = manifest.lines().filter(|l| l.starts_with("file")).map(|l| format!("{l}\n"));
+        std::fs::write(log(to, "appendonly.aof.manifest"), kept.collect::<String>()).unwrap();
+    });
+    attempt("another snapshot for the base", &|to: &Path| {
+        std::fs::copy(to.join("dump.rdb"), log(to, base)).unwrap();
+    });
+    attempt("swapped increments", &|to: &Path| {
+        std::fs::rename(log(to, first), log(to, "x")).unwrap();
+        std::fs::rename(log(to, second), log(to, first)).unwrap();
+        std::fs::rename(log(to, "x"), log(to, second)).unwrap();
+    });
+    // The end may be torn, by a crash too.
+    let bytes = std::fs::read(log(&data, third)).unwrap();
+    std::fs::write(log(&data, third), &bytes[..bytes.len() - 3]).unwrap();
+    for lost in [1, 1] {
+        let server = start(&data, &words);
+        check(
+            &mut server.connect_plain(),
+            &[
+                ("LLEN l", &format!(":{}", 40 - lost)),
+                ("GET m", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+            ],
+        );
+    }
+    let (ok, said) = tool(&["restore", "--key-source", &key, &at("data"), &at("restored")]);
+    assert!(ok, "{said}");
+    let server = start(&folder.path().join("restored"), &words);
+    check(&mut server.connect_plain(), &[("LLEN l", ":39")]);
+}
+
 #[test]
 fn an_acl_file_is_sealed_where_files_are_and_opens_under_its_key_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@
 //! message that names the file, the offset and the remedy; nothing half-loaded serves.
 
 use super::log::manifest_name;
-use super::manifest::{Manifest, ManifestError};
+use super::manifest::{Manifest, ManifestError, Part};
 use super::reader::{Fault, Item, Moment, Reader, Steps};
 use crate::persist::rdb::{Loaded, RdbError};
 use crate::resp::args::Args;
@@ -61,6 +61,16 @@ pub enum LoadError {
         offset: u64,
         reply: String,
     },
+    /// A sealed file that is not the one the manifest names.
+    Other {
+        file: String,
+    },
+    /// A sealed file that others follow has another length than when it was closed.
+    Length {
+        file: String,
+        bytes: u64,
+        written: u64,
+    },
 }
 
 impl std::fmt::Display for LoadError {
@@ -91,6 +101,13 @@ impl std::fmt::Display for LoadError {
             LoadError::TruncatedInside { file } => {
                 write!(f, "Fatal error: the truncated file {file} is not the last file")
             }
+            LoadError::Other { file } => {
+                write!(f, "Fatal error: the sealed file {file} is not the one that the manifest names")
+            }
+            LoadError::Length { file, bytes, written } => write!(
+                f,
+                "Fatal error: the sealed file {file} has {bytes} bytes of text and {written} were written: it was cut off, or continued"
+            ),
             LoadError::Unknown { file, offset, reply } => {
                 write!(f, "Unknown command reading the append only file {file} at byte {offset}: {reply}")
             }
@@ -126,6 +143,8 @@ pub struct Recovered {
     pub requests: u64,
     /// Bytes of the log's files.
     pub bytes: u64,
+    /// Bytes of text of the last of them.
+    pub last_text: u64,
     /// The last time that was noted.
     pub last_time: Option<i64>,
     /// The moment of the history that the whole is, if it says so and nothing follows.
@@ -143,8 +162,8 @@ pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> 
     };
     let (path, old) = (dir.join(folder), dir.join(prefix));
     let manifest = path.join(manifest_name(prefix));
-    match fs::read_to_string(&manifest) {
-        Ok(text) => {
+    match storage::read_stamped(&storage::keyring(), &manifest) {
+        Ok((text, _)) => {
             let found = Manifest::parse(&text).map_err(LoadError::Manifest)?;
             if found.base.as_ref().is_some_and(|b| b.name == prefix) && old.is_file() && !path.join(prefix).exists() {
                 // An earlier start wrote the manifest and ended before it had moved the file.
@@ -156,8 +175,7 @@ pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> 
         Err(e) => return Err(io("Fatal error: can't open the AOF manifest file", &manifest)(e)),
     }
     if old.is_file() {
-        use crate::storage::Disk;
-        let disk = crate::storage::Local;
+        let disk = super::rewrite::disk();
         fs::create_dir_all(&path).map_err(io("Can't create the append-only folder", &path))?;
         let new = Manifest::of_old_file(prefix);
         // The manifest first: if the file has not moved yet, the next start moves it.
@@ -200,12 +218,41 @@ pub fn load(
     for (n, part) in parts.iter().enumerate() {
         let path = folder.join(&part.name);
         let last = n + 1 == parts.len();
+        check_identity(part, &path)?;
         let more = load_file(&path, &part.name, last, options, target, &mut recovered)?;
         if !more {
             break;
         }
+        check_length(part, recovered.last_text)?;
     }
     Ok(recovered)
+}
+
+/// Whether the file at `path` is the one that is meant: of a log that is not sealed nobody can tell.
+///
+/// # Errors
+/// It is another, or cannot be read.
+pub fn check_identity(part: &Part, path: &Path) -> Result<(), LoadError> {
+    let file = part.name.clone();
+    match &part.id {
+        None => Ok(()),
+        Some(id) => match storage::identity_of(path) {
+            Ok(found) if found.as_ref() == Some(id) => Ok(()),
+            Ok(_) => Err(LoadError::Other { file }),
+            Err(error) => Err(LoadError::Io { what: format!("Reading the append only file {file}"), error }),
+        },
+    }
+}
+
+/// Whether a file that others follow has the text it had when it was closed.
+///
+/// # Errors
+/// It has not.
+pub fn check_length(part: &Part, bytes: u64) -> Result<(), LoadError> {
+    match part.bytes {
+        Some(written) if written != bytes => Err(LoadError::Length { file: part.name.clone(), bytes, written }),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a file begins with a snapshot. It is read from its beginning afterwards.
@@ -291,6 +338,7 @@ fn load_file(
         }
     };
     recovered.bytes += size;
+    recovered.last_text = if fault.is_some() { steps.whole } else { reader.offset() };
     if fault.is_some() {
         recovered.moment = None;
     }

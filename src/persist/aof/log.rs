@@ -30,6 +30,8 @@ pub struct Log {
     manifest: Manifest,
     file: Option<Box<dyn GrowingFile>>,
     good: u64,
+    /// Bytes of text of the last increment, which was loaded and does not grow further.
+    loaded: Option<u64>,
     unsynced: bool,
     health: Health,
     /// Bytes of the base and of increments before the growing one.
@@ -62,6 +64,7 @@ impl Log {
             manifest,
             file: None,
             good: 0,
+            loaded: None,
             unsynced: false,
             health: Health::Good,
             before,
@@ -103,11 +106,11 @@ impl Log {
         self.good
     }
 
-    /// Goes on with the last increment, or makes the first.
+    /// Goes on with the last increment, of which so much text was loaded, or makes the first.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn open(&mut self) -> io::Result<()> {
+    pub fn open(&mut self, loaded: u64) -> io::Result<()> {
         match self.manifest.increments.last().cloned() {
             Some(last) if self.disk.can_grow(&self.path(&last.name)) => {
                 let (file, len) = self.disk.grow(&self.path(&last.name))?;
@@ -116,8 +119,30 @@ impl Log {
                 self.file = Some(file);
                 Ok(())
             }
-            _ => self.begin_increment().map(|_| ()),
+            _ => {
+                self.loaded = Some(loaded);
+                self.begin_increment().map(|_| ())
+            }
         }
+    }
+
+    /// Says of the parts that are there which files they are, and of the last increment that it grows no more.
+    fn know(&self, manifest: &mut Manifest) -> io::Result<()> {
+        let identity = |part: &mut Part| -> io::Result<()> {
+            if part.id.is_none() {
+                part.id = self.disk.identity(&self.path(&part.name))?;
+            }
+            Ok(())
+        };
+        if let Some(base) = &mut manifest.base {
+            identity(base)?;
+        }
+        manifest.increments.iter_mut().try_for_each(identity)?;
+        let closed = if self.file.is_some() { Some(self.good) } else { self.loaded };
+        if let Some(last) = manifest.increments.last_mut().filter(|last| last.id.is_some()) {
+            last.bytes = closed;
+        }
+        Ok(())
     }
 
     /// Writes whole steps at the end.
@@ -198,15 +223,22 @@ impl Log {
         }
         file.sync()?;
         let mut manifest = self.manifest.clone();
-        manifest.add_increment(part.clone());
+        self.know(&mut manifest)?;
+        manifest.add_increment(Part { id: self.disk.identity(&path)?, ..part.clone() });
         if whole {
-            self.save_manifest(&manifest)?;
+            if let Err(e) = self.save_manifest(&manifest) {
+                // It may be there all the same, and say that the old increment grows no more.
+                if self.save_manifest(&self.manifest).is_err() {
+                    self.health = Health::Holed;
+                }
+                return Err(e);
+            }
         } else {
             self.disk.sync_folder(&self.folder)?;
         }
         self.manifest = manifest;
         self.before += self.good;
-        self.good = 0;
+        (self.good, self.loaded) = (0, None);
         self.file = Some(file);
         self.unsynced = false;
         // The new increment itself has no hole.
@@ -223,12 +255,16 @@ impl Log {
         if self.unsynced {
             self.sync()?;
         }
-        let base = self.manifest.next_base(&self.prefix, rdb);
+        let base = Part { id: self.disk.identity(temporary)?, ..self.manifest.next_base(&self.prefix, rdb) };
         self.disk.rename(temporary, &self.path(&base.name))?;
         self.disk.sync_folder(&self.folder)?;
         let mut manifest = self.manifest.clone();
         manifest.replace(base, first);
-        self.save_manifest(&manifest)?;
+        if let Err(e) = self.save_manifest(&manifest) {
+            // It may be there all the same, and name this base: no other ever takes its name.
+            self.manifest.pass_over(&manifest);
+            return Err(e);
+        }
         self.manifest = manifest;
         self.before = bytes;
         self.chained = true;

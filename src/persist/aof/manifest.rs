@@ -5,7 +5,13 @@
 //! file appendonly.aof.1.incr.aof seq 1 type i      what followed it, by ascending numbers
 //! file appendonly.aof.0.base.rdb seq 0 type h      replaced, to be deleted
 //! ```
-//! Lines that begin with `#` are comments; a name with blanks stands in double quotes.
+//! Lines that begin with `#` are comments; a name with blanks stands in double quotes. Where files are sealed, a line says which file of that
+//! name it is, and of an increment that others follow how much text it has, and the last line proves the whole:
+//!
+//! ```text
+//! file appendonly.aof.1.incr.aof seq 1 type i id 86d2f5e1c0a39b7744f01c2e bytes 5120
+//! # sealed 000b6024b714fef9 3c0f...
+//! ```
 
 use std::fmt;
 
@@ -18,10 +24,14 @@ pub enum Role {
 }
 
 /// A file of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
     pub name: String,
     pub number: u64,
+    /// What tells the file from others, if it is sealed.
+    pub id: Option<String>,
+    /// Bytes of its text, if it grows no more and is sealed.
+    pub bytes: Option<u64>,
 }
 
 /// See the module.
@@ -104,7 +114,7 @@ impl Manifest {
                 return Err(ManifestError::TooLong { line: n });
             }
             let words = words(entry).ok_or(bad("has unbalanced quotes"))?;
-            let (mut name, mut number, mut role) = (None, None, None);
+            let (mut name, mut number, mut role, mut id, mut bytes) = (None, None, None, None, None);
             if words.len() < 6 || words.len() % 2 != 0 {
                 return Err(bad("is no list of keys and values"));
             }
@@ -114,6 +124,8 @@ impl Manifest {
                     "file" if value.contains('/') || value.is_empty() => return Err(bad("names a file elsewhere")),
                     "file" => name = Some(value.clone()),
                     "seq" => number = value.parse::<u64>().ok(),
+                    "id" => id = Some(value.clone()),
+                    "bytes" => bytes = value.parse::<u64>().ok(),
                     "type" => {
                         role = match value.as_str() {
                             "b" => Some(Role::Base),
@@ -129,7 +141,7 @@ impl Manifest {
             let (Some(name), Some(number), Some(role)) = (name, number, role) else {
                 return Err(bad("lacks a file, a number or a type"));
             };
-            let part = Part { name, number };
+            let part = Part { name, number, id, bytes };
             match role {
                 Role::Base if manifest.base.is_some() => return Err(ManifestError::TwoBases { line: n }),
                 Role::Base => {
@@ -157,13 +169,13 @@ impl Manifest {
     /// Names a new base; the file is not in the manifest yet.
     pub fn next_base(&self, prefix: &str, rdb: bool) -> Part {
         let number = self.last_base + 1;
-        Part { name: format!("{prefix}.{number}.base.{}", if rdb { "rdb" } else { "aof" }), number }
+        Part { name: format!("{prefix}.{number}.base.{}", if rdb { "rdb" } else { "aof" }), number, ..Part::default() }
     }
 
     /// Names a new increment.
     pub fn next_increment(&self, prefix: &str) -> Part {
         let number = self.last_increment + 1;
-        Part { name: format!("{prefix}.{number}.incr.aof"), number }
+        Part { name: format!("{prefix}.{number}.incr.aof"), number, ..Part::default() }
     }
 
     /// Puts an increment at the end.
@@ -182,9 +194,15 @@ impl Manifest {
         self.increments = kept;
     }
 
+    /// Gives no number again that another manifest has given to a base.
+    pub fn pass_over(&mut self, other: &Manifest) {
+        self.last_base = self.last_base.max(other.last_base);
+    }
+
     /// Makes a single old file the base.
     pub fn of_old_file(name: &str) -> Manifest {
-        Manifest { base: Some(Part { name: name.into(), number: 1 }), last_base: 1, ..Manifest::default() }
+        let base = Part { name: name.into(), number: 1, ..Part::default() };
+        Manifest { base: Some(base), last_base: 1, ..Manifest::default() }
     }
 
     /// Files of the log in the order in which they are loaded.
@@ -201,11 +219,18 @@ impl fmt::Display for Manifest {
         for (part, kind) in base.chain(history).chain(increments) {
             let plain = part.name.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\');
             if plain {
-                writeln!(f, "file {} seq {} type {kind}", part.name, part.number)?;
+                write!(f, "file {} seq {} type {kind}", part.name, part.number)?;
             } else {
                 let name = escaped(&part.name);
-                writeln!(f, "file \"{name}\" seq {} type {kind}", part.number)?;
+                write!(f, "file \"{name}\" seq {} type {kind}", part.number)?;
             }
+            if let Some(id) = &part.id {
+                write!(f, " id {id}")?;
+            }
+            if let Some(bytes) = part.bytes {
+                write!(f, " bytes {bytes}")?;
+            }
+            f.write_str("\n")?;
         }
         Ok(())
     }
@@ -284,7 +309,8 @@ mod tests {
     #[test]
     fn any_name_stands_in_one_line_and_comes_back() {
         let mut m = Manifest::default();
-        let part = Part { name: " a\n\t\\\"\u{7f}é .1.incr.aof".into(), number: 1 };
+        let name = " a\n\t\\\"\u{7f}é .1.incr.aof".to_owned();
+        let part = Part { name, number: 1, id: Some("0f".into()), bytes: Some(7) };
         m.add_increment(part.clone());
         let text = m.to_string();
         assert_eq!(text.lines().count(), 1);

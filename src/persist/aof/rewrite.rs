@@ -1,6 +1,7 @@
 //! A new base: the data set of a cut takes the place of everything the log says about how it came to be.
 
-use super::log::Log;
+use super::load::Recovered;
+use super::log::{Log, manifest_name};
 use super::manifest::Manifest;
 use super::{Opened, Order, commands, load, writer};
 use crate::base::clock;
@@ -22,7 +23,7 @@ pub fn folder(config: &Config) -> PathBuf {
 }
 
 /// The disk a log grows on: files are sealed on it if they are to be.
-fn disk() -> Arc<dyn Disk> {
+pub(super) fn disk() -> Arc<dyn Disk> {
     if storage::keyring().seals() { Arc::new(SealedDisk::of_process(Arc::new(Local))) } else { Arc::new(Local) }
 }
 
@@ -230,6 +231,12 @@ fn put_alone<S: Owner>(server: &S, written: Option<(PathBuf, u64)>, rdb: bool) {
 fn left_behind(config: &Config) -> io::Result<Manifest> {
     let p = &config.persistence;
     make_folder(&folder(config))?;
+    match std::fs::read_to_string(folder(config).join(manifest_name(&p.appendfilename))) {
+        // Its files are not loaded, only replaced: whether they are what was written is all the same.
+        Ok(text) => return Manifest::parse(&text).map_err(io::Error::other),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
     match load::find(Path::new("."), &p.appenddirname, &p.appendfilename) {
         Ok(load::Found::Log(manifest)) => Ok(manifest),
         Ok(load::Found::Nothing) => Ok(Manifest::default()),
@@ -248,14 +255,14 @@ fn begin_log<S: Owner>(server: &Arc<S>, config: &Config) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of the disk.
-pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, u64)>, space: &mut Space<'_>) -> io::Result<()> {
+pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, Recovered)>, space: &mut Space<'_>) -> io::Result<()> {
     let config = server.configuration();
     let (folder, prefix) = (folder(&config), &config.persistence.appendfilename);
     make_folder(&folder)?;
     let mut log;
-    if let Some((manifest, bytes)) = found {
-        log = Log::new(disk(), &folder, prefix, manifest, bytes, true);
-        log.open()?;
+    if let Some((manifest, recovered)) = found {
+        log = Log::new(disk(), &folder, prefix, manifest, recovered.bytes, true);
+        log.open(recovered.last_text)?;
     } else {
         log = Log::new(disk(), &folder, prefix, Manifest::default(), 0, false);
         let first = log.begin_increment()?;

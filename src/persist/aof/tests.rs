@@ -144,6 +144,68 @@ fn a_disk_that_stops_at_any_step_of_a_sealed_log_leaves_an_acknowledged_prefix()
     stop_everywhere(|disk| Arc::new(SealedDisk::new(Arc::new(disk.clone()), Arc::clone(&ring))));
 }
 
+/// A disk that fails once, at any step, and works again: what goes on as the writer does loses nothing and repeats nothing.
+#[test]
+fn a_disk_that_fails_once_at_any_step_leaves_what_was_acknowledged_whatever_follows() {
+    let steps = {
+        let disk = FaultyDisk::default();
+        go_on(&disk);
+        disk.operations()
+    };
+    for at in 0..steps {
+        let disk = FaultyDisk::default();
+        disk.fail_at(at);
+        let (acknowledged, written) = go_on(&disk);
+        for lucky in [false, true] {
+            let found = recover(&disk, lucky);
+            assert!(found.starts_with(&acknowledged), "step {at}: {acknowledged:?} was promised, {found:?} is there");
+            assert!(written.starts_with(&found), "step {at}: {found:?} is no state of {written:?}");
+        }
+    }
+}
+
+/// Writes, syncs and rewrites, and goes on after errors as the writer does.
+fn go_on(disk: &FaultyDisk) -> (Vec<u32>, Vec<u32>) {
+    let mut log = Log::new(Arc::new(disk.clone()), Path::new("d"), "a", Manifest::default(), 0, false);
+    let (mut acknowledged, mut written): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+    // A rewrite, with another try if it fails, and something written before and after its base.
+    let rewrite = |log: &mut Log, written: &mut Vec<u32>| {
+        for _ in 0..4 {
+            let cut = written.clone();
+            let Ok(first) = log.begin_increment() else { continue };
+            let n = 100 + written.len() as u32;
+            if log.append(&push(n)).is_err() && log.append(&push(n)).is_err() {
+                continue;
+            }
+            written.push(n);
+            if base(disk, &cut).and_then(|(path, bytes)| log.put_base(&path, true, first, bytes)).is_ok() {
+                return;
+            }
+        }
+    };
+    rewrite(&mut log, &mut written);
+    for round in 0..3 {
+        for n in 0..3 {
+            let n = round * 10 + n * 2;
+            if log.append(&pair(n)).is_err() && log.append(&pair(n)).is_err() {
+                rewrite(&mut log, &mut written);
+                continue;
+            }
+            written.extend([n, n + 1]);
+            if log.sync().is_ok() && log.is_chained() {
+                acknowledged.clone_from(&written);
+            } else {
+                rewrite(&mut log, &mut written);
+            }
+        }
+        rewrite(&mut log, &mut written);
+        if log.sync().is_ok() && log.is_chained() {
+            acknowledged.clone_from(&written);
+        }
+    }
+    (acknowledged, written)
+}
+
 #[test]
 fn a_failed_sync_is_never_taken_back_but_by_a_new_base() {
     let disk = FaultyDisk::default();
