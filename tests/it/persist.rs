@@ -295,6 +295,32 @@ fn a_backup_of_a_running_server_comes_back_sealed_or_plain_and_a_changed_one_doe
 }
 
 #[test]
+fn a_snapshot_for_a_pipe_goes_into_it_and_one_for_a_link_to_where_it_leads() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::plain(&["--repl-diskless-sync-delay", "0"]);
+    let port = server.plain_port.to_string();
+    let save = |to: &str| tool(&["cli", "-p", &port, "--rdb", to]);
+    let at = |name: &str| path(folder.path(), name);
+    let made = std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+    assert!(made.success());
+    let pipe = at("pipe");
+    let reader = std::thread::spawn(move || std::fs::read(pipe).unwrap());
+    let (ok, said) = save(&at("pipe"));
+    assert!(ok, "{said}");
+    assert!(std::fs::symlink_metadata(at("pipe")).unwrap().file_type().is_fifo(), "it is still a pipe");
+    assert!(reader.join().unwrap().starts_with(b"VALKEY"));
+    std::fs::write(at("file"), "old").unwrap();
+    std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+    let (ok, said) = save(&at("link"));
+    assert!(ok, "{said}");
+    assert!(std::fs::symlink_metadata(at("link")).unwrap().is_symlink());
+    assert!(std::fs::read(at("file")).unwrap().starts_with(b"VALKEY"));
+    let (ok, said) = save(&path(folder.path(), ""));
+    assert!(!ok && said.contains("directory"), "{said}");
+}
+
+#[test]
 fn a_backup_of_the_log_leads_back_to_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| path(folder.path(), name);

@@ -4,7 +4,7 @@
 //! meanwhile. The connection is of no use for commands afterwards: the stream of changes would follow.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::client::Client;
 use super::connection::Connection;
@@ -95,7 +95,7 @@ fn announced(bytes: &[u8]) -> Result<Option<(Ends, usize)>, String> {
     Ok(Some((ends, begin + len + 1)))
 }
 
-/// `--rdb FILE`; `-` is standard output.
+/// `--rdb FILE`; `-` is standard output. A file is there whole or not at all; a device or a pipe is written to as it comes.
 ///
 /// # Errors
 /// What the server or the disk says.
@@ -111,13 +111,32 @@ pub fn save(client: &mut Client, path: &Path) -> Result<(), String> {
         receive(connection, &mut |bytes| out.write_all(bytes).map_err(|e| e.to_string()), &mut ignore)?;
         return out.flush().map_err(|e| e.to_string());
     }
-    let written = crate::storage::replace(path, true, |out| {
+    let opening = |e: std::io::Error| format!("opening {name}: {e}");
+    let path = target_of(path).map_err(opening)?;
+    if std::fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
+        let mut out = std::fs::OpenOptions::new().write(true).open(&path).map_err(opening)?;
+        let mut take = |bytes: &[u8]| out.write_all(bytes).map_err(|e| format!("writing {name}: {e}"));
+        let bytes = receive(connection, &mut take, &mut ignore)?;
+        eprintln!("Transfer finished with success: {bytes} bytes in {name}");
+        return Ok(());
+    }
+    let written = crate::storage::replace(&path, true, |out| {
         let mut take = |bytes: &[u8]| out.write_all(bytes).map_err(|e| format!("writing {name}: {e}"));
         receive(connection, &mut take, &mut ignore).map_err(std::io::Error::other)
     });
     let bytes = written.map_err(|e| e.to_string())?;
     eprintln!("Transfer finished with success: {bytes} bytes in {name}");
     Ok(())
+}
+
+/// What a path leads to: the file behind a link is replaced, and not the link.
+fn target_of(path: &Path) -> std::io::Result<PathBuf> {
+    match std::fs::canonicalize(path) {
+        Ok(target) if target.exists() => Ok(target),
+        // A pipe of this process has a name that leads nowhere, and opens all the same.
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(path.to_path_buf()),
+    }
 }
 
 /// A field of INFO.
