@@ -334,7 +334,11 @@ fn load_or_end(
             }
         });
         match wish {
-            Err(result) => result,
+            Err(Ok(())) => Ok(()),
+            Err(Err(e)) => {
+                leave();
+                Err(e)
+            }
             Ok(wish) => {
                 tracing::warn!("{wish} while the data are loaded: the server ends, and saves nothing");
                 leave();

@@ -153,7 +153,10 @@ pub fn recover(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<
     let result = bring_back(node, config, recorder);
     // Libraries were compiled here, where no client calls them.
     script::forget();
-    node.loading.end();
+    if result.is_ok() {
+        // What could not be loaded whole is never served, also while the process ends.
+        node.loading.end();
+    }
     result
 }
 

@@ -61,6 +61,41 @@ fn an_end_with_save_points_saves_and_one_without_does_not() {
 }
 
 #[test]
+fn a_snapshot_that_is_damaged_at_its_end_is_served_to_nobody_while_the_process_ends() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &["--save", ""]);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("DEBUG POPULATE 100000", "+OK"), ("SAVE", "+OK")]);
+    drop(server);
+    let mut bytes = std::fs::read(folder.path().join("dump.rdb")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(folder.path().join("dump.rdb"), bytes).unwrap();
+    let port = crate::support::server::free_port().to_string();
+    let mut server = std::process::Command::new(crate::support::server::BINARY)
+        .args(["server", "--allow-plaintext", "local", "--port", &port, "--tls-port", "0", "--pidfile", "pid", "--dir"])
+        .arg(folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut heard = false;
+    while server.try_wait().unwrap().is_none() {
+        let Ok(mut stream) = std::net::TcpStream::connect(format!("127.0.0.1:{port}")) else { continue };
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut reply = [0; 256];
+        while stream.write_all(b"SET new 1\r\n").is_ok() {
+            let Ok(n @ 1..) = stream.read(&mut reply) else { break };
+            let said = String::from_utf8_lossy(&reply[..n]).into_owned();
+            assert!(said.starts_with("-LOADING"), "{said}");
+            heard = true;
+        }
+    }
+    assert!(heard && !server.wait().unwrap().success());
+    assert!(!folder.path().join("pid").exists(), "nobody is left whom it would name");
+}
+
+#[test]
 fn a_background_save_holds_the_data_of_its_beginning() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = start(folder.path(), &["--save", "", "--rdb-key-save-delay", "500"]);
@@ -189,6 +224,28 @@ fn a_log_whose_end_is_torn_loads_to_its_last_whole_step() {
 }
 
 /// Kills the server in the middle of writes and looks whether every acknowledged one is there.
+#[test]
+fn files_of_a_log_whose_manifest_was_lost_are_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+    let server = start(folder.path(), &words);
+    check(&mut server.connect_plain(), &[("SET k v", "+OK")]);
+    drop(server);
+    let at = |name: &str| folder.path().join("appendonlydir").join(name);
+    let manifest = std::fs::read(at("appendonly.aof.manifest")).unwrap();
+    std::fs::remove_file(at("appendonly.aof.manifest")).unwrap();
+    let kept = std::fs::read(at("appendonly.aof.1.incr.aof")).unwrap();
+    let server = start(folder.path(), &words);
+    check(&mut server.connect_plain(), &[("GET k", "nil"), ("SET k other", "+OK")]);
+    assert!(server.log().contains("no manifest that names them"), "{}", server.log());
+    check(&mut server.connect_plain(), &[("CONFIG SET appendonly no", "+OK"), ("CONFIG SET appendonly yes", "+OK")]);
+    drop(server);
+    assert_eq!(std::fs::read(at("appendonly.aof.1.incr.aof")).unwrap(), kept);
+    std::fs::write(at("appendonly.aof.manifest"), manifest).unwrap();
+    let server = start(folder.path(), &words);
+    check(&mut server.connect_plain(), &[("GET k", "\"v\"")]);
+}
+
 #[test]
 fn a_kill_loses_nothing_that_was_acknowledged_under_always() {
     let folder = tempfile::tempdir().unwrap();

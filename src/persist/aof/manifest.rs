@@ -199,6 +199,20 @@ impl Manifest {
         self.last_base = self.last_base.max(other.last_base);
     }
 
+    /// Gives no name that this file of the folder has. True if it is one of a log.
+    pub fn make_way_for(&mut self, name: &str, prefix: &str) -> bool {
+        let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
+        let Some((number, kind)) = rest.and_then(|rest| rest.split_once('.')) else { return false };
+        let Ok(number) = number.parse::<u64>() else { return false };
+        let last = match kind {
+            "base.rdb" | "base.aof" => &mut self.last_base,
+            "incr.aof" => &mut self.last_increment,
+            _ => return false,
+        };
+        *last = (*last).max(number);
+        true
+    }
+
     /// Makes a single old file the base.
     pub fn of_old_file(name: &str) -> Manifest {
         let base = Part { name: name.into(), number: 1, ..Part::default() };

@@ -239,9 +239,27 @@ fn left_behind(config: &Config) -> io::Result<Manifest> {
     }
     match load::find(Path::new("."), &p.appenddirname, &p.appendfilename) {
         Ok(load::Found::Log(manifest)) => Ok(manifest),
-        Ok(load::Found::Nothing) => Ok(Manifest::default()),
+        Ok(load::Found::Nothing) => beside_what_is_there(&folder(config), &p.appendfilename),
         Err(e) => Err(io::Error::other(e.to_string())),
     }
+}
+
+/// The manifest of a new log in a folder that has none. What is there may be all that somebody has whose manifest was lost: it stays.
+fn beside_what_is_there(folder: &Path, prefix: &str) -> io::Result<Manifest> {
+    let mut manifest = Manifest::default();
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_part = manifest.make_way_for(&entry.file_name().to_string_lossy(), prefix);
+        files += usize::from(is_part && entry.metadata().is_ok_and(|m| m.len() > 0));
+    }
+    if files > 0 {
+        tracing::warn!(
+            "The append only folder {} has {files} files of a log and no manifest that names them: they are not loaded, and stay as they are",
+            folder.display()
+        );
+    }
+    Ok(manifest)
 }
 
 /// A log that waits for its first base; what an earlier one left in the folder becomes history with it.
@@ -264,7 +282,7 @@ pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, Recovered)>, spa
         log = Log::new(disk(), &folder, prefix, manifest, recovered.bytes, true);
         log.open(recovered.last_text)?;
     } else {
-        log = Log::new(disk(), &folder, prefix, Manifest::default(), 0, false);
+        log = Log::new(disk(), &folder, prefix, beside_what_is_there(&folder, prefix)?, 0, false);
         let first = log.begin_increment()?;
         let base = Base::new(&config, "");
         let format = base.format(&**server, &config, space.access);
