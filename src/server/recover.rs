@@ -164,6 +164,9 @@ fn bring_back(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(
     if !config.persistence.appendonly {
         return load_snapshot(node, config);
     }
+    // Before anything there is repaired.
+    let claimed = node.aof.claim(&aof::folder(config));
+    claimed.map_err(|e| BootError(format!("The append only folder cannot be used: {e}")))?;
     let found = find(config)?;
     let log = match found {
         Found::Log(manifest) => {

@@ -335,6 +335,26 @@ pub fn link(path: &Path, other: &Path) -> io::Result<u64> {
     Ok(fs::metadata(other)?.len())
 }
 
+/// A folder that nobody else may write to as long as this is kept.
+#[derive(Debug)]
+pub struct Claim(#[expect(dead_code, reason = "the lock goes with the descriptor")] Option<File>);
+
+/// Claims a folder for this process. Where the file system knows no locks nobody is kept out.
+///
+/// # Errors
+/// Another process has it.
+pub fn claim(folder: &Path) -> io::Result<Claim> {
+    let file = File::open(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Claim(Some(file))),
+        Err(fs::TryLockError::WouldBlock) => {
+            let text = format!("{} is in use by another server", folder.display());
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
+        }
+        Err(fs::TryLockError::Error(_)) => Ok(Claim(None)),
+    }
+}
+
 /// Removes a temporary file. One that cannot be removed is in nobody's way.
 pub fn remove(path: &Path) {
     let _ = fs::remove_file(path);

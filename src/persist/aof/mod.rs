@@ -35,6 +35,7 @@ mod rewrite;
 mod tests;
 mod writer;
 
+use crate::storage;
 pub use rewrite::{adopt, begin, folder, open};
 pub use writer::{Opened, start};
 
@@ -119,6 +120,8 @@ pub struct Aof {
     /// Microseconds the thread has spent writing and syncing.
     pub busy_us: AtomicU64,
     figures: Mutex<Figures>,
+    /// The folder is ours: two servers that wrote there would destroy each other's log.
+    claim: Mutex<Option<storage::Claim>>,
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -268,6 +271,24 @@ impl Aof {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         self.order(Order::Flush(sender));
         receiver.recv_timeout(Duration::from_secs(30)).unwrap_or(false)
+    }
+
+    /// Keeps other servers out of the folder of the log, which is made if it is not there. True if that is new.
+    ///
+    /// # Errors
+    /// Another server uses it; those of the disk.
+    pub fn claim(&self, folder: &std::path::Path) -> std::io::Result<bool> {
+        let mut claim = self.claim.lock();
+        if claim.is_some() {
+            return Ok(false);
+        }
+        rewrite::make_folder(folder)?;
+        *claim = Some(storage::claim(folder)?);
+        Ok(true)
+    }
+
+    fn release(&self) {
+        *self.claim.lock() = None;
     }
 
     /// Writes and syncs what there is, and ends the log.

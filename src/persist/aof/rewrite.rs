@@ -27,7 +27,7 @@ pub(super) fn disk() -> Arc<dyn Disk> {
     if storage::keyring().seals() { Arc::new(SealedDisk::of_process(Arc::new(Local))) } else { Arc::new(Local) }
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     match std::fs::DirBuilder::new().mode(0o750).create(path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
@@ -200,13 +200,18 @@ pub(super) fn forget<S: Owner>(server: &S, written: Option<&(PathBuf, u64)>) {
 fn put_alone<S: Owner>(server: &S, written: Option<(PathBuf, u64)>, rdb: bool) {
     let (config, saver) = (server.configuration(), server.saver());
     let prefix = &config.persistence.appendfilename;
-    let result = match &written {
+    let claimed = server.aof().claim(&folder(&config));
+    let is_new = matches!(claimed, Ok(true));
+    let result = claimed.and_then(|_| match &written {
         Some((path, bytes)) => left_behind(&config).and_then(|manifest| {
             let first = manifest.next_increment(prefix).number;
             Log::new(disk(), &folder(&config), prefix, manifest, 0, false).put_base(path, rdb, first, *bytes)
         }),
         None => Err(io::Error::other("its base could not be written")),
-    };
+    });
+    if is_new {
+        server.aof().release();
+    }
     let mut f = server.aof().figures.lock();
     f.last_rewrite_failed = result.is_err();
     f.last_rewrite_seconds = saver.running_seconds();
@@ -264,6 +269,7 @@ fn beside_what_is_there(folder: &Path, prefix: &str) -> io::Result<Manifest> {
 
 /// A log that waits for its first base; what an earlier one left in the folder becomes history with it.
 fn begin_log<S: Owner>(server: &Arc<S>, config: &Config) -> io::Result<()> {
+    server.aof().claim(&folder(config))?;
     let manifest = left_behind(config)?;
     let log = Log::new(disk(), &folder(config), &config.persistence.appendfilename, manifest, 0, false);
     writer::start(server, Opened { log, cursor: None })

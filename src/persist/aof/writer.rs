@@ -171,6 +171,7 @@ impl<S: Owner> Writer<S> {
                 aof.active.store(false, Ordering::Release);
                 // A log that is begun later says itself what is on disk.
                 aof.synced.store(0, Ordering::Release);
+                aof.release();
                 for order in aof.end_writing() {
                     self.decline(order);
                 }
