@@ -1,8 +1,9 @@
 //! The table of keys against the standard library's, in and out of the cache, and with the prefetch that a turn does.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use holdfast::base::cache::prefetch;
 use holdfast::value::record::{Content, Record};
-use holdfast::value::table::{MemberPath, PathOf, Table, prefetch, prefetch_record};
+use holdfast::value::table::{MemberPath, PathOf, Table, prefetch_record};
 use std::collections::HashMap;
 use std::hint::black_box;
 

@@ -1,6 +1,7 @@
 //! What needs nothing of ours: time, locks, slots, hashing, checksums, glob patterns, number text, reports of crashes.
 
 pub mod background;
+pub mod cache;
 pub mod calendar;
 pub mod clock;
 pub mod cpu;

@@ -11,6 +11,7 @@
 
 use super::Lost;
 use super::effects::{Effects, put_select};
+use crate::base::cache::{LINE, prefetch_write};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ struct Place {
     rung: bool,
 }
 
+/// Bytes behind the tail's end that the cache is asked for.
+const AHEAD: usize = 512;
 /// Room that is taken at once: some turns of small writes, and little beside the smallest backlog.
 const TAIL_BYTES: usize = 64 * 1024;
 
@@ -148,6 +151,18 @@ impl Stream {
             self.room(request.len(), Kind::Data);
         }
         self.tail.extend_from_slice(request);
+        self.prefetch(request.len());
+    }
+
+    /// Asks the cache for the room that the step after the next few will need: a backlog is larger than the cache, and its oldest blocks are
+    /// written next.
+    #[inline(always)]
+    fn prefetch(&mut self, bytes: usize) {
+        let room = self.tail.spare_capacity_mut();
+        if room.len() > AHEAD {
+            let p = room.as_ptr().cast::<u8>().wrapping_add(AHEAD);
+            (0..bytes.min(AHEAD)).step_by(LINE).for_each(|n| prefetch_write(p.wrapping_add(n)));
+        }
     }
 
     /// Appends a step, with what has to stand around its effects.

@@ -9,8 +9,9 @@
 //! for the address of its page, and a lock waits for all before it, so with locks in between each page's walk would be waited for alone.
 
 use super::batch::{Batch, Run};
+use crate::base::cache::prefetch;
 use crate::commands::Node;
-use crate::value::table::{prefetch, prefetch_record};
+use crate::value::table::prefetch_record;
 
 /// Where one of the cursors stands.
 #[derive(Clone, Copy, Default)]

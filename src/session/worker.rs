@@ -124,7 +124,7 @@ pub struct Worker {
     unsent: Vec<usize>,
     /// Replicas for which the journal has something, and since when.
     fed: Vec<usize>,
-    fed_since: Tick,
+    last_fed: Tick,
     aside: Arc<Aside>,
     desk: Arc<Desk>,
     /// Whose command runs aside, and the messages that wait for them.
@@ -186,7 +186,7 @@ impl Worker {
             rung: false,
             unsent: Vec::new(),
             fed: Vec::new(),
-            fed_since: Tick::now(),
+            last_fed: Tick::now(),
             aside: parts.aside,
             away: HashMap::new(),
             busy_ns: 0,
@@ -233,8 +233,7 @@ impl Worker {
     }
 
     fn wait(&self) -> Duration {
-        let busy = [&self.unsent, &self.fed].iter().any(|list| !list.is_empty());
-        if busy || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
+        if !self.unsent.is_empty() || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
             return Duration::ZERO;
         }
         let now = clock::monotonic_ms();
@@ -242,7 +241,8 @@ impl Worker {
         if let Some(Reverse((d, _, _))) = self.deadlines.peek() {
             until = until.min(*d);
         }
-        Duration::from_millis(until.saturating_sub(now))
+        let wait = Duration::from_millis(until.saturating_sub(now));
+        self.feed_in(true).map_or(wait, |feed| feed.min(wait))
     }
 
     /// One turn: everything that is ready.

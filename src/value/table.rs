@@ -26,6 +26,7 @@ pub use lend::RecordMut;
 pub use walk::{Visit, Walked};
 
 use super::record::Record;
+use crate::base::cache::{LINE, prefetch};
 use crate::base::{hash, slab};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -65,7 +66,6 @@ impl PathOf for MemberPath {
 const SLOTS: usize = 9;
 const BUCKETS_MAX: usize = 62;
 const OVERFLOW_MAX: u8 = 255;
-const LINE: usize = 64;
 /// Buckets whose records are asked for ahead by whoever goes through a segment.
 const RECORDS_AHEAD: usize = 2;
 /// Bucket counts a segment passes through: with the header line they are blocks that fill a slab with less than a fiftieth left over.
@@ -852,18 +852,6 @@ impl<P: PathOf> Table<P> {
         assert_eq!(len, self.len);
         assert_eq!(deadlines, self.deadlines);
     }
-}
-
-/// Asks the cache for the line at `p`, which may be any address.
-#[inline(always)]
-pub fn prefetch(p: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch of any address is harmless.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
 }
 
 /// Asks the cache for a record's first two lines, which hold all of most.

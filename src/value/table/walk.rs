@@ -4,7 +4,8 @@
 //! may split, grow or merge meanwhile, and no record is missed or visited twice.
 
 use super::super::record::Record;
-use super::{LINE, Segment, Table, prefetch};
+use super::{Segment, Table};
+use crate::base::cache::{LINE, prefetch};
 
 /// What the visitor of a record wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
