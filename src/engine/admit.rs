@@ -11,7 +11,32 @@ use crate::replication::Look;
 use crate::resp::args::Args;
 use crate::resp::reply::Version;
 use crate::spec::{CommandFlags, DatabaseUse};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How often connections that were cut off are told of in the log: a page in a browser can open any number.
+const CUT_OFF_LOG_MS: u64 = 60_000;
+
+/// True for what an HTTP request has where a command should be.
+#[cold]
+pub(super) fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
+}
+
+/// A page in somebody's browser may send a request here whose body is commands: the connection ends before the body is read.
+#[cold]
+pub(super) fn cut_off(client: &mut Client) {
+    static TOLD_MS: AtomicU64 = AtomicU64::new(0);
+    client.dead = true;
+    let (now, told) = (clock::monotonic_ms().max(1), TOLD_MS.load(Ordering::Relaxed));
+    let due = told == 0 || now.saturating_sub(told) >= CUT_OFF_LOG_MS;
+    if due && TOLD_MS.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        tracing::warn!(
+            "Possible SECURITY ATTACK detected: an HTTP request where commands should be, as a page in a browser sends it to reach \
+             servers behind it (cross-protocol scripting). Connection from {} aborted.",
+            client.shared.addr
+        );
+    }
+}
 
 /// What the gates look at, gathered once a turn.
 #[derive(Clone, Copy, Debug, Default)]

@@ -109,6 +109,18 @@ impl Turn<'_> {
         }
     }
 
+    /// What a handler that locks for itself has put in place of whole databases: who waits there is served now. Left for the next
+    /// command, which holds the locks of its own keys alone, they would be keys it may not touch.
+    #[cold]
+    pub(super) fn serve_databases(&mut self, db: u32, args: Args<'_>) {
+        self.space.lock(&Plan::All);
+        self.gather(db, args);
+        self.serve_waiters();
+        self.append();
+        self.space.unlock();
+        self.after_unlock();
+    }
+
     /// Serves the waiters of the keys that changed, in order, until none of them can go on.
     #[cold]
     pub(super) fn serve_waiters(&mut self) {

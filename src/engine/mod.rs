@@ -234,6 +234,10 @@ impl<'k> Turn<'k> {
                     Flow::Next
                 }
             },
+            Err(_) if client.source == Source::Connection && admit::is_http(args.at(0)) => {
+                admit::cut_off(client);
+                Flow::Next
+            }
             // Nobody learns which commands there are before he has signed in.
             Err(_) if self.is_stranger(client) => {
                 self.refuse(client, None, &CommandError::fixed("NOAUTH Authentication required."));
@@ -447,6 +451,9 @@ impl<'k> Turn<'k> {
                 self.space.among_others = None;
                 if matches!(flow, Flow::Paused | Flow::Aside) {
                     return flow;
+                }
+                if !self.space.changes.databases.is_empty() {
+                    self.serve_databases(client.db, args);
                 }
                 // A message that goes to the replicas too: nothing a lock would guard.
                 self.append();

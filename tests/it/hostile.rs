@@ -34,6 +34,18 @@ fn garbage_is_answered_with_the_protocol_error_and_closed() {
 }
 
 #[test]
+fn a_request_a_browser_could_send_ends_its_connection_before_its_body_is_read() {
+    let server = Server::start();
+    for head in ["POST / HTTP/1.1\r\n", "Host: a\r\n", "GET / HTTP/1.1\r\nHost: localhost:6379\r\n"] {
+        let said = answer(&server, format!("{head}\r\nSET k stolen\r\n").as_bytes());
+        assert!(!said.contains("+OK"), "{head}: {said}");
+    }
+    check(&mut server.connect(), &[("GET k", "nil")]);
+    let told = server.log().matches("Possible SECURITY ATTACK detected").count();
+    assert_eq!(told, 1, "a page that tries it often does not fill the log");
+}
+
+#[test]
 fn promises_before_authentication_are_refused_at_once() {
     let server = Server::with(&["--requirepass", "a long enough password"]);
     for (bytes, says) in [

@@ -653,6 +653,25 @@ fn a_sealed_log_with_a_hole_or_with_another_file_in_it_is_not_loaded() {
 }
 
 #[test]
+fn who_waits_for_a_key_is_served_when_a_reload_brings_it_and_the_next_command_runs_under_its_own_locks() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &["--save", ""]);
+    let (mut waiter, mut other, mut c) = (server.connect_plain(), server.connect_plain(), server.connect_plain());
+    check(&mut c, &[("RPUSH back a b", ":2"), ("SAVE", "+OK"), ("DEL back", ":1")]);
+    waiter.send(b"BLPOP back 0\r\n").unwrap();
+    other.send(b"BLPOP elsewhere 0\r\n").unwrap();
+    crate::support::process::eventually("both wait", Duration::from_secs(20), || {
+        c.line("INFO clients").to_string().contains("blocked_clients:2")
+    });
+    c.send(b"DEBUG RELOAD NOSAVE\r\nSET k v\r\nGET k\r\n").unwrap();
+    for want in ["+OK", "+OK", "\"v\""] {
+        assert_eq!(c.read().unwrap().to_string(), want);
+    }
+    assert_eq!(waiter.read().unwrap().to_string(), "[\"back\" \"a\"]");
+    check(&mut c, &[("LRANGE back 0 -1", "[\"b\"]")]);
+}
+
+#[test]
 fn an_acl_file_is_sealed_where_files_are_and_opens_under_its_key_alone() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| path(folder.path(), name);

@@ -53,6 +53,8 @@ fn run(cx: &mut NodeContext<'_, '_>, save: bool, flush: bool, merge: bool) -> Ou
     let why = match snapshot::load(cx.space, cx.config, &cx.node.scripts.functions, merge, None) {
         Ok(Some(loaded)) => {
             tracing::info!("DB reloaded by DEBUG RELOAD: {} keys", loaded.keys);
+            // They are there again: no snapshot of them is out of date, and none has to be made.
+            cx.space.changes.flushed_all = false;
             cx.node.saver.changes.store(0, Ordering::Relaxed);
             cx.reply.ok();
             return Ok(());
@@ -95,6 +97,7 @@ pub fn load_aof(cx: &mut NodeContext<'_, '_>) -> Outcome {
         tracing::warn!("DEBUG LOADAOF: {e}");
         CommandError::fixed("ERR Error trying to load the AOF files, check server logs.")
     })?;
+    cx.space.changes.flushed_all = false;
     cx.node.saver.changes.store(0, Ordering::Relaxed);
     cx.reply.ok();
     Ok(())

@@ -159,3 +159,16 @@ fn a_group_with_much_pending_is_freed_without_the_lock() {
     drop(space);
     b.check(&[("XGROUP DESTROY x g", ":1\r\n"), ("XGROUP DESTROY x g", ":0\r\n")]);
 }
+
+#[test]
+fn what_trims_by_id_takes_an_id_and_not_the_ends_of_a_range() {
+    let mut b = Bench::new(FAMILIES);
+    b.run("XADD x 1-1 a b");
+    let wrong = "-ERR Invalid stream ID specified as stream command argument\r\n";
+    b.check(&[
+        ("XTRIM x MINID -", wrong),
+        ("XTRIM x MINID = +", wrong),
+        ("XADD x MINID + * a b", wrong),
+        ("XLEN x", ":1\r\n"),
+    ]);
+}

@@ -1,6 +1,6 @@
 //! Trimming: the words XADD and XTRIM share, and XTRIM.
 
-use super::{any_id, changed, stream_of_mut};
+use super::{changed, stream_of_mut, strict_id};
 use crate::base::number::IntText;
 use crate::commands::arguments::{integer, is};
 use crate::commands::{Command, CommandError, DataContext, Outcome};
@@ -81,7 +81,7 @@ impl TrimWords {
                 let wrong = CommandError::fixed("ERR The MAXLEN argument must be >= 0.");
                 Trim::MaxLen(u64::try_from(integer(threshold)?).map_err(|_| wrong)?)
             } else {
-                Trim::MinId(any_id(threshold, 0)?)
+                Trim::MinId(strict_id(threshold, 0)?)
             });
             return Ok(Some(self.threshold_at + 1));
         }

@@ -153,7 +153,8 @@ fn increment(cx: &mut DataContext<'_, '_>, by: f64, member_at: usize, condition:
     let (mut nan, mut held) = (false, false);
     let mut edit = |zset: &mut Zset| {
         zset.edit(member, limits, |old| {
-            let wanted = old.unwrap_or(0.0) + by;
+            // Not added to zero, which would lose the sign of `-0`.
+            let wanted = old.map_or(by, |old| old + by);
             nan = wanted.is_nan();
             let decided = if nan { None } else { condition.decide(old, wanted) };
             held = decided.is_none();

@@ -37,6 +37,8 @@ fn zrange_takes_ranks_scores_and_names_from_either_end() {
         ("zrange z +inf (1 byscore rev limit 1 -1", "*2\r\n$1\r\nc\r\n$1\r\nb\r\n"),
         ("zrevrangebylex z + (b", "*2\r\n$1\r\nd\r\n$1\r\nc\r\n"),
         ("zrange z -inf inf byscore limit -1 2", "*0\r\n"),
+        ("zcount z 0x1 9", "-ERR min or max is not a float\r\n"),
+        ("zcount z -inf (0x9", "-ERR min or max is not a float\r\n"),
         ("zrangestore d z 0 1", ":2\r\n"),
         ("zrangestore d none 0 1", ":0\r\n"),
         ("zcard d", ":0\r\n"),

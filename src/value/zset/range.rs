@@ -14,9 +14,14 @@ pub struct ScoreRange {
 impl ScoreRange {
     /// Reads bounds such as `1.5`, `(1.5`, `-inf`. `None` if one is no number.
     pub fn parse(min: &[u8], max: &[u8]) -> Option<ScoreRange> {
+        // Files may say more; here white space and hexadecimal are no numbers, as they are none in Valkey 9.1.
+        let number = |text: &[u8]| {
+            let decimal = !text.iter().any(|b| b.is_ascii_whitespace() || matches!(b, b'x' | b'X'));
+            if decimal { parse_f64_bound(text) } else { None }
+        };
         let bound = |text: &[u8]| match text {
-            [b'(', rest @ ..] => parse_f64_bound(rest).map(|n| (n, true)),
-            text => parse_f64_bound(text).map(|n| (n, false)),
+            [b'(', rest @ ..] => number(rest).map(|n| (n, true)),
+            text => number(text).map(|n| (n, false)),
         };
         let ((min, min_open), (max, max_open)) = (bound(min)?, bound(max)?);
         Some(ScoreRange { min, max, min_open, max_open })
