@@ -670,7 +670,13 @@ fn hooks(node: &Arc<Node>, doors: &Arc<Doors>, endpoint: &Arc<Http>, logs: Logs,
             let Some(node) = weak.upgrade() else { return Ok(()) };
             match (old.persistence.appendonly, new.persistence.appendonly) {
                 // Not here: a change may come from inside a transaction, which holds locks.
-                (false, true) => node.aof.schedule(),
+                (false, true) => {
+                    crate::persist::aof::prepare(&node, new).map_err(|e| {
+                        tracing::warn!("The append only folder cannot be used: {e}");
+                        "Unable to turn on AOF. Check server logs.".to_owned()
+                    })?;
+                    node.aof.schedule();
+                }
                 (true, false) => {
                     node.aof.unschedule();
                     if node.saver.give_up(JobKind::Rewrite) {

@@ -36,7 +36,7 @@ mod tests;
 mod writer;
 
 use crate::storage;
-pub use rewrite::{adopt, begin, folder, open};
+pub use rewrite::{adopt, begin, folder, open, prepare};
 pub use writer::{Opened, start};
 
 use crate::config::Config;
@@ -293,7 +293,9 @@ impl Aof {
 
     /// Writes and syncs what there is, and ends the log.
     pub fn stop(&self) {
-        self.order(Order::Stop);
+        if self.order_if_writing(Order::Stop).is_err() {
+            self.release();
+        }
     }
 
     /// Follows a change of `appendfsync`.

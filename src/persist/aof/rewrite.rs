@@ -267,6 +267,19 @@ fn beside_what_is_there(folder: &Path, prefix: &str) -> io::Result<Manifest> {
     Ok(manifest)
 }
 
+/// Whether a log can be begun here: said before it is promised.
+///
+/// # Errors
+/// The folder is another server's, cannot be used, or holds what is no log.
+pub fn prepare<S: Owner>(server: &Arc<S>, config: &Config) -> io::Result<()> {
+    let is_new = server.aof().claim(&folder(config))?;
+    left_behind(config).map(drop).inspect_err(|_| {
+        if is_new {
+            server.aof().release();
+        }
+    })
+}
+
 /// A log that waits for its first base; what an earlier one left in the folder becomes history with it.
 fn begin_log<S: Owner>(server: &Arc<S>, config: &Config) -> io::Result<()> {
     server.aof().claim(&folder(config))?;

@@ -190,11 +190,6 @@ pub fn write(
                 if result.is_err() {
                     return;
                 }
-                if format.version == RdbVersion::V8_1 && values::kind_of(record, true) == super::kind::HASH_DEADLINES {
-                    result =
-                        Err(io::Error::other("a hash has fields with deadlines, which an older version cannot read"));
-                    return;
-                }
                 if !std::mem::replace(&mut selected, true) {
                     format.select(&mut buffer, db);
                 }
