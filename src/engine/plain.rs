@@ -79,12 +79,21 @@ impl Turn<'_> {
         let block = cx.block.take();
         // Nothing is left in it that would have to be dropped.
         std::mem::forget(cx);
-        if outcome.is_ok() && block.is_none() && self.space.changes.is_nothing() {
-            self.space.unlock();
-            self.account(client, entry, args, mark, Flow::Next);
-            return Some(Flow::Next);
+        let mut flow = Flow::Next;
+        if let (Ok(()), None) = (&outcome, &block) {
+            // Nor in these.
+            std::mem::forget((outcome, block));
+            if self.space.changes.is_nothing() {
+                self.space.unlock();
+                self.account(client, entry, args, mark, Flow::Next);
+                return Some(Flow::Next);
+            }
+            if !self.space.changes.is_own() {
+                flow = self.settle(client, entry, args, Ok(()), None, mark);
+            }
+        } else {
+            flow = self.settle(client, entry, args, outcome, block, mark);
         }
-        let flow = self.settle(client, entry, args, outcome, block, mark);
         self.commit(client.db, args);
         self.space.unlock();
         if !self.space.changes.is_plain() {

@@ -254,7 +254,7 @@ impl<'k> Space<'k> {
     }
 
     /// As [`Space::lock_stripe`], but false, and nothing held, if somebody keeps the lock as [`Space::lock_unless_busy`] says.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn lock_stripe_unless_busy(&mut self, stripe: u16) -> bool {
         debug_assert!(matches!(self.held, Held::None), "locks are never upgraded");
