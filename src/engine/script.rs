@@ -189,7 +189,7 @@ impl Turn<'_> {
             }
         }
         let (db, version) = (client.db, client.version);
-        let over_memory = self.is_over_memory();
+        let over_memory = client.source == Source::Connection && self.is_over_memory();
         let slot = self.declared_slot(entry, args);
         let mut running = Running {
             turn: self,
@@ -318,7 +318,9 @@ impl Turn<'_> {
         if rules.no_cluster && self.node.cluster.is_some() {
             return Err(CommandError::fixed("ERR Can not run script on cluster, 'no-cluster' flag is set."));
         }
-        if self.gates.stale && !rules.allow_stale {
+        // What a log or a primary says has been judged where it happened first.
+        let judged = client.source == Source::Connection;
+        if judged && self.gates.stale && !rules.allow_stale {
             return Err(CommandError::fixed(
                 "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
             ));
@@ -332,7 +334,7 @@ impl Turn<'_> {
         if !rules.no_writes {
             self.may_write(client)?;
         }
-        if !rules.allow_oom && !rules.no_writes && self.is_over_memory() {
+        if judged && !rules.allow_oom && !rules.no_writes && self.is_over_memory() {
             return Err(CommandError::fixed("OOM command not allowed when used memory > 'maxmemory'."));
         }
         Ok(rules.no_writes)
@@ -340,9 +342,10 @@ impl Turn<'_> {
 
     /// What a replica, a primary with too few replicas, or a disk that fails refuses a script that writes.
     fn may_write(&self, client: &Client) -> Result<(), CommandError> {
-        if client.source == Source::Connection {
-            self.check_disk()?;
+        if client.source != Source::Connection {
+            return Ok(());
         }
+        self.check_disk()?;
         if self.gates.too_few_replicas {
             return Err(CommandError::fixed("NOREPLICAS Not enough good replicas to write."));
         }
@@ -488,7 +491,7 @@ impl Running<'_, '_, '_> {
         {
             return refuse(e);
         }
-        if turn.gates.stale && !entry.is(CommandFlags::STALE) {
+        if turn.gates.stale && !entry.is(CommandFlags::STALE) && self.client.source == Source::Connection {
             return refuse(fixed("ERR Can not execute the command on a stale replica"));
         }
         if self.over_memory && !self.wrote && !self.rules.allow_oom && entry.is(CommandFlags::DENYOOM) {

@@ -783,6 +783,31 @@ fn a_snapshot_loaded_by_a_primary_leaves_out_what_is_past_its_deadline_and_count
 }
 
 #[test]
+fn scripts_in_a_log_write_whatever_would_be_refused_a_client() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(start(folder.path(), &["--save", "", "--appendonly", "yes"]));
+    let mut log = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n".to_vec();
+    for script in ["redis.call('set', KEYS[1], '100')", "#!lua\nredis.call('incr', KEYS[1])"] {
+        log.extend_from_slice(
+            format!("*4\r\n$4\r\nEVAL\r\n${}\r\n{script}\r\n$1\r\n1\r\n$1\r\nk\r\n", script.len()).as_bytes(),
+        );
+    }
+    std::fs::write(folder.path().join("appendonlydir/appendonly.aof.1.incr.aof"), log).unwrap();
+    for words in [
+        &["--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no"][..],
+        &["--replicaof", "127.0.0.1 1"],
+        &["--min-replicas-to-write", "1"],
+        &["--maxmemory", "1mb"],
+    ] {
+        let all = [&["--save", "", "--appendonly", "yes"], words].concat();
+        let server = start(folder.path(), &all);
+        let mut c = server.connect_plain();
+        c.line("REPLICAOF NO ONE");
+        check(&mut c, &[("GET k", "\"101\"")]);
+    }
+}
+
+#[test]
 fn a_script_in_a_log_that_is_loaded_again_runs_and_others_hear_that_it_is_loading() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path(), &["--save", "", "--appendonly", "yes", "--busy-reply-threshold", "1"]);
