@@ -4,8 +4,9 @@
 //! pool's best goes. A candidate is looked up again before it goes; it may have changed or gone meanwhile.
 
 use super::Access;
+use super::changes::EventClass;
 use super::key::{Key, STRIPES};
-use super::space::{EventClass, Space};
+use super::space::Space;
 use super::stripe::Keyspace;
 use crate::base::hash::Random;
 

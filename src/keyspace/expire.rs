@@ -3,8 +3,9 @@
 //! Each segment of a table knows its earliest deadline, so that a visit looks only at segments that are due. A visit holds one
 //! stripe and takes out a bounded number of keys; the caller decides how long it goes on.
 
+use super::changes::EventClass;
 use super::key::Key;
-use super::space::{EventClass, Space};
+use super::space::Space;
 use crate::value::object::Object;
 use std::sync::atomic::Ordering;
 

@@ -1,6 +1,6 @@
 //! Frees what was unlinked, on a thread of its own and in slices, so that nobody waits for it.
 
-use super::space::Flushed;
+use super::whole::Flushed;
 use crate::value::record::Record;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,6 +14,7 @@
 //! Knows no client and no command.
 
 mod access;
+mod changes;
 mod evict;
 mod expire;
 mod free;
@@ -24,14 +25,17 @@ mod space;
 mod stripe;
 mod view;
 mod watch;
+mod whole;
 
 pub use access::{Access, AccessPolicy};
+pub use changes::{Change, Changes, Event, EventClass, FREE_AT_ONCE_MAX, Invalidated};
 pub use evict::{Candidate, EvictionPool, Pick, Policy};
 pub use free::{FreeCounts, Freer, Garbage};
 pub use key::{Key, KeyHash, KeyPath, STRIPES, stripe_of};
 pub use scan::Cursor;
 pub use snapshot::{Busy, Encode, Out, Pace, Put, SLICE_BYTES, WalkError, WalkProgress, Walker};
-pub use space::{Change, Changes, Event, EventClass, FREE_AT_ONCE_MAX, Flushed, Invalidated, Space};
+pub use space::Space;
 pub use stripe::{Database, Keyspace, Plan, Standing, Stripe};
 pub use view::{KEPT_BYTES_MAX, Kept, Questions, Seen, View};
 pub use watch::WatchFlag;
+pub use whole::Flushed;

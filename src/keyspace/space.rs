@@ -1,6 +1,7 @@
 //! The locked part of the key space, as a command sees and changes it.
 
 use super::access::Access;
+use super::changes::{Changes, Event, EventClass, FREE_AT_ONCE_MAX, Invalidated};
 use super::key::{Key, KeyHash};
 use super::stripe::{Held, Keyspace, Plan, Stripe};
 use super::view::{self, Seen};
@@ -8,125 +9,13 @@ use super::watch::WatchFlag;
 use crate::base::cache::prefetch;
 use crate::base::hash::Random;
 use crate::base::lock::Waiting;
-use crate::journal::{Effects, Standing, State};
+use crate::journal::{Standing, State};
 use crate::value::record::{Content, Record};
 use crate::value::table::{Borrowed, Place, RecordMut, prefetch_record};
 use parking_lot::RwLockReadGuard;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Classes of keyspace events, as `notify-keyspace-events` knows them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct EventClass(pub u32);
-
-impl EventClass {
-    /// `K`: publish in `__keyspace@<db>__`.
-    pub const KEYSPACE: EventClass = EventClass(1);
-    /// `E`: publish in `__keyevent@<db>__`.
-    pub const KEYEVENT: EventClass = EventClass(1 << 1);
-    pub const GENERIC: EventClass = EventClass(1 << 2);
-    pub const STRING: EventClass = EventClass(1 << 3);
-    pub const LIST: EventClass = EventClass(1 << 4);
-    pub const SET: EventClass = EventClass(1 << 5);
-    pub const HASH: EventClass = EventClass(1 << 6);
-    pub const ZSET: EventClass = EventClass(1 << 7);
-    pub const EXPIRED: EventClass = EventClass(1 << 8);
-    pub const EVICTED: EventClass = EventClass(1 << 9);
-    pub const STREAM: EventClass = EventClass(1 << 10);
-    pub const KEY_MISS: EventClass = EventClass(1 << 11);
-    pub const MODULE: EventClass = EventClass(1 << 12);
-    pub const NEW: EventClass = EventClass(1 << 13);
-
-    pub fn intersects(self, other: EventClass) -> bool {
-        self.0 & other.0 != 0
-    }
-}
-
-/// Something happened to a key; published once the command is done.
-#[derive(Clone, Debug)]
-pub struct Event {
-    pub class: EventClass,
-    pub name: &'static str,
-    pub db: u32,
-    pub key: Vec<u8>,
-}
-
-/// What kind of change, for the one call that notes it.
-#[derive(Clone, Copy, Debug)]
-pub struct Change {
-    pub class: EventClass,
-    pub event: &'static str,
-}
-
-/// What clients that track keys are to be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Invalidated {
-    /// The key has changed; by the server itself, as when its time had come, or by a command.
-    Key { name: Box<[u8]>, by_server: bool },
-    /// Whole databases have changed.
-    All,
-}
-
-/// What a command did, gathered under the locks.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Changes, as `rdb_changes_since_last_save` counts them. While 0 the command's own arguments are not journaled.
-    pub dirty: u64,
-    pub events: Vec<Event>,
-    /// Effects that stand beside or instead of the command's own arguments.
-    pub effects: Effects,
-    /// The command's own arguments are not its effect: `effects` says it all.
-    pub replaced: bool,
-    /// Keys that changed while some client tracks keys.
-    pub invalidated: Vec<Invalidated>,
-    /// Databases whose keys have changed all at once: commands that wait in them look again.
-    pub databases: Vec<u32>,
-    /// Keys that changed and that somebody waits for.
-    pub ready: Vec<(u32, Vec<u8>)>,
-    /// Big values that were unlinked; they are freed without a lock.
-    pub unlinked: Vec<Record>,
-    /// All databases were emptied at once.
-    pub flushed_all: bool,
-    /// What flushes took out, and whether the caller waits until it is freed.
-    pub flushed: Option<(Flushed, bool)>,
-    pub hits: u64,
-    pub misses: u64,
-    pub expired: u64,
-    /// Hash fields that went because their deadline had come.
-    pub expired_fields: u64,
-    /// Database and name of keys that were looked up, or (true) changed: what commands touch is held against their rows.
-    #[cfg(test)]
-    pub touched: Vec<(u32, Vec<u8>, bool)>,
-}
-
-impl Changes {
-    /// True if there is nothing to commit but hits and misses.
-    #[inline(always)]
-    pub fn is_nothing(&self) -> bool {
-        self.dirty == 0 && !self.replaced && self.databases.is_empty() && self.is_plain()
-    }
-
-    /// True if the command's own arguments say all that has changed, and nobody but the journal asks.
-    #[inline(always)]
-    pub fn is_own(&self) -> bool {
-        self.dirty > 0 && !self.replaced && self.databases.is_empty() && self.is_plain()
-    }
-
-    /// True if there is nothing to commit but the count of changes, hits and misses.
-    #[inline(always)]
-    pub fn is_plain(&self) -> bool {
-        self.effects.is_empty()
-            && self.events.is_empty()
-            && self.ready.is_empty()
-            && self.invalidated.is_empty()
-            && self.unlinked.is_empty()
-            && self.flushed.is_none()
-    }
-}
-
-/// Values with more elements (or blocks, where many share one) than this are freed without a lock and in slices.
-pub const FREE_AT_ONCE_MAX: usize = 64;
 
 /// A seed no other turn of any thread has: two turns within a millisecond must not draw the same numbers.
 fn seed(now_ms: i64) -> u64 {
@@ -668,179 +557,14 @@ impl<'k> Space<'k> {
         self.changes.replaced = true;
     }
 
+    /// A random key of a held stripe's database.
+    pub(super) fn random_of(&mut self, stripe: u16, db: u32) -> Option<Vec<u8>> {
+        self.held.stripe(stripe).database(db).table.random(&mut self.rng).map(|r| r.name().to_vec())
+    }
+
     /// Numbers that guard nothing: which member SPOP takes.
     pub fn rng(&mut self) -> &mut Random {
         &mut self.rng
-    }
-
-    /// A random living key of a database; every stripe is held. Keys past their deadline that are met go.
-    pub fn random_key(&mut self, db: u32) -> Option<Vec<u8>> {
-        assert!(self.is_whole(), "RANDOMKEY plans for every stripe");
-        for _ in 0..100 {
-            let mut total = 0;
-            for n in 0..super::STRIPES as u16 {
-                total += self.held.stripe(n).database(db).table.len();
-            }
-            let mut at = self.rng.below(total as u64) as usize;
-            let mut name = None;
-            for n in 0..super::STRIPES as u16 {
-                let table = &self.held.stripe(n).database(db).table;
-                if at < table.len() {
-                    name = table.random(&mut self.rng).map(|r| r.name().to_vec());
-                    break;
-                }
-                at -= table.len();
-            }
-            let name = name?;
-            if self.alive(Key::new(db, &name)) {
-                return Some(name);
-            }
-            if !self.deletes_expired() {
-                // All keys may be past their deadline and stay: then one of them is as good an answer as none.
-                return Some(name);
-            }
-        }
-        None
-    }
-
-    /// Keys, and those with a deadline, of each database; every stripe is held.
-    pub fn sizes(&mut self) -> Vec<(usize, usize)> {
-        assert!(self.is_whole(), "sizes of one instant need every stripe");
-        let mut sizes = vec![(0, 0); self.databases() as usize];
-        for n in 0..super::STRIPES as u16 {
-            for (size, database) in sizes.iter_mut().zip(self.held.stripe(n).databases.iter()) {
-                size.0 += database.table.len();
-                size.1 += database.table.deadlines();
-            }
-        }
-        sizes
-    }
-
-    /// Takes the tables of a database, or of all, leaving empty ones; every stripe is held. Watchers of keys that were there are
-    /// marked. Returns the number of keys and what has to be dropped.
-    pub fn flush(&mut self, db: Option<u32>) -> (usize, Flushed) {
-        assert!(self.is_whole(), "FLUSHALL and FLUSHDB plan for every stripe");
-        self.changes.databases.extend(match db {
-            Some(db) => db..db + 1,
-            None => 0..self.keyspace.databases(),
-        });
-        let (mut keys, mut tables) = (0, Vec::new());
-        self.changes.flushed_all |= db.is_none();
-        let now = self.now_ms();
-        if self.keyspace.is_tracked() {
-            self.changes.invalidated.push(Invalidated::All);
-        }
-        for n in 0..super::STRIPES as u16 {
-            let stripe = self.held.stripe(n);
-            if !stripe.watchers.is_empty() {
-                let databases = &stripe.databases;
-                stripe.watchers.raise_where(|d, name| {
-                    (db.is_none_or(|db| db == d) && is_there(&databases[d as usize], name, now), false)
-                });
-            }
-            let range = match db {
-                Some(db) => db..db + 1,
-                None => 0..stripe.databases.len() as u32,
-            };
-            view::break_up(stripe, db);
-            for d in range {
-                let len = stripe.database(d).table.len();
-                if len > 0 {
-                    keys += len;
-                    tables.extend(Space::take_table(stripe, d));
-                }
-            }
-        }
-        (keys, Flushed(tables))
-    }
-
-    /// Exchanges all databases with another key space; every stripe of both is held. Watchers of keys in either are marked.
-    pub fn exchange(&mut self, other: &mut Space<'_>) {
-        assert!(self.is_whole() && other.is_whole(), "a data set takes another's place at one instant");
-        self.end_walk();
-        other.end_walk();
-        let now = self.now_ms();
-        for n in 0..super::STRIPES as u16 {
-            let (mine, theirs) = (self.held.stripe(n), other.held.stripe(n));
-            if !mine.watchers.is_empty() {
-                let (a, b) = (&mine.databases, &theirs.databases);
-                mine.watchers
-                    .raise_where(|d, name| (is_there(&a[d as usize], name, now), is_there(&b[d as usize], name, now)));
-            }
-            view::break_up(mine, None);
-            std::mem::swap(&mut mine.databases, &mut theirs.databases);
-            std::mem::swap(&mut mine.volatile, &mut theirs.volatile);
-            // What takes its place is a primary's, or this server's before it followed one.
-            self.keyspace.own_keys.fetch_sub(mine.own.len(), Ordering::Relaxed);
-            mine.own.clear();
-        }
-    }
-
-    /// Exchanges two databases; every stripe is held. Watchers of keys in either are marked where a key is there before or after.
-    pub fn swap(&mut self, a: u32, b: u32) {
-        assert!(self.is_whole(), "SWAPDB plans for every stripe");
-        let now = self.now_ms();
-        self.changes.databases.extend([a, b]);
-        if self.keyspace.is_tracked() {
-            // Keys are told by name alone, so whoever has read any in either holds what is another's now.
-            self.changes.invalidated.push(Invalidated::All);
-        }
-        for n in 0..super::STRIPES as u16 {
-            let stripe = self.held.stripe(n);
-            if !stripe.watchers.is_empty() {
-                let databases = &stripe.databases;
-                let there = |d: u32, name: &[u8]| is_there(&databases[d as usize], name, now);
-                stripe.watchers.raise_where(|d, name| match d {
-                    d if d == a => (there(a, name), there(b, name)),
-                    d if d == b => (there(b, name), there(a, name)),
-                    _ => (false, false),
-                });
-            }
-            [a, b].iter().for_each(|db| view::break_up(stripe, Some(*db)));
-            stripe.databases.swap(a as usize, b as usize);
-            Space::swap_origins(stripe, a, b);
-            let volatile = std::mem::take(&mut stripe.volatile);
-            stripe.volatile = volatile
-                .into_iter()
-                .map(|(d, name)| {
-                    (
-                        if d == a {
-                            b
-                        } else if d == b {
-                            a
-                        } else {
-                            d
-                        },
-                        name,
-                    )
-                })
-                .collect();
-        }
-    }
-}
-
-/// True if a key is there and its time has not come.
-fn is_there(database: &super::Database, name: &[u8], now_ms: i64) -> bool {
-    database.table.get(name).is_some_and(|r| r.deadline().is_none_or(|d| d > now_ms))
-}
-
-/// What a flush took out, to be dropped where it holds nobody up.
-#[derive(Debug, Default)]
-pub struct Flushed(Vec<crate::value::table::Table<super::KeyPath>>);
-
-impl Flushed {
-    /// Keys that are still in it.
-    pub fn keys(&self) -> usize {
-        self.0.iter().map(|t| t.len()).sum()
-    }
-
-    /// Drops a slice of it; false when nothing is left.
-    pub fn drop_slice(&mut self) -> bool {
-        let Some(table) = self.0.last_mut() else { return false };
-        if !table.drop_slice() {
-            self.0.pop();
-        }
-        !self.0.is_empty()
     }
 }
 
