@@ -124,7 +124,6 @@ fn an_end_that_waits_for_the_periodic_tasks_can_be_called_off() {
     server.signal("TERM");
     logged(&server, "Received SIGTERM");
     check(&mut c, &[("SHUTDOWN ABORT", "+OK"), ("DEBUG PAUSE-CRON 0", "+OK"), ("SET k v", "+OK")]);
-    // The log comes by a pipe, later than the reply.
     logged(&server, "Shutdown manually aborted");
     assert!(server.is_running());
 }

@@ -2,12 +2,11 @@
 
 use super::client::Connection;
 use super::process::kill;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -25,7 +24,8 @@ pub struct Server {
     /// Where plaintext is, if it was asked for.
     pub plain_port: u16,
     folder: TempDir,
-    log: Arc<Mutex<Vec<String>>>,
+    /// What it writes goes into a file without a pipe between: what it has logged before it answers is there when it has answered.
+    log: File,
 }
 
 impl Server {
@@ -62,18 +62,20 @@ impl Server {
             if plain {
                 command.args(["--allow-plaintext", "local", "--port", &plain_port.to_string()]);
             }
-            command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let log = tempfile::tempfile().expect("a file");
+            let out = || Stdio::from(log.try_clone().expect("a handle"));
+            command.args(words).stdin(Stdio::null()).stdout(out()).stderr(out());
             let mut child = command.spawn().expect("the server starts");
-            let log = Arc::new(Mutex::new(Vec::new()));
-            let (ready, wait) = mpsc::channel();
-            follow(child.stdout.take().expect("piped"), &log, ready.clone());
-            follow(child.stderr.take().expect("piped"), &log, ready);
-            if wait.recv_timeout(START).is_ok() {
-                return Server { child, port, plain_port, folder, log };
+            let end = Instant::now() + START;
+            while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+                if read(&log).contains("Ready to accept connections") {
+                    return Server { child, port, plain_port, folder, log };
+                }
+                std::thread::sleep(Duration::from_millis(2));
             }
             let _ = child.kill();
             let _ = child.wait();
-            let said = log.lock().expect("no panic").join("\n");
+            let said = read(&log);
             // Somebody else took the port between our look and the server's bind.
             assert!(said.contains("in use"), "the server did not start:\n{said}");
         }
@@ -107,7 +109,7 @@ impl Server {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("no panic").join("\n")
+        read(&self.log)
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -150,18 +152,11 @@ pub fn refused(folder: &Path, words: &[&str]) -> Output {
     super::process::run(&mut command, b"", START)
 }
 
-/// Keeps a stream's lines and tells of the one that says the server is ready.
-fn follow(stream: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>, ready: mpsc::Sender<()>) {
-    let log = Arc::clone(log);
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            let is_ready = line.contains("Ready to accept connections");
-            log.lock().expect("no panic").push(line);
-            if is_ready {
-                let _ = ready.send(());
-            }
-        }
-    });
+/// All that is in a file somebody else writes to.
+fn read(file: &File) -> String {
+    let mut bytes = vec![0; file.metadata().map_or(0, |m| m.len()) as usize];
+    let n = file.read_at(&mut bytes, 0).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..n]).trim_end().to_owned()
 }
 
 /// A port that is free now.
