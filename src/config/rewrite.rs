@@ -92,7 +92,7 @@ pub fn text(old: &[u8], config: &Config, all: bool) -> Vec<u8> {
         match left.remove(row.name) {
             Some(rest) => appended.extend(rest),
             None if in_file.contains(&row.name) => {}
-            None if all || row.is_changed(config) => appended.extend(written(row, config, None)),
+            None if all || is_set(row, config) => appended.extend(written(row, config, None)),
             None => {}
         }
     }
@@ -104,6 +104,12 @@ pub fn text(old: &[u8], config: &Config, all: bool) -> Vec<u8> {
     }
     lines.push(Vec::new());
     lines.join(&b'\n')
+}
+
+/// Whether the directive is at another value than its default. That of `dir` is wherever the process stands, which is the folder that was
+/// set: whether one was set tells.
+fn is_set(row: &Directive, config: &Config) -> bool {
+    if row.name == "dir" { config.general.dir.is_some() } else { row.is_changed(config) }
 }
 
 /// The lines that set a directive to its value. `before`, a line of the file for it, is kept when it says the same, so
@@ -169,6 +175,16 @@ mod tests {
         let once = text(old.as_bytes(), &config, false);
         assert_eq!(String::from_utf8_lossy(&once), new);
         assert_eq!(text(&once, &config, false), once, "rewriting twice changes nothing");
+    }
+
+    #[test]
+    fn the_folder_that_was_set_is_written_although_the_process_stands_in_it() {
+        let here = std::env::current_dir().unwrap();
+        let mut config = Config::default();
+        assert!(!String::from_utf8_lossy(&text(b"", &config, false)).contains("dir"));
+        config.general.dir = Some(here.clone());
+        let new = String::from_utf8_lossy(&text(b"# mine\n", &config, false)).into_owned();
+        assert!(new.contains(&format!("\ndir {}", here.display())), "{new}");
     }
 
     #[test]
