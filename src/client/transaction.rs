@@ -3,6 +3,7 @@
 use super::state::Client;
 use crate::keyspace::{Key, Keyspace, WatchFlag};
 use crate::resp::args::OwnedArgs;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,14 +26,13 @@ pub struct Transaction {
     pub broken: bool,
     /// Bytes of the queue, counted against `client-query-buffer-limit`.
     pub queued_bytes: usize,
-    pub watched: Vec<(u32, Vec<u8>)>,
+    /// Database and name of each watched key. True for those that were not there, or whose deadline had passed already, when they were
+    /// watched: they do not count as changed when their deadline has passed.
+    pub watched: HashMap<(u32, Vec<u8>), bool>,
     /// Bytes of what is watched.
     pub watched_bytes: usize,
     /// Raised when a watched key changes. One flag for all of them.
     pub flag: Option<Arc<WatchFlag>>,
-    /// Watched keys that were not there, or whose deadline had passed already, when they were watched: they do not count as changed when
-    /// their deadline has passed.
-    pub watched_expired: Vec<(u32, Vec<u8>)>,
 }
 
 impl Client {
@@ -40,11 +40,10 @@ impl Client {
     pub fn forget_watched(&mut self, keyspace: &Keyspace) {
         let t = &mut self.transaction;
         if let Some(flag) = t.flag.take() {
-            for (db, name) in std::mem::take(&mut t.watched) {
+            for (db, name) in std::mem::take(&mut t.watched).into_keys() {
                 keyspace.unwatch(Key::new(db, &name), &flag);
             }
         }
-        t.watched_expired.clear();
         t.watched_bytes = 0;
     }
 

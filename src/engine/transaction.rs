@@ -13,6 +13,7 @@ use crate::keyspace::{Key, Plan};
 use crate::resp::args::Args;
 use crate::resp::reply::Mark;
 use crate::spec::CommandFlags;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -75,9 +76,7 @@ impl Turn<'_> {
         let flag = Arc::clone(client.transaction.flag.get_or_insert_default());
         for name in args.from(1).iter() {
             let t = &mut client.transaction;
-            if t.watched.iter().any(|(d, k)| *d == db && k == name) {
-                continue;
-            }
+            let MapEntry::Vacant(place) = t.watched.entry((db, name.to_vec())) else { continue };
             let key = Key::new(db, name);
             if !self.space.lock_stripe_unless_busy(key.hash.stripe) {
                 return Err(self.busy());
@@ -88,10 +87,7 @@ impl Turn<'_> {
             let dead = there.is_none_or(|r| r.deadline().is_some_and(|d| d <= now));
             self.space.watch(key, &flag);
             self.space.unlock();
-            if dead {
-                t.watched_expired.push((db, name.to_vec()));
-            }
-            t.watched.push((db, name.to_vec()));
+            place.insert(dead);
             t.watched_bytes += name.len() + crate::client::NAME_BYTES;
         }
         self.reply.ok();
@@ -129,7 +125,7 @@ impl Turn<'_> {
                 db = q.args.args().get(1).and_then(crate::base::number::parse_i64).map_or(db, |n| n as u32);
             }
         }
-        for (db, name) in &client.transaction.watched {
+        for (db, name) in client.transaction.watched.keys() {
             plan.add(Key::new(*db, name).hash.stripe);
         }
         let scripted = entries.iter().any(|e| matches!(e.command.handler, Handler::Script(_)));
@@ -178,10 +174,10 @@ impl Turn<'_> {
             return true;
         }
         let now = self.space.now_ms();
-        t.watched.iter().any(|(db, name)| {
+        t.watched.iter().any(|((db, name), dead)| {
             let key = Key::new(*db, name);
             let r = self.space.stripe(key.hash.stripe).database(*db).table.get_at(key.hash.path, name);
-            r.and_then(|r| r.deadline()).is_some_and(|d| d <= now) && !t.watched_expired.contains(&(*db, name.clone()))
+            !dead && r.and_then(|r| r.deadline()).is_some_and(|d| d <= now)
         })
     }
 

@@ -1,6 +1,6 @@
 //! What everybody does with a key-value server, over TLS.
 
-use crate::support::{Server, check};
+use crate::support::{Connection, Server, check};
 
 #[test]
 fn strings_are_set_and_read_over_tls() {
@@ -59,4 +59,23 @@ fn a_key_dies_at_its_deadline() {
     check(&mut c, &[("SET k v PX 60", "+OK"), ("GET k", "\"v\"")]);
     std::thread::sleep(std::time::Duration::from_millis(80));
     check(&mut c, &[("GET k", "nil"), ("EXISTS k", ":0")]);
+}
+
+#[test]
+fn a_key_is_watched_once_per_database_and_very_many_are_watched_at_one_go() {
+    let server = Server::start();
+    let (mut c, mut other) = (server.connect(), server.connect());
+    check(&mut c, &[("WATCH a b a", "+OK"), ("SELECT 1", "+OK"), ("WATCH a a", "+OK"), ("SELECT 0", "+OK")]);
+    let watched = |c: &mut Connection| {
+        let info = c.line("CLIENT INFO").to_string();
+        info.split(' ').find_map(|f| f.strip_prefix("watch=")).unwrap().to_owned()
+    };
+    assert_eq!(watched(&mut c), "3");
+    let names: Vec<String> = (0..100_000).map(|i| format!("many{i}")).collect();
+    let request: Vec<&[u8]> = std::iter::once(&b"WATCH"[..]).chain(names.iter().map(|n| n.as_bytes())).collect();
+    assert_eq!(c.command(&request).unwrap().to_string(), "+OK");
+    assert_eq!(watched(&mut c), "100003");
+    check(&mut other, &[("SET many99999 changed", "+OK")]);
+    check(&mut c, &[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "nil")]);
+    assert_eq!(watched(&mut c), "0");
 }
