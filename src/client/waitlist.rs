@@ -17,7 +17,7 @@ pub struct Waiter {
     pub client: Arc<Shared>,
     pub token: u64,
     pub command: u16,
-    pub args: OwnedArgs,
+    pub args: Arc<OwnedArgs>,
     pub db: u32,
     /// Who waits, as of then.
     pub user: Arc<User>,
@@ -33,7 +33,7 @@ pub struct Waiter {
 #[derive(Debug)]
 pub struct WaitingCall {
     pub command: u16,
-    pub args: OwnedArgs,
+    pub args: Arc<OwnedArgs>,
     pub db: u32,
     pub user: Arc<User>,
     pub client: Arc<Shared>,
@@ -145,6 +145,11 @@ impl WaitList {
         self.0.lock().by_key.get(&(db, key.to_vec())).cloned().unwrap_or_default()
     }
 
+    /// True if a waiter is answered when a key of its goes, too.
+    pub fn needs_key(&self, n: u64) -> bool {
+        self.0.lock().waiters.get(&n).is_some_and(|w| w.needs_key)
+    }
+
     /// Everybody who waits for a key.
     pub fn all(&self) -> Vec<WaiterFacts> {
         let lists = self.0.lock();
@@ -165,7 +170,7 @@ impl WaitList {
         let w = lists.waiters.get(&n)?;
         Some(WaitingCall {
             command: w.command,
-            args: w.args.clone(),
+            args: Arc::clone(&w.args),
             db: w.db,
             user: Arc::clone(&w.user),
             client: Arc::clone(&w.client),

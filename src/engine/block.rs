@@ -17,6 +17,7 @@ use crate::keyspace::{Key, KeyHash, Plan};
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use crate::spec::CommandFlags;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -38,7 +39,7 @@ impl Turn<'_> {
             client: Arc::clone(&client.shared),
             token,
             command: entry.id,
-            args: request.args.unwrap_or_else(|| args.to_owned()),
+            args: Arc::new(request.args.unwrap_or_else(|| args.to_owned())),
             db: client.db,
             user: Arc::clone(&client.user),
             version: client.version,
@@ -84,21 +85,28 @@ impl Turn<'_> {
                 return true;
             }
             let mut wider = plan.clone();
-            let mut open = keys.clone();
-            let mut seen: Vec<(u32, Vec<u8>)> = Vec::new();
+            // Each waiter and each key is looked at once: a thousand workers may wait for the same fifty queues.
+            let mut seen: HashMap<u32, HashSet<Vec<u8>>> = HashMap::new();
+            let (mut met, mut open) = (HashSet::new(), keys.clone());
+            for (db, key) in &keys {
+                seen.entry(*db).or_default().insert(key.clone());
+            }
             while let Some((db, key)) = open.pop() {
-                if seen.contains(&(db, key.clone())) {
-                    continue;
-                }
                 for n in self.node.waiting.of_key(db, &key) {
+                    if !met.insert(n) {
+                        continue;
+                    }
                     let Some(waiting) = self.node.waiting.call(n) else { continue };
                     let Some(entry) = self.node.commands.by_id(waiting.command) else { continue };
+                    let seen = seen.entry(waiting.db).or_default();
                     let _ = super::for_each_key(waiting.db, entry, waiting.args.args(), |k| {
                         wider.add(k.hash.stripe);
-                        open.push((waiting.db, k.name.to_vec()));
+                        if !seen.contains(k.name) {
+                            seen.insert(k.name.to_vec());
+                            open.push((waiting.db, k.name.to_vec()));
+                        }
                     });
                 }
-                seen.push((db, key));
             }
             if wider == plan {
                 return true;
@@ -134,10 +142,18 @@ impl Turn<'_> {
                     continue;
                 }
                 for n in self.node.waiting.of_key(db, &key) {
-                    self.serve(n);
+                    // Taken by who came before: there is nothing left for the others, and they need not be asked one by one.
+                    if self.is_there(db, &key) || self.node.waiting.needs_key(n) {
+                        self.serve(n);
+                    }
                 }
             }
         }
+    }
+
+    fn is_there(&mut self, db: u32, name: &[u8]) -> bool {
+        let key = Key::new(db, name);
+        self.space.stripe(key.hash.stripe).database(db).table.get_at(key.hash.path, name).is_some()
     }
 
     /// A key whose time came while the step ran is none to be served from: who waits for it waits on, and it goes as any key does.

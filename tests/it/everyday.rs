@@ -1,6 +1,8 @@
 //! What everybody does with a key-value server, over TLS.
 
+use crate::support::process::eventually;
 use crate::support::{Connection, Server, check};
+use std::time::Duration;
 
 #[test]
 fn strings_are_set_and_read_over_tls() {
@@ -78,4 +80,36 @@ fn a_key_is_watched_once_per_database_and_very_many_are_watched_at_one_go() {
     check(&mut other, &[("SET many99999 changed", "+OK")]);
     check(&mut c, &[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "nil")]);
     assert_eq!(watched(&mut c), "0");
+}
+
+#[test]
+fn workers_that_wait_for_the_same_fifty_queues_are_served_in_their_order() {
+    let server = Server::start();
+    let mut pusher = server.connect();
+    let queues: Vec<String> = (0..50).map(|i| format!("queue{i}")).collect();
+    let wait = format!("BLPOP {} 0\r\n", queues.join(" "));
+    let mut workers: Vec<Connection> = (0..200).map(|_| server.connect()).collect();
+    for (n, w) in workers.iter_mut().enumerate() {
+        w.send(wait.as_bytes()).unwrap();
+        eventually("it waits", Duration::from_secs(20), || {
+            pusher.line("INFO clients").to_string().contains(&format!("blocked_clients:{}\r", n + 1))
+        });
+    }
+    for n in 0..workers.len() {
+        assert_eq!(pusher.line(&format!("RPUSH {} job{n}", queues[n % queues.len()])).to_string(), ":1");
+    }
+    for (n, w) in workers.iter_mut().enumerate() {
+        assert_eq!(w.read().unwrap().to_string(), format!("[\"{}\" \"job{n}\"]", queues[n % queues.len()]));
+    }
+    // A push for two serves two, and leaves the others waiting.
+    for w in &mut workers[..3] {
+        w.send(wait.as_bytes()).unwrap();
+    }
+    eventually("three wait", Duration::from_secs(20), || {
+        pusher.line("INFO clients").to_string().contains("blocked_clients:3\r")
+    });
+    check(
+        &mut pusher,
+        &[("RPUSH queue7 a b", ":2"), ("EXISTS queue7", ":0"), ("RPUSH queue9 c", ":1"), ("EXISTS queue9", ":0")],
+    );
 }
