@@ -242,6 +242,11 @@ impl ConfigHandle {
         Ok(changed.into_iter().map(|(row, _)| row).collect())
     }
 
+    /// The files that secrets are read from.
+    pub fn secret_files(&self) -> Vec<std::path::PathBuf> {
+        self.secret_files.lock().iter().map(|f| f.path.clone()).collect()
+    }
+
     /// Reads the files of secrets again, and sets what another secret stands in now; one that was set here meanwhile stays where its file has
     /// not changed. Returns the directives whose value is another one, or what is wrong with each file; those keep their value.
     pub fn reread_secrets(&self) -> (Vec<&'static Directive>, Vec<String>) {

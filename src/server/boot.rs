@@ -2,6 +2,7 @@
 
 use super::bind;
 use super::cron::Cron;
+use super::exposed;
 use super::http::{self, Http};
 use super::recover::{self, recover};
 use super::reload::{self, Reloader};
@@ -129,6 +130,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
 
     recover::take_keys(&config)?;
     let secrets: Vec<PathBuf> = secret_files.iter().map(|f| f.path.clone()).collect();
+    exposed::warn(&config, &dir, &secrets);
     sandbox::limit_files(&config, file.as_deref(), &dir, &secrets)?;
     tuning::seed_hash(&config)?;
 
@@ -651,6 +653,14 @@ fn hooks(node: &Arc<Node>, doors: &Arc<Doors>, endpoint: &Arc<Http>, logs: Logs,
         }),
     );
     node.config.on_change(&["encryption-key-source"], Box::new(|_, new| recover::change_keys(new)));
+    let from = dir.clone();
+    node.config.on_change(
+        &["encryption-key-source", "tls-key-file", "tls-client-key-file"],
+        Box::new(move |_, new| {
+            exposed::warn(new, &from, &[]);
+            Ok(())
+        }),
+    );
     let (loading, replication) = (Arc::clone(&node.loading), Arc::clone(&node.replication));
     node.config.on_change(
         &["key-load-delay"],

@@ -12,6 +12,7 @@ mod bind;
 mod boot;
 mod collector;
 mod cron;
+mod exposed;
 mod http;
 pub mod recover;
 mod reload;

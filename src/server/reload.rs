@@ -5,6 +5,7 @@
 //!   being served.
 //! * Connections keep the material they began with.
 
+use super::exposed;
 use super::http::{self, Http};
 use super::tls;
 use crate::audit::{Event, Outcome, Record};
@@ -101,6 +102,7 @@ impl Reloader {
 
     /// Loads the files again, whatever they are.
     pub fn reload(&self, config: &Config, why: &str) {
+        exposed::warn(config, &self.dir, &self.node.config.secret_files());
         match apply(&self.node, &self.doors, &self.endpoint, config, &self.dir) {
             Ok(()) if config.tls.port != 0 => tracing::info!("TLS materials reloaded successfully: {why}"),
             Ok(()) => {}
