@@ -335,9 +335,30 @@ pub fn link(path: &Path, other: &Path) -> io::Result<u64> {
     Ok(fs::metadata(other)?.len())
 }
 
-/// A folder that nobody else may write to as long as this is kept.
+/// Whether a file can be made in a folder, and hold something: it is tried under this name and the process's id.
+///
+/// # Errors
+/// Those of the disk.
+pub fn probe(folder: &Path, name: &str) -> io::Result<()> {
+    /// One block: the smallest file needs as much where nothing is left.
+    const BYTES: [u8; 4096] = [0; 4096];
+    let path = folder.join(format!("{name}-{}", std::process::id()));
+    let result = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&path);
+    let result = result.and_then(|mut file| file.write_all(&BYTES));
+    remove(&path);
+    result
+}
+
+/// A folder that nobody else may write to as long as this is kept; its lock goes with the descriptor, so that it ends with the process.
 #[derive(Debug)]
-pub struct Claim(#[expect(dead_code, reason = "the lock goes with the descriptor")] Option<File>);
+pub struct Claim(Option<File>);
+
+impl Claim {
+    /// True if the folder is locked: nobody else has a claim to it. Otherwise its file system knows no locks, and nothing is known.
+    pub fn is_sure(&self) -> bool {
+        self.0.is_some()
+    }
+}
 
 /// Claims a folder for this process. Where the file system knows no locks nobody is kept out.
 ///

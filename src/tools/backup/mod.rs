@@ -6,9 +6,10 @@
 //!
 //! # Invariants
 //! * A backup has its name only when all of it is on disk and was read back.
-//! * Only folders with a manifest are ever deleted, and only after a backup that succeeded.
+//! * Only folders with a manifest are ever deleted, and only after a backup that succeeded; and what a backup left that was killed (see [`part`]).
 
 pub mod manifest;
+mod part;
 mod retention;
 
 use super::cli;
@@ -21,6 +22,7 @@ use crate::persist::rdb::check::{Report, check};
 use crate::storage;
 use clap::{CommandFactory, Parser};
 use manifest::{Entry, Manifest};
+use part::Part;
 use retention::Retention;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -76,7 +78,7 @@ pub fn run(args: Vec<OsString>, out: &mut dyn Write) -> ExitCode {
     if args.iter().any(|a| a == "--help") {
         let _ = Arguments::parse_from(["holdfast backup", "--help"]);
     }
-    let (own, connection) = part(args);
+    let (own, connection) = own_and_others(args);
     let (mut client, words) = match cli::prepare("holdfast backup", connection) {
         Ok(prepared) => prepared,
         Err(code) => return code,
@@ -103,7 +105,7 @@ pub fn run(args: Vec<OsString>, out: &mut dyn Write) -> ExitCode {
 }
 
 /// Parts this tool's own options, wherever they stand, from those of the connection and from what follows them.
-fn part(args: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
+fn own_and_others(args: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
     let command = Arguments::command();
     let (mut own, mut others) = (Vec::new(), Vec::new());
     let mut args = args.into_iter();
@@ -154,23 +156,25 @@ fn back_up(a: &Arguments, client: &mut cli::client::Client, out: &mut dyn Write)
         // Another of the same second.
         name.push_str(&format!("-{}", std::process::id()));
     }
-    let (part, path) = (a.folder.join(format!(".partial-{name}-{}", std::process::id())), a.folder.join(&name));
+    let path = a.folder.join(&name);
+    let part = Part::begin(&a.folder, &name, out)?;
     let mut manifest = Manifest { made, sealed: storage::keyring().seals(), ..Manifest::default() };
     if let Some(connection) = &mut client.connection {
         let mut field = |section, name| cli::snapshot::info_field(connection, section, name).unwrap_or_default();
         manifest.version = field("server", "valkey_version");
         manifest.server = format!("{} (run {})", client.target.name(), field("server", "run_id"));
     }
-    let result = fill(a, client, &part, &mut manifest, out).and_then(|()| {
-        manifest.write(&part).map_err(at("writing the manifest in", &part))?;
-        fs::rename(&part, &path).map_err(at("naming", &path))?;
+    let result = fill(a, client, part.path(), &mut manifest, out).and_then(|()| {
+        manifest.write(part.path()).map_err(at("writing the manifest in", part.path()))?;
+        fs::rename(part.path(), &path).map_err(at("naming", &path))?;
         sync(&a.folder).map_err(at("syncing", &a.folder))
     });
     if let Err(e) = result {
         // What is left of the attempt is worth nothing.
-        let _ = fs::remove_dir_all(&part);
+        let _ = fs::remove_dir_all(part.path());
         return Err(e);
     }
+    drop(part);
     let _ = writeln!(
         out,
         "{}: {} keys, {} bytes in {} files, read back and whole.",
@@ -196,7 +200,6 @@ fn fill(
     manifest: &mut Manifest,
     out: &mut dyn Write,
 ) -> Result<(), String> {
-    fs::create_dir(part).map_err(at("making", part))?;
     let names = match &a.log {
         Some(data) => take_log(a, data, part, manifest, out)?,
         None => vec![take_snapshot(a, client, part, manifest)?],
@@ -321,7 +324,7 @@ mod tests {
             "--log data -p 1 --keep-daily=3 --tls backups -q",
             "-p 1 --tls backups --log data --keep-daily=3 -q",
         ] {
-            let (own, others) = part(words(line));
+            let (own, others) = own_and_others(words(line));
             assert_eq!(own, words("--log data --keep-daily=3 -q"), "{line}");
             assert_eq!(others, words("-p 1 --tls backups"), "{line}");
         }
