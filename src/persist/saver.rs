@@ -49,6 +49,8 @@ pub enum JobKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     Busy(JobKind),
+    /// The disk does not take what it is to write; the log has why.
+    Disk,
 }
 
 struct Job {

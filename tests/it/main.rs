@@ -17,6 +17,7 @@ mod debugger;
 mod disk;
 mod docs;
 mod everyday;
+mod files;
 mod gate;
 mod hostile;
 mod http;

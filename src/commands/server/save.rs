@@ -97,7 +97,8 @@ fn bgsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
             cx.node.saver.schedule();
             cx.reply.status("Background saving scheduled");
         }
-        Err(Refused::Busy(_)) => {
+        // A snapshot finds out what the disk takes when it is written.
+        Err(Refused::Busy(_) | Refused::Disk) => {
             return Err(CommandError::fixed(
                 "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
                  schedule a BGSAVE whenever possible.",
@@ -118,26 +119,30 @@ pub static BGREWRITEAOF: Command = Command::span(BGREWRITEAOF_SPEC, bgrewriteaof
 /// Begins a rewrite of the append-only file, or, if it is just switched on, what it begins with.
 ///
 /// # Errors
-/// Something runs already.
+/// Something runs already, or the log cannot be begun.
 pub fn begin_rewrite(cx: &mut NodeContext<'_, '_>) -> Result<(), Refused> {
     whole(cx, |cx| aof::begin(cx.node, cx.space))
 }
 
 fn bgrewriteaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    if cx.nested && cx.node.saver.running() != Some(JobKind::Rewrite) {
-        // A base must not hold the half of a transaction whose other half is in the log behind it.
-        cx.node.aof.schedule();
-        cx.reply.status("Background append only file rewriting scheduled");
-        return Ok(());
-    }
-    match begin_rewrite(cx) {
-        Ok(()) => cx.reply.status("Background append only file rewriting started"),
+    // A base must not hold the half of a transaction whose other half is in the log behind it: then it begins after it.
+    let begun = match cx.node.saver.running() {
+        Some(kind) => Err(Refused::Busy(kind)),
+        None => aof::ready(cx.node).and_then(|()| if cx.nested { Ok(false) } else { begin_rewrite(cx).map(|()| true) }),
+    };
+    match begun {
+        Ok(true) => cx.reply.status("Background append only file rewriting started"),
         Err(Refused::Busy(JobKind::Rewrite)) => {
             return Err(CommandError::fixed("ERR Background append only file rewriting already in progress"));
         }
-        Err(Refused::Busy(_)) => {
+        Ok(false) | Err(Refused::Busy(_)) => {
             cx.node.aof.schedule();
             cx.reply.status("Background append only file rewriting scheduled");
+        }
+        Err(Refused::Disk) => {
+            return Err(CommandError::fixed(
+                "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
+            ));
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ mod tests;
 mod writer;
 
 use crate::storage;
-pub use rewrite::{adopt, begin, folder, open, prepare};
+pub use rewrite::{adopt, begin, folder, open, prepare, ready};
 pub use writer::{Opened, start};
 
 use crate::config::Config;

@@ -104,7 +104,7 @@ impl Base {
 /// Begins a rewrite, or, while the log is off, what it begins with. Every stripe is held.
 ///
 /// # Errors
-/// Something runs already.
+/// Something runs already; a log that is switched on cannot be begun.
 pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Refused> {
     let (config, aof, saver) = (server.configuration(), server.aof(), server.saver());
     let base = Base::new(&config, "bg-");
@@ -122,7 +122,7 @@ pub fn begin<S: Owner>(server: &Arc<S>, space: &mut Space<'_>) -> Result<(), Ref
         tracing::warn!("The append only folder cannot be used: {e}");
         aof.figures.lock().last_rewrite_failed = true;
         saver.end_job();
-        return Ok(());
+        return Err(Refused::Disk);
     }
     let own = Arc::clone(server);
     let thread = std::thread::Builder::new().name("aof-rewrite".into()).spawn(move || {
@@ -278,6 +278,44 @@ pub fn prepare<S: Owner>(server: &Arc<S>, config: &Config) -> io::Result<()> {
             server.aof().release();
         }
     })
+}
+
+/// Whether a rewrite that is asked for can begin, as far as that shows without beginning it: who asks is told, while one that begins by itself
+/// fails into the log.
+///
+/// # Errors
+/// The folder of the log is another server's, no folder, or takes no file; the next increment's name is a folder's. The log has it too, and
+/// INFO.
+pub fn ready<S: Owner>(server: &Arc<S>) -> Result<(), Refused> {
+    let config = server.configuration();
+    let folder = folder(&config);
+    let result = if server.aof().is_writing() {
+        make_folder(&folder).and_then(|()| next_increment_is_free(&folder, &config.persistence.appendfilename))
+    } else {
+        server.aof().claim(&folder).and_then(|is_new| {
+            let found = left_behind(&config).map(drop);
+            if is_new {
+                server.aof().release();
+            }
+            found
+        })
+    };
+    result.and_then(|()| storage::probe(&folder, "temp-rewriteaof-probe")).map_err(|e| {
+        tracing::warn!("Can't rewrite the append only file: {}: {e}", folder.display());
+        server.aof().figures.lock().last_rewrite_failed = true;
+        Refused::Disk
+    })
+}
+
+/// A file that has the name already is of an attempt that failed, and is emptied. Where the manifest cannot be read the writer knows better.
+fn next_increment_is_free(folder: &Path, prefix: &str) -> io::Result<()> {
+    let text = std::fs::read_to_string(folder.join(manifest_name(prefix))).unwrap_or_default();
+    let Ok(manifest) = Manifest::parse(&text) else { return Ok(()) };
+    let path = folder.join(manifest.next_increment(prefix).name);
+    if path.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, format!("{} is a folder", path.display())));
+    }
+    Ok(())
 }
 
 /// A log that waits for its first base; what an earlier one left in the folder becomes history with it.
