@@ -52,6 +52,8 @@ const TICK_MS: u64 = 100;
 /// long nobody must have been answered at once.
 const STILL_FOR: usize = 4;
 const STILL_MAX: Duration = Duration::from_micros(200);
+/// Those whom a sync has let go come back one by one: so long they are gathered.
+const GATHER: Duration = Duration::from_micros(100);
 const READERLESS_MS: u64 = 10;
 /// How long the end waits for the listeners to be gone before it closes connections.
 const DEAF_MS_MAX: u64 = 1_000;
@@ -118,6 +120,8 @@ pub struct Worker {
     held: Vec<usize>,
     /// When somebody was answered at once, without waiting for a sync.
     answered_ms: u64,
+    /// How many replies the last sync has let go in this turn.
+    let_go: usize,
     /// It was rung while it stood still.
     rung: bool,
     /// Connections that had more to send when others' turn came.
@@ -183,6 +187,7 @@ impl Worker {
             paused: Vec::new(),
             held: Vec::new(),
             answered_ms: 0,
+            let_go: 0,
             rung: false,
             unsent: Vec::new(),
             fed: Vec::new(),
@@ -200,7 +205,11 @@ impl Worker {
         let mut events = Events::with_capacity(1024);
         while !self.node.shutdown.load(Ordering::Acquire) {
             let mut wait = self.wait();
-            if !wait.is_zero() && self.stands_still() && self.mailbox.stand_still(STILL_MAX) {
+            let let_go = std::mem::take(&mut self.let_go);
+            if !wait.is_zero()
+                && let Some(longest) = self.stands_still(let_go)
+                && self.mailbox.stand_still(longest)
+            {
                 (self.rung, wait) = (true, Duration::ZERO);
             }
             match self.poll.poll(&mut events, Some(wait)) {
@@ -225,11 +234,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether all that the sockets could bring now is more changes, which could not be answered before the next sync: under `appendfsync
-    /// always` several clients wait for one, and nobody has been answered at once for some time. They are run together then, in one turn
-    /// behind the sync. Who reads meanwhile, the first after that time, waits for [`STILL_MAX`] at the most.
-    fn stands_still(&self) -> bool {
-        self.held.len() >= STILL_FOR && clock::monotonic_ms() - self.answered_ms > READERLESS_MS
+    /// For how long the sockets are left alone: `None` if they are not. Under `appendfsync always`, while several clients wait for a sync that
+    /// runs, and nobody has been answered at once for some time, all that the sockets could bring is changes for the next one; they are run
+    /// together then, in one turn behind it. So are those that come back when one has let `let_go` of them go. Who reads meanwhile, the first
+    /// after that time, waits for [`STILL_MAX`] at the most.
+    fn stands_still(&self, let_go: usize) -> Option<Duration> {
+        if self.held.len().max(let_go) < STILL_FOR || clock::monotonic_ms() - self.answered_ms <= READERLESS_MS {
+            return None;
+        }
+        if self.node.aof.is_syncing() {
+            return Some(STILL_MAX);
+        }
+        (let_go >= STILL_FOR).then_some(GATHER)
     }
 
     fn wait(&self) -> Duration {

@@ -99,6 +99,8 @@ pub struct Aof {
     called: Condvar,
     /// The journal has more since the thread last looked.
     news: AtomicBool,
+    /// The thread writes and syncs: what is changed now is for the next sync.
+    syncing: AtomicBool,
     /// The journal's offset up to which everything is on disk.
     synced: AtomicU64,
     /// Counts the histories whose offsets `synced` has told.
@@ -179,6 +181,12 @@ impl Aof {
     #[inline(always)]
     pub fn holds(&self, offset: u64) -> bool {
         self.always.load(Ordering::Relaxed) && offset > self.synced()
+    }
+
+    /// True while a sync runs that what is changed now is too late for.
+    #[inline]
+    pub fn is_syncing(&self) -> bool {
+        self.syncing.load(Ordering::Relaxed)
     }
 
     /// True if replies may have to wait at all.

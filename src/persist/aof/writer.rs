@@ -18,11 +18,14 @@ use std::time::Duration;
 const BATCH_BYTES: usize = 4 << 20;
 /// Without `always` nobody waits: changes are gathered for so long before they are written.
 pub(super) const GATHER: Duration = Duration::from_millis(2);
-/// Under `always`, the longest that a sync waits for those whom the last one let go, as long as some come back: no longer than that took.
-/// Without it each sync would be for the few who came during the one before.
+/// Under `always`, the longest that a sync waits for those whom the last one let go, as long as some come back: no longer than that took, but for
+/// fast disks, where coming back takes longer. Without it each sync would be for the few who came during the one before.
 const COMPANY_MAX: Duration = Duration::from_millis(1);
+const COMPANY_MIN: Duration = Duration::from_micros(250);
 /// Between two looks at who has come.
 const COMPANY_STEP: Duration = Duration::from_micros(50);
+/// So many looks in a row have to find nobody new before nobody else is waited for.
+const COMPANY_LOOKS: u32 = 3;
 /// Between two looks at orders, syncs that are due and the disk.
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks at whether the log has come to where the history has, before its end is left without that note.
@@ -126,6 +129,7 @@ impl<S: Owner> Writer<S> {
             self.aof().news.store(false, Ordering::Release);
             let begin = clock::monotonic_ns();
             let worked = self.step();
+            self.aof().syncing.store(false, Ordering::Relaxed);
             if worked {
                 self.aof().busy_us.fetch_add((clock::monotonic_ns() - begin) / 1000, Ordering::Relaxed);
             }
@@ -329,6 +333,7 @@ impl<S: Owner> Writer<S> {
         let begin = clock::monotonic_ns();
         match self.log.sync() {
             Ok(()) => {
+                self.aof().syncing.store(false, Ordering::Relaxed);
                 self.sync_took = Duration::from_nanos(clock::monotonic_ns() - begin);
                 self.last_sync_ms = clock::monotonic_ms();
                 self.safe();
@@ -374,11 +379,13 @@ impl<S: Owner> Writer<S> {
     fn wait_for_company(&self) {
         let come = || self.cursor.as_ref().map_or(0, Cursor::lag);
         let (mut before, begin) = (come(), clock::monotonic_ns());
-        let longest = self.sync_took.min(COMPANY_MAX).as_nanos() as u64;
+        let longest = self.sync_took.clamp(COMPANY_MIN, COMPANY_MAX).as_nanos() as u64;
+        let mut alone = 0;
         while before > 0 && before < self.expected && clock::monotonic_ns() - begin < longest {
             std::thread::sleep(COMPANY_STEP);
             let now = come();
-            if now == before {
+            alone = if now == before { alone + 1 } else { 0 };
+            if alone == COMPANY_LOOKS {
                 // Nobody else comes.
                 return;
             }
@@ -397,6 +404,7 @@ impl<S: Owner> Writer<S> {
             self.wait_for_company();
         }
         let before = self.written;
+        self.aof().syncing.store(true, Ordering::Relaxed);
         let some = self.read();
         if some && !self.write() {
             return false;

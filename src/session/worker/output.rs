@@ -216,6 +216,7 @@ impl Worker {
                 continue;
             }
             c.held = false;
+            self.let_go += 1;
             self.drain(i);
         }
     }
