@@ -11,7 +11,7 @@ use crate::keyspace::Keyspace;
 use crate::resp::reply::{Reply, Version};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A client that waits for copies of what it has changed.
 #[derive(Debug)]
@@ -22,13 +22,6 @@ struct Wait {
     for_what: TimeoutReply,
 }
 
-impl Wait {
-    /// Whoever has gone, or whose time was over, is not told of here.
-    fn is_there(&self) -> bool {
-        self.client.blocked.load(Ordering::Relaxed) && !self.client.killed.load(Ordering::Relaxed)
-    }
-}
-
 /// What WAITAOF says where nothing is written to this server's disk.
 pub const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
@@ -37,8 +30,6 @@ pub const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but ap
 pub struct Replicas {
     list: Mutex<Vec<Arc<Shared>>>,
     waits: Mutex<Vec<Wait>>,
-    /// `waits` is not empty, as of the last look.
-    awaited: AtomicBool,
     /// Those that take copy and stream on two connections.
     pub pairs: Pairs,
     /// Online replicas whose last acknowledgement is young enough, as of the last round of the periodic tasks.
@@ -118,32 +109,21 @@ impl Replicas {
     /// Puts a client that is on the [`WaitList`] already on the list of those that wait for replicas, and looks whether it still has to.
     pub fn wait(&self, client: &Arc<Shared>, token: u64, for_what: TimeoutReply, to: &Answers<'_>) {
         let mut waits = self.waits.lock();
-        // Who waits anew has a new token.
-        waits.retain(|w| w.client.id != client.id && w.is_there());
+        // Whoever has gone or timed out since is not looked after here; who waits anew has a new token.
+        waits.retain(|w| {
+            w.client.id != client.id
+                && w.client.blocked.load(Ordering::Relaxed)
+                && !w.client.killed.load(Ordering::Relaxed)
+        });
         waits.push(Wait { client: Arc::clone(client), token, for_what });
-        self.awaited.store(true, Ordering::Release);
         self.serve(&mut waits, to);
-        self.awaited.store(!waits.is_empty(), Ordering::Release);
-        if !waits.is_empty() {
-            // Their workers may be saving up what there is to send.
-            drop(waits);
-            self.all().iter().for_each(|r| to.clients.send(r, Message::Feed { client: r.id }));
-        }
-    }
-
-    /// Somebody waits for replicas to have what was written.
-    #[inline]
-    pub fn is_awaited(&self) -> bool {
-        self.awaited.load(Ordering::Acquire)
     }
 
     /// A replica has told how far it is, or this server's disk has more: those that waited for it are answered.
     pub fn acked(&self, to: &Answers<'_>) {
         let mut waits = self.waits.lock();
         if !waits.is_empty() {
-            waits.retain(Wait::is_there);
             self.serve(&mut waits, to);
-            self.awaited.store(!waits.is_empty(), Ordering::Release);
         }
     }
 

@@ -128,7 +128,7 @@ pub struct Worker {
     unsent: Vec<usize>,
     /// Replicas for which the journal has something, and since when.
     fed: Vec<usize>,
-    last_fed: Tick,
+    fed_since: Tick,
     aside: Arc<Aside>,
     desk: Arc<Desk>,
     /// Whose command runs aside, and the messages that wait for them.
@@ -191,7 +191,7 @@ impl Worker {
             rung: false,
             unsent: Vec::new(),
             fed: Vec::new(),
-            last_fed: Tick::now(),
+            fed_since: Tick::now(),
             aside: parts.aside,
             away: HashMap::new(),
             busy_ns: 0,
@@ -249,7 +249,8 @@ impl Worker {
     }
 
     fn wait(&self) -> Duration {
-        if !self.unsent.is_empty() || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
+        let busy = [&self.unsent, &self.fed].iter().any(|list| !list.is_empty());
+        if busy || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
             return Duration::ZERO;
         }
         let now = clock::monotonic_ms();
@@ -257,8 +258,7 @@ impl Worker {
         if let Some(Reverse((d, _, _))) = self.deadlines.peek() {
             until = until.min(*d);
         }
-        let wait = Duration::from_millis(until.saturating_sub(now));
-        self.feed_in(true).map_or(wait, |feed| feed.min(wait))
+        Duration::from_millis(until.saturating_sub(now))
     }
 
     /// One turn: everything that is ready.

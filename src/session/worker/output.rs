@@ -11,14 +11,13 @@ use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use mio::{Interest, Token};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
 const FEED_BYTES: usize = 1 << 20;
 
-/// A replica is sent what clients write at once, but not more often than once in so long, unless somebody waits for it to have that: records, system
-/// calls and wake-ups for each turn's few kilobytes would cost as much as the commands.
-const FEED_EVERY: Duration = Duration::from_millis(1);
+/// While clients keep a worker busy, a replica is sent what they have written once in so many microseconds: a record and a system call
+/// for each turn's few hundred bytes would cost more than the commands.
+const FEED_EVERY_US: u64 = 500;
 
 /// What may wait for a client nobody knows yet: a few error replies.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
@@ -70,33 +69,22 @@ impl Worker {
         }
     }
 
-    /// The journal, or a copy, has something for a replica. It is sent when it is due.
+    /// The journal has something for a replica. It is sent when there is nothing else to do, or after [`FEED_EVERY_US`].
     pub(super) fn feed_soon(&mut self, i: usize) {
+        if self.fed.is_empty() {
+            self.fed_since = Tick::now();
+        }
         if !self.fed.contains(&i) {
             self.fed.push(i);
         }
     }
 
-    /// In how long what there is for replicas is to be sent; `None` if there is nothing. A copy goes whenever no client has anything to do.
-    #[inline]
-    pub(super) fn feed_in(&self, idle: bool) -> Option<Duration> {
-        if self.fed.is_empty() {
-            return None;
-        }
-        let copies = |i: &usize| self.connections[*i].as_ref().is_some_and(|c| c.client.copy.is_some());
-        if self.node.replication.replicas.is_awaited() || (idle && self.fed.iter().any(copies)) {
-            return Some(Duration::ZERO);
-        }
-        Some(FEED_EVERY.saturating_sub(Duration::from_nanos(Tick::now().ns_since(self.last_fed))))
-    }
-
-    /// Sends replicas what is due; `idle`: no client has anything to do.
+    /// Feeds whose time has come; `idle`: no client has anything to do.
     #[inline]
     pub(super) fn feed_due(&mut self, idle: bool) {
-        if self.feed_in(idle) != Some(Duration::ZERO) {
+        if self.fed.is_empty() || (!idle && Tick::now().ns_since(self.fed_since) < FEED_EVERY_US * 1000) {
             return;
         }
-        self.last_fed = Tick::now();
         for i in std::mem::take(&mut self.fed) {
             self.feed(i);
         }
