@@ -3,7 +3,7 @@
 //! Of a file the bytes up to the last sync survive a crash, and any part of those behind it may; of a folder the names of the last
 //! folder sync survive. The strictest case is kept: nothing that was not forced survives, or, if asked, everything does.
 
-use super::disk::{Disk, GrowingFile};
+use super::disk::{Disk, FixedFile, GrowingFile};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
@@ -120,7 +120,46 @@ impl GrowingFile for FaultyFile {
     }
 }
 
+impl FixedFile for FaultyFile {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let write = |c: &mut Content, bytes: &[u8]| c.now[at as usize..][..bytes.len()].copy_from_slice(bytes);
+        let failed = self.with(|c| write(c, bytes));
+        if failed.is_err() {
+            // A torn write, of which a crash leaves what it likes.
+            let mut state = self.0.lock();
+            if let Some(c) = state.files.get_mut(&self.1) {
+                write(c, bytes.get(..bytes.len() / 2).unwrap_or_default());
+                c.forced.clone_from(&c.now);
+            }
+        }
+        failed
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        GrowingFile::sync(self)
+    }
+}
+
 impl Disk for FaultyDisk {
+    fn lay_out(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn FixedFile>> {
+        let mut state = self.0.lock();
+        state.step()?;
+        state.names.remove(path);
+        let n = state.file(path);
+        let zeros = vec![0; bytes as usize];
+        state.files.insert(n, Content { now: zeros.clone(), forced: zeros });
+        state.step()?;
+        state.forced_names = state.names.clone();
+        Ok(Box::new(FaultyFile(Arc::clone(&self.0), n)))
+    }
+
+    fn before(&self, path: &Path, at: u64, most: u64) -> io::Result<Vec<u8>> {
+        let state = self.0.lock();
+        let n = state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let now = state.files.get(n).map_or(&[][..], |c| &c.now);
+        Ok(now[at.saturating_sub(most) as usize..at as usize].to_vec())
+    }
+
     fn grow(&self, path: &Path) -> io::Result<(Box<dyn GrowingFile>, u64)> {
         let mut state = self.0.lock();
         state.step()?;

@@ -70,6 +70,10 @@ impl GrowingFile for SealedFile {
         self.file.sync()
     }
 
+    fn commit(&mut self) -> io::Result<()> {
+        self.file.commit()
+    }
+
     /// To where it stood after the last append, or to nothing.
     fn cut(&mut self, len: u64) -> io::Result<()> {
         if self.sealer.is_none() && len == 0 {

@@ -5,6 +5,9 @@
 //! * While files are sealed (see [`Keyring`]) no data reach the disk plain.
 
 mod disk;
+pub mod doublewrite;
+#[cfg(test)]
+mod doublewrite_tests;
 mod fault;
 mod grow_sealed;
 mod keyring;
@@ -13,7 +16,8 @@ mod seal;
 mod seal_tests;
 mod stamp;
 
-pub use disk::{Disk, GrowingFile, Local};
+pub use disk::{Disk, FixedFile, GrowingFile, Local};
+pub use doublewrite::DoublewriteDisk;
 pub use fault::FaultyDisk;
 pub use grow_sealed::SealedDisk;
 pub use keyring::{KeyId, Keyring, Sealing, install, keyring};

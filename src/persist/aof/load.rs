@@ -175,7 +175,7 @@ pub fn find(dir: &Path, folder: &str, prefix: &str) -> Result<Found, LoadError> 
         Err(e) => return Err(io("Fatal error: can't open the AOF manifest file", &manifest)(e)),
     }
     if old.is_file() {
-        let disk = super::rewrite::disk();
+        let disk = super::rewrite::disk(prefix);
         fs::create_dir_all(&path).map_err(io("Can't create the append-only folder", &path))?;
         let new = Manifest::of_old_file(prefix);
         // The manifest first: if the file has not moved yet, the next start moves it.

@@ -32,7 +32,9 @@ pub struct Log {
     good: u64,
     /// Bytes of text of the last increment, which was loaded and does not grow further.
     loaded: Option<u64>,
+    /// It has been written to since what it has was last made to survive, and since the file itself was forced to disk.
     unsynced: bool,
+    unforced: bool,
     health: Health,
     /// Bytes of the base and of increments before the growing one.
     before: u64,
@@ -66,6 +68,7 @@ impl Log {
             good: 0,
             loaded: None,
             unsynced: false,
+            unforced: false,
             health: Health::Good,
             before,
         }
@@ -155,7 +158,7 @@ impl Log {
         match file.append(bytes) {
             Ok(()) => {
                 self.good += bytes.len() as u64;
-                self.unsynced = true;
+                (self.unsynced, self.unforced) = (true, true);
                 Ok(())
             }
             Err(e) => {
@@ -180,19 +183,34 @@ impl Log {
         }
     }
 
-    /// Forces what was written to disk.
+    /// Forces the increment to disk.
     ///
     /// # Errors
     /// Those of the disk; then the log needs a new base.
     pub fn sync(&mut self) -> io::Result<()> {
+        self.survive(self.unforced, |file| file.sync())?;
+        self.unforced = false;
+        Ok(())
+    }
+
+    /// Makes what was written survive, as a sync does, but by the quickest way, which may leave the increment itself to be forced later.
+    ///
+    /// # Errors
+    /// As of [`Log::sync`].
+    pub fn commit(&mut self) -> io::Result<()> {
+        if !self.chained {
+            // It needs no haste, as nobody is told; and what an older increment left beside it may still be needed.
+            return self.sync();
+        }
+        self.survive(self.unsynced, |file| file.commit())
+    }
+
+    fn survive(&mut self, due: bool, how: impl Fn(&mut dyn GrowingFile) -> io::Result<()>) -> io::Result<()> {
         if self.health == Health::Holed {
             return Err(io::Error::other("an fsync failed: what is on disk is unknown until the file is rewritten"));
         }
-        if !self.unsynced {
-            return Ok(());
-        }
-        let Some(file) = &mut self.file else { return Ok(()) };
-        match file.sync() {
+        let Some(file) = self.file.as_mut().filter(|_| due) else { return Ok(()) };
+        match how(&mut **file) {
             Ok(()) => {
                 self.unsynced = false;
                 Ok(())
@@ -240,7 +258,7 @@ impl Log {
         self.before += self.good;
         (self.good, self.loaded) = (0, None);
         self.file = Some(file);
-        self.unsynced = false;
+        (self.unsynced, self.unforced) = (false, false);
         // The new increment itself has no hole.
         self.health = Health::Good;
         self.chained = whole;

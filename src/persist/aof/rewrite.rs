@@ -11,7 +11,8 @@ use crate::keyspace::{AccessPolicy, Keyspace, Pace, Space, WalkError};
 use crate::persist::rdb;
 use crate::persist::saver::{JobKind, Owner, Refused};
 use crate::persist::snapshot::{self, Snapshot, format};
-use crate::storage::{self, Disk, Local, SealedDisk};
+use crate::storage::doublewrite::{BUFFER_BYTES, buffer_name};
+use crate::storage::{self, Disk, DoublewriteDisk, Local, SealedDisk};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,9 +23,10 @@ pub fn folder(config: &Config) -> PathBuf {
     PathBuf::from(&config.persistence.appenddirname)
 }
 
-/// The disk a log grows on: files are sealed on it if they are to be.
-pub(super) fn disk() -> Arc<dyn Disk> {
-    if storage::keyring().seals() { Arc::new(SealedDisk::of_process(Arc::new(Local))) } else { Arc::new(Local) }
+/// The disk a log of this name grows on: files are sealed on it if they are to be.
+pub(super) fn disk(prefix: &str) -> Arc<dyn Disk> {
+    let local = DoublewriteDisk::new(Arc::new(Local), buffer_name(prefix), BUFFER_BYTES);
+    if storage::keyring().seals() { Arc::new(SealedDisk::of_process(Arc::new(local))) } else { Arc::new(local) }
 }
 
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
@@ -205,7 +207,7 @@ fn put_alone<S: Owner>(server: &S, written: Option<(PathBuf, u64)>, rdb: bool) {
     let result = claimed.and_then(|_| match &written {
         Some((path, bytes)) => left_behind(&config).and_then(|manifest| {
             let first = manifest.next_increment(prefix).number;
-            Log::new(disk(), &folder(&config), prefix, manifest, 0, false).put_base(path, rdb, first, *bytes)
+            Log::new(disk(prefix), &folder(&config), prefix, manifest, 0, false).put_base(path, rdb, first, *bytes)
         }),
         None => Err(io::Error::other("its base could not be written")),
     });
@@ -322,7 +324,14 @@ fn next_increment_is_free(folder: &Path, prefix: &str) -> io::Result<()> {
 fn begin_log<S: Owner>(server: &Arc<S>, config: &Config) -> io::Result<()> {
     server.aof().claim(&folder(config))?;
     let manifest = left_behind(config)?;
-    let log = Log::new(disk(), &folder(config), &config.persistence.appendfilename, manifest, 0, false);
+    let log = Log::new(
+        disk(&config.persistence.appendfilename),
+        &folder(config),
+        &config.persistence.appendfilename,
+        manifest,
+        0,
+        false,
+    );
     writer::start(server, Opened { log, cursor: None })
 }
 
@@ -336,10 +345,10 @@ pub fn open<S: Owner>(server: &Arc<S>, found: Option<(Manifest, Recovered)>, spa
     make_folder(&folder)?;
     let mut log;
     if let Some((manifest, recovered)) = found {
-        log = Log::new(disk(), &folder, prefix, manifest, recovered.bytes, true);
+        log = Log::new(disk(prefix), &folder, prefix, manifest, recovered.bytes, true);
         log.open(recovered.last_text)?;
     } else {
-        log = Log::new(disk(), &folder, prefix, beside_what_is_there(&folder, prefix)?, 0, false);
+        log = Log::new(disk(prefix), &folder, prefix, beside_what_is_there(&folder, prefix)?, 0, false);
         let first = log.begin_increment()?;
         let base = Base::new(&config, "");
         let format = base.format(&**server, &config, space.access);

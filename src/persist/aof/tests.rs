@@ -5,7 +5,8 @@ use super::log::{Health, Log, manifest_name};
 use super::manifest::Manifest;
 use crate::persist::rdb::{Loaded, RdbError};
 use crate::resp::args::Args;
-use crate::storage::{self, Disk, FaultyDisk, Keyring, SealedDisk, Sealing};
+use crate::storage::doublewrite::{self, buffer_name};
+use crate::storage::{self, Disk, DoublewriteDisk, FaultyDisk, Keyring, SealedDisk, Sealing};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ fn run(disk: &FaultyDisk, grows: Arc<dyn Disk>) -> (Vec<u32>, Vec<u32>) {
                 written.extend([n, n + 1]);
                 log.append(&pair(n))?;
                 if n % 4 == 0 {
-                    log.sync()?;
+                    log.commit()?;
                     acknowledged.clone_from(&written);
                 }
             }
@@ -106,6 +107,7 @@ fn recover(disk: &FaultyDisk, lucky: bool) -> Vec<u32> {
         let name = path.file_name().unwrap();
         std::fs::File::create(folder.path().join(name)).unwrap().write_all(&content).unwrap();
     }
+    doublewrite::recover(folder.path(), &buffer_name("a")).expect("a folder that can be read");
     let Ok(text) = std::fs::read_to_string(folder.path().join(manifest_name("a"))) else { return Vec::new() };
     let manifest = Manifest::parse(&text).expect("a manifest is whole or not there");
     let mut numbers = Numbers::default();
@@ -135,6 +137,16 @@ fn a_disk_that_stops_at_any_step_leaves_an_acknowledged_prefix() {
     stop_everywhere(|disk| Arc::new(disk.clone()));
 }
 
+/// A buffer of three blocks, so that laps begin again and again.
+fn twice(disk: &FaultyDisk) -> DoublewriteDisk {
+    DoublewriteDisk::new(Arc::new(disk.clone()), buffer_name("a"), 3 * 4096)
+}
+
+#[test]
+fn a_disk_that_stops_at_any_step_leaves_an_acknowledged_prefix_also_where_commits_are_written_twice() {
+    stop_everywhere(|disk| Arc::new(twice(disk)));
+}
+
 #[test]
 fn a_disk_that_stops_at_any_step_of_a_sealed_log_leaves_an_acknowledged_prefix() {
     let key = "5a".repeat(32);
@@ -142,20 +154,30 @@ fn a_disk_that_stops_at_any_step_of_a_sealed_log_leaves_an_acknowledged_prefix()
     storage::install(Keyring::parse(&key, Sealing::Off).unwrap());
     let ring = Arc::new(Keyring::parse(&key, Sealing::On).unwrap());
     stop_everywhere(|disk| Arc::new(SealedDisk::new(Arc::new(disk.clone()), Arc::clone(&ring))));
+    stop_everywhere(|disk| Arc::new(SealedDisk::new(Arc::new(twice(disk)), Arc::clone(&ring))));
 }
 
 /// A disk that fails once, at any step, and works again: what goes on as the writer does loses nothing and repeats nothing.
 #[test]
 fn a_disk_that_fails_once_at_any_step_leaves_what_was_acknowledged_whatever_follows() {
+    fail_everywhere(|disk| Arc::new(disk.clone()));
+}
+
+#[test]
+fn a_disk_that_fails_once_at_any_step_leaves_what_was_acknowledged_also_where_commits_are_written_twice() {
+    fail_everywhere(|disk| Arc::new(twice(disk)));
+}
+
+fn fail_everywhere(grows: impl Fn(&FaultyDisk) -> Arc<dyn Disk>) {
     let steps = {
         let disk = FaultyDisk::default();
-        go_on(&disk);
+        go_on(&disk, grows(&disk));
         disk.operations()
     };
     for at in 0..steps {
         let disk = FaultyDisk::default();
         disk.fail_at(at);
-        let (acknowledged, written) = go_on(&disk);
+        let (acknowledged, written) = go_on(&disk, grows(&disk));
         for lucky in [false, true] {
             let found = recover(&disk, lucky);
             assert!(found.starts_with(&acknowledged), "step {at}: {acknowledged:?} was promised, {found:?} is there");
@@ -165,8 +187,8 @@ fn a_disk_that_fails_once_at_any_step_leaves_what_was_acknowledged_whatever_foll
 }
 
 /// Writes, syncs and rewrites, and goes on after errors as the writer does.
-fn go_on(disk: &FaultyDisk) -> (Vec<u32>, Vec<u32>) {
-    let mut log = Log::new(Arc::new(disk.clone()), Path::new("d"), "a", Manifest::default(), 0, false);
+fn go_on(disk: &FaultyDisk, grows: Arc<dyn Disk>) -> (Vec<u32>, Vec<u32>) {
+    let mut log = Log::new(grows, Path::new("d"), "a", Manifest::default(), 0, false);
     let (mut acknowledged, mut written): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
     // A rewrite, with another try if it fails, and something written before and after its base.
     let rewrite = |log: &mut Log, written: &mut Vec<u32>| {
@@ -192,14 +214,14 @@ fn go_on(disk: &FaultyDisk) -> (Vec<u32>, Vec<u32>) {
                 continue;
             }
             written.extend([n, n + 1]);
-            if log.sync().is_ok() && log.is_chained() {
+            if log.commit().is_ok() && log.is_chained() {
                 acknowledged.clone_from(&written);
             } else {
                 rewrite(&mut log, &mut written);
             }
         }
         rewrite(&mut log, &mut written);
-        if log.sync().is_ok() && log.is_chained() {
+        if log.commit().is_ok() && log.is_chained() {
             acknowledged.clone_from(&written);
         }
     }

@@ -330,8 +330,13 @@ impl<S: Owner> Writer<S> {
 
     /// Forces what was written to disk.
     fn sync(&mut self) -> bool {
+        self.force(|log| log.sync())
+    }
+
+    /// Makes what was written survive.
+    fn force(&mut self, how: impl Fn(&mut Log) -> std::io::Result<()>) -> bool {
         let begin = clock::monotonic_ns();
-        match self.log.sync() {
+        match how(&mut self.log) {
             Ok(()) => {
                 self.aof().syncing.store(false, Ordering::Relaxed);
                 self.sync_took = Duration::from_nanos(clock::monotonic_ns() - begin);
@@ -419,7 +424,10 @@ impl<S: Owner> Writer<S> {
             AppendFsync::No => self.aof().has_failed(),
         };
         if (due && self.log.is_unsynced()) || (due && self.written != self.aof().synced() && self.log.is_chained()) {
-            self.sync();
+            match p.appendfsync {
+                AppendFsync::Always => self.force(|log| log.commit()),
+                _ => self.sync(),
+            };
             self.expected = group + self.cursor.as_ref().map_or(0, Cursor::lag);
         } else if waived && p.appendfsync == AppendFsync::Always {
             // As the directive says: while something is saved nobody waits for the disk.
