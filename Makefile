@@ -12,7 +12,7 @@ SHARED ?= ../shared
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run build test unit portable compat compare lint fuzz bench clean help
+.PHONY: run build test unit portable compat compare lint fuzz bench profile clean help
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -65,6 +65,9 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (needs a nightly compiler and cargo-
 
 bench: ## criterion: parser, table, dispatch, stream
 	cargo bench --locked
+
+profile: ## takes the profile anew that the release build is laid out by (needs redis-benchmark and LLVM's llvm-profdata)
+	benches/profile/train
 
 clean: ## what was built; data/ stays
 	cargo clean

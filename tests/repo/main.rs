@@ -1,8 +1,9 @@
-//! Claims about the repository itself: layers, dependencies, the table of commands, what is linked.
+//! Claims about the repository itself: layers, dependencies, the table of commands, what is linked, what the release is laid out by.
 
 mod dependencies;
 mod layers;
 mod linked;
+mod profile;
 mod table;
 
 use std::path::Path;
