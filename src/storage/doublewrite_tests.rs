@@ -1,9 +1,10 @@
 use super::doublewrite::{BEFORE, buffer_name, recover};
 use super::{Disk, DoublewriteDisk, FaultyDisk, GrowingFile, Local};
+use crate::base::clock;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 const BUFFER: &str = "a.doublewrite";
 const FILE: &str = "a.1.incr.aof";
@@ -80,11 +81,12 @@ fn a_sync_forces_the_file_and_leaves_no_buffer() {
 
 #[test]
 fn a_log_that_is_another_or_was_changed_later_is_left_alone() {
-    let change: [(&str, &dyn Fn(&Path)); 4] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&Path));
+    let change: [Change<'_>; 4] = [
         ("another content", &|folder| fs::write(folder.join(FILE), b"ONE ").unwrap()),
         ("shorter than what was forced", &|folder| cut(folder, 3)),
         ("changed later", &|folder| {
-            let later = SystemTime::now() + Duration::from_secs(60);
+            let later = UNIX_EPOCH + Duration::from_millis(clock::wall_ms() as u64 + 60_000);
             fs::File::options().write(true).open(folder.join(FILE)).unwrap().set_modified(later).unwrap();
         }),
         ("not there", &|folder| fs::remove_file(folder.join(FILE)).unwrap()),
