@@ -48,7 +48,9 @@ pub fn round(host: &Arc<dyn Host>, now: u64) {
     let config = host.config().current();
     let r = &config.replication;
     let enough = r.repl_diskless_sync_max_replicas;
+    // Who cannot take a copy of unknown length is sent a file, and a file is begun without the delay.
     let due = !r.repl_diskless_sync
+        || waiting.iter().any(|(client, _)| !client.facts.lock().takes_eof)
         || now.saturating_sub(*since) >= u64::from(r.repl_diskless_sync_delay_secs) * 1000
         || (enough > 0 && waiting.len() >= enough as usize);
     let look = this.follower.look();

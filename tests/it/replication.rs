@@ -281,6 +281,13 @@ fn replicas_that_wait_share_one_walk_and_the_changes_made_meanwhile_reach_all() 
 }
 
 #[test]
+fn who_takes_no_copy_of_unknown_length_is_served_without_the_delay() {
+    let primary = Server::with(&["--repl-diskless-sync-delay", "1000"]);
+    let reply = primary.connect().line("PSYNC ? -1").to_string();
+    assert!(reply.starts_with("+FULLRESYNC"), "{reply}");
+}
+
+#[test]
 fn a_replica_that_dies_amid_its_copy_ends_the_walk_and_the_next_one_is_served() {
     let primary = Server::with(&DEBUG);
     let mut p = primary.connect();
