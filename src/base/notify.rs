@@ -8,6 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+/// The variable that says where a service manager listens.
+pub const SOCKET: &str = "NOTIFY_SOCKET";
+
 /// The service manager, if one listens.
 #[derive(Debug, Default)]
 pub struct Notifier {
@@ -27,7 +30,7 @@ impl Notifier {
     /// # Errors
     /// `NOTIFY_SOCKET` is not set, or names no socket; told, because a unit of Type=notify would wait in vain.
     pub fn from_environment() -> io::Result<Notifier> {
-        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        let Some(path) = std::env::var_os(SOCKET) else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "NOTIFY_SOCKET is not set"));
         };
         let watchdog = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());

@@ -71,6 +71,44 @@ pub fn defer_accept(listener: BorrowedFd<'_>, seconds: u8) -> io::Result<()> {
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Who [`go_to_background`] returns to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The process that was started, which has nothing more to do.
+    Started,
+    /// The one that goes on: the leader of a session of its own, without a terminal.
+    Background,
+}
+
+/// Splits the process: one side ends, so that who has started it goes on, and the other one is the server.
+///
+/// # Errors
+/// There is more than the calling thread, since the others would be missing on the other side; or the kernel refuses.
+pub fn go_to_background() -> io::Result<Side> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads != 1 {
+        return Err(io::Error::other(format!("{threads} threads run already")));
+    }
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    // SAFETY: this is the only thread, so the copy holds no lock whose owner it lacks.
+    match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => {}
+        _ => return Ok(Side::Started),
+    }
+    // SAFETY: the call takes nothing and touches no memory.
+    if unsafe { libc::setsid() } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    for standard in 0..=2 {
+        // SAFETY: the calls take numbers; the first one is a descriptor that is open through them.
+        if unsafe { libc::dup2(null.as_raw_fd(), standard) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(Side::Background)
+}
+
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
 /// How much likelier (or less likely) the kernel is to end this process when memory runs out.

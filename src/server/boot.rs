@@ -7,13 +7,14 @@ use super::http::{self, Http};
 use super::recover::{self, recover};
 use super::reload::{self, Reloader};
 use super::sandbox;
-use super::service::Service;
+use super::service::{self, Service};
 use super::tls;
 use super::tuning;
 use super::workers::Workers;
 use crate::acl::{Acl, Policy};
 use crate::audit::{self, Audit, Event, Outcome, Record};
 use crate::base::background::Background;
+use crate::base::process::Side;
 use crate::base::runtime_hint::{self, RuntimeHint};
 use crate::base::{clock, crash, memory, process, title as base_title};
 use crate::client::{Registry, WaitList};
@@ -82,6 +83,13 @@ fn open_cluster(config: &Config) -> Result<(u32, Option<Cluster>), String> {
 /// # Errors
 /// Whatever keeps it from serving, before a socket is bound.
 pub fn run(loaded: Loaded) -> Result<i32, BootError> {
+    // Before anything that belongs to a process: threads, the clock's origin, the gate and its self-tests.
+    if service::is_daemon(&loaded.config)
+        && process::go_to_background().map_err(failed("daemonize: the process cannot go to the background"))?
+            == Side::Started
+    {
+        return Ok(0);
+    }
     clock::init();
     process::add_umask(UMASK);
     let Loaded { config, file, notices, secret_files } = loaded;
@@ -255,7 +263,8 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         tracing::info!("Listening on {name}");
     }
     let recorder = recover_recorder.expect("one recorder per thread");
-    let load = || service.while_loading(&node.loading, config.general.daemonize, || recover(&node, &config, recorder));
+    let load =
+        || service.while_loading(&node.loading, service::is_daemon(&config), || recover(&node, &config, recorder));
     load_or_end(&node, &runtime, &mut signals, load, || leave(&node, &config, &hints))?;
     if let Some((address, port)) = &config.replication.replicaof {
         let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;

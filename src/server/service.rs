@@ -25,6 +25,13 @@ fn standing(read: u64, total: Option<u64>, ms: u64) -> String {
     format!("{}{} s, {} MiB in memory", part.unwrap_or_default(), ms / 1000, memory::used() >> 20)
 }
 
+/// True if the server is to go to the background, which a service manager would take for its end.
+pub fn is_daemon(config: &Config) -> bool {
+    let is_supervised =
+        config.general.supervised != Supervised::No && std::env::var_os(crate::base::notify::SOCKET).is_some();
+    config.general.daemonize && !is_supervised
+}
+
 /// The server's side.
 pub struct Service {
     notifier: Notifier,

@@ -1,6 +1,6 @@
 //! The service manager's protocol, held against a socket, and the units against systemd's own check.
 
-use crate::support::process::{find, kill, run, skipped};
+use crate::support::process::{eventually, find, kill, run, skipped};
 use crate::support::server::{BINARY, free_port};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
@@ -54,6 +54,34 @@ impl Drop for Supervised {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn daemonize_lets_the_starter_go_on_and_serves_in_a_session_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pid_file, socket) = (folder.path().join("pid"), folder.path().join("socket"));
+    let mut daemon = Command::new(BINARY);
+    daemon.args(["server", "--allow-plaintext", "local", "--daemonize", "yes", "--logfile", "log"]);
+    daemon.args(["--bind", "127.0.0.1", "--tls-port", &free_port().to_string(), "--dir"]);
+    daemon.arg(folder.path()).arg("--pidfile").arg(&pid_file).arg("--unixsocket").arg(&socket);
+    let started = run(&mut daemon, b"", Duration::from_secs(30));
+    assert!(started.status.success() && started.stdout.is_empty(), "{started:?}");
+    let read = || std::fs::read_to_string(&pid_file).ok()?.trim().parse::<u32>().ok();
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    eventually("its id is in the file", Duration::from_secs(60), || read().is_some());
+    let pid = read().expect("an id");
+    let mut stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_else(|e| panic!("{e}: {}", log()));
+    // After the name in brackets: state, parent, group, session.
+    stat.drain(..=stat.rfind(')').expect("a name"));
+    assert_eq!(stat.split_whitespace().nth(3), Some(pid.to_string().as_str()), "{stat}");
+    eventually("it serves", Duration::from_secs(60), || log().contains("Ready to accept connections"));
+    let mut client = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    std::io::Write::write_all(&mut client, b"PING\r\n").unwrap();
+    let mut reply = [0; 7];
+    std::io::Read::read_exact(&mut client, &mut reply).unwrap();
+    assert_eq!(&reply, b"+PONG\r\n");
+    kill(pid, "TERM");
+    eventually("it ends", Duration::from_secs(60), || !pid_file.exists());
 }
 
 #[test]

@@ -52,8 +52,9 @@ topic! {
     "hz" => hz: u32 = 10, Clamped { low: 1, high: 500 }, Runtime, Open, Standing::Works;
     /// Folder the server works in: its files and generated certificates.
     "dir" => dir: Option<PathBuf> = None, Folder, Runtime, Protected, Standing::Works;
-    /// Run in the background.
-    "daemonize" => daemonize: bool = false, YesNo, Start, Open, Standing::Missing("going to the background: let the service manager start it");
+    /// Run in the background: the process that was started ends at once, and what goes wrong later is in the log file alone. Without
+    /// effect under a service manager (`supervised`).
+    "daemonize" => daemonize: bool = false, YesNo, Start, Open, Standing::Works;
     /// Who supervises the process, and is told that it is ready.
     "supervised" => supervised: Supervised = Supervised::No, OneOf, Start, Open, Standing::Works;
     /// File the process id is written to.
