@@ -28,7 +28,7 @@ pub use memory::NAME_BYTES;
 pub use monitor::Monitors;
 pub use output::Output;
 pub use registry::{Registry, Shared, SharedText, WORKERS_MAX};
-pub use replica::{ReplicaFacts, ReplicaPhase};
+pub use replica::{CopyFilter, ReplicaFacts, ReplicaPhase};
 pub use state::{Client, ReplyMode, Source};
 pub use subscription::{Published, Subscription, SubscriptionKind, Subscriptions};
 pub use tracking::{ClientTracking, Notice, PrefixError, Tracking, TrackingMode};

@@ -42,6 +42,12 @@ impl ReplicaFacts {
     }
 }
 
+/// What is in a copy that leaves out the keys (`REPLCONF rdb-filter-only`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyFilter {
+    pub functions: bool,
+}
+
 /// What is known of a replica.
 #[derive(Clone, Debug, Default)]
 pub struct ReplicaFacts {
@@ -57,6 +63,8 @@ pub struct ReplicaFacts {
     pub takes_two: bool,
     /// It wants a copy, and no stream after it.
     pub copy_only: bool,
+    /// It wants a copy without keys, of what this says.
+    pub copy_filter: Option<CopyFilter>,
     /// It is the connection for the copy of a replica that has another one for the stream.
     pub copy_channel: bool,
     /// The client that is sent the copy that this one's stream goes on from.

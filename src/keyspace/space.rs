@@ -401,7 +401,7 @@ impl<'k> Space<'k> {
     pub fn set(&mut self, key: Key<'_>, content: Content<'_>, deadline: Option<Option<i64>>) {
         self.preserve(key);
         let now = self.due_ms();
-        let fresh = self.access.fresh();
+        let access = self.access;
         let table = &mut self.held.stripe(key.hash.stripe).database_mut(key.db).table;
         let (mut unlinked, mut expired) = (None, false);
         let there = match table.get_mut_at(key.hash.path, key.name) {
@@ -409,8 +409,14 @@ impl<'k> Space<'k> {
                 let kept = record.deadline().filter(|d| *d > now);
                 expired = kept.is_none() && record.deadline().is_some();
                 unlinked = record.take_object();
+                // A key that is overwritten stays as often used as it was: LFU would evict first what is written most.
+                let word = match record.access() {
+                    _ if expired => access.fresh(),
+                    word if self.no_touch => word,
+                    word => access.touched(word, &mut self.rng),
+                };
                 record.set_content(content);
-                record.set_access(fresh);
+                record.set_access(word);
                 let wanted = deadline.unwrap_or(kept);
                 if record.deadline() != wanted {
                     record.set_deadline(wanted);
@@ -607,6 +613,44 @@ mod tests {
         let r = s.find(key).unwrap();
         assert_eq!(r.deadline(), None);
         assert!(matches!(r.content(), ContentRef::Int(7)));
+    }
+
+    #[test]
+    fn a_key_that_is_overwritten_stays_as_often_used_as_it_was() {
+        let ks = Keyspace::new(1);
+        let key = Key::new(0, b"k");
+        let lfu = AccessPolicy::Lfu { log_factor: 10, decay_minutes: 1 };
+        let frequency = |s: &mut Space<'_>| {
+            let access = s.access;
+            access.frequency(s.find(key).unwrap().access())
+        };
+        let mut s = ks.lock_one(key.hash.stripe, Access { policy: lfu, now_ms: 1000 });
+        s.set(key, Content::String(b"v"), Some(Some(1500)));
+        for _ in 0..2000 {
+            s.find(key);
+        }
+        let often = frequency(&mut s);
+        assert!(often > 15, "{often}");
+        s.set(key, Content::String(b"w"), None);
+        s.set(key, Content::Int(7), None);
+        assert!(frequency(&mut s) >= often);
+        drop(s);
+        // One that has expired is another key.
+        let mut s = ks.lock_one(key.hash.stripe, Access { policy: lfu, now_ms: 1500 });
+        s.set(key, Content::String(b"v"), None);
+        assert!(frequency(&mut s) < 8);
+    }
+
+    #[test]
+    fn who_leaves_no_trace_leaves_none_by_overwriting() {
+        let ks = Keyspace::new(1);
+        let key = Key::new(0, b"k");
+        ks.lock_one(key.hash.stripe, at(1000)).set(key, Content::String(b"v"), None);
+        let mut s = ks.lock_one(key.hash.stripe, at(9000));
+        s.no_touch = true;
+        s.set(key, Content::String(b"w"), None);
+        let word = s.find(key).unwrap().access();
+        assert_eq!(s.access.idle_seconds(word), 8);
     }
 
     #[test]

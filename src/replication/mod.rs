@@ -42,6 +42,7 @@ pub use identity::{Identity, NONE, is_id};
 pub use primary::{Answers, NO_LOG, Replicas};
 pub use replica::dial::dial;
 pub use replica::{Follower, Following, LinkState, Look, Progress};
+pub use sync::is_older;
 
 use crate::base::clock;
 use crate::client::{Message, ReplicaPhase};

@@ -82,7 +82,7 @@ fn waiting(host: &Arc<dyn Host>) -> Vec<(Arc<Shared>, u64)> {
 }
 
 /// Replicas of the time before Valkey 9, and those that do not say.
-fn is_older(version: &str) -> bool {
+pub fn is_older(version: &str) -> bool {
     version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < 9)
 }
 

@@ -288,6 +288,35 @@ fn who_takes_no_copy_of_unknown_length_is_served_without_the_delay() {
 }
 
 #[test]
+fn a_copy_of_functions_alone_is_a_file_of_them_without_keys() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.line("SET a-key a-value");
+    let source: &[u8] = b"#!lua name=lib\nredis.register_function('f', function() return 1 end)";
+    assert_eq!(c.command(&[b"FUNCTION", b"LOAD", source]).unwrap().to_string(), "\"lib\"");
+    let refused = c.line("REPLCONF rdb-filter-only keys").to_string();
+    assert_eq!(refused, "-ERR Unsupported rdb-filter-only option: keys");
+    for (filter, has_functions) in [("functions", true), ("", false)] {
+        let mut asks = server.connect();
+        asks.command(&[b"REPLCONF", b"rdb-filter-only", filter.as_bytes()]).unwrap();
+        assert!(asks.line("SYNC").to_string().starts_with("-ERR no stream"), "a stream would follow");
+        asks.line("REPLCONF rdb-only 1");
+        asks.send(b"SYNC\r\nQUIT\r\n").unwrap();
+        let all = asks.rest().unwrap();
+        let begin = all.iter().position(|b| *b == b'\n').expect("a length") + 1;
+        let length: usize = std::str::from_utf8(&all[1..begin - 2]).unwrap().parse().unwrap();
+        let copy = &all[begin..begin + length];
+        assert_eq!(&all[begin + length..], b"+OK\r\n");
+        let holds = |what: &[u8]| copy.windows(what.len()).any(|w| w == what);
+        assert!(!holds(b"a-key") && holds(b"register_function") == has_functions);
+        let path = server.folder().join("copy.rdb");
+        std::fs::write(&path, copy).unwrap();
+        let checked = std::process::Command::new(BINARY).arg("check-rdb").arg(&path).output().unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+    }
+}
+
+#[test]
 fn a_replica_that_dies_amid_its_copy_ends_the_walk_and_the_next_one_is_served() {
     let primary = Server::with(&DEBUG);
     let mut p = primary.connect();

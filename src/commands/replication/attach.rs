@@ -2,13 +2,16 @@
 
 use crate::base::clock;
 use crate::base::number::parse_i64;
-use crate::client::{Message, ReplicaPhase};
+use crate::client::{CopyFilter, Message, ReplicaPhase};
 use crate::commands::arguments::{integer_in, is};
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
+use crate::config::types::RdbVersion;
+use crate::crypto;
 use crate::journal::Cursor;
 use crate::keyspace::Plan;
 use crate::metrics::counters::Counter;
-use crate::replication::{Replication, is_id};
+use crate::persist::snapshot;
+use crate::replication::{Replication, is_id, is_older};
 use crate::spec::{CommandSpec, Group};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -184,8 +187,50 @@ fn feed(cx: &mut NodeContext<'_, '_>, cursor: Cursor) {
     cx.node.clients.send(&cx.client.shared, Message::Feed { client: cx.client.id });
 }
 
+/// A copy without keys, of an instant of its own: it needs no walk, so it is the reply. To the server its receiver is no replica.
+fn partial(cx: &mut NodeContext<'_, '_>, filter: CopyFilter, names_history: bool) -> Outcome {
+    let facts = cx.client.shared.facts.lock();
+    let (alone, eof, older) = (facts.copy_only, facts.takes_eof, is_older(&facts.version));
+    drop(facts);
+    if !alone {
+        return Err(CommandError::err("no stream goes on from a part of the data: rdb-filter-only needs rdb-only 1"));
+    }
+    let mark = crypto::random_hex(40).map_err(|_| CommandError::err("no random bytes for the end of the copy"))?;
+    cx.space.lock(&Plan::All);
+    let mut format = snapshot::format(cx.config, cx.space.access, &cx.node.scripts.functions);
+    let end = cx.node.journal.end();
+    cx.space.unlock();
+    if older {
+        format.version = RdbVersion::V8_1;
+    }
+    if !filter.functions {
+        format.libraries.clear();
+    }
+    let copy = format.without_keys();
+    if names_history {
+        let id = cx.node.replication.identity.lock().id.clone();
+        cx.reply.status(&format!("FULLRESYNC {id} {end}"));
+    }
+    if eof {
+        cx.reply.raw(format!("$EOF:{mark}\r\n").as_bytes());
+    } else {
+        cx.reply.raw(format!("${}\r\n", copy.len()).as_bytes());
+    }
+    cx.reply.raw(&copy);
+    if eof {
+        cx.reply.raw(mark.as_bytes());
+    }
+    cx.recorder.counters.add(Counter::SyncFull, 1);
+    tracing::info!("Copy without keys sent to {}: {} bytes", cx.client.shared.addr, copy.len());
+    Ok(())
+}
+
 /// Everything, then the stream: it waits for the next walk.
 fn full(cx: &mut NodeContext<'_, '_>, names_history: bool) -> Outcome {
+    let filter = cx.client.shared.facts.lock().copy_filter;
+    if let Some(filter) = filter {
+        return partial(cx, filter, names_history);
+    }
     {
         let mut facts = cx.client.shared.facts.lock();
         facts.phase = ReplicaPhase::Waiting;
@@ -247,10 +292,7 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
             };
             facts.copy_client = Some(known);
         } else if is(word, "rdb-filter-only") {
-            return Err(CommandError::err(format_args!(
-                "REPLCONF {} is not there yet",
-                String::from_utf8_lossy(word).to_ascii_lowercase()
-            )));
+            facts.copy_filter = Some(filter(value)?);
         } else {
             return Err(CommandError::err(format_args!(
                 "Unrecognized REPLCONF option: {}",
@@ -260,6 +302,21 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     cx.reply.ok();
     Ok(())
+}
+
+/// What of the data is to be in the copy, in words; none of it are the keys.
+fn filter(value: &[u8]) -> Result<CopyFilter, CommandError> {
+    let mut filter = CopyFilter::default();
+    for word in value.split(|b| *b == b' ').filter(|w| !w.is_empty()) {
+        if !is(word, "functions") {
+            return Err(CommandError::err(format_args!(
+                "Unsupported rdb-filter-only option: {}",
+                String::from_utf8_lossy(&word[..word.len().min(64)])
+            )));
+        }
+        filter.functions = true;
+    }
+    Ok(filter)
 }
 
 fn yes_or_no(value: &[u8]) -> Result<bool, CommandError> {

@@ -65,6 +65,15 @@ impl Format {
         out
     }
 
+    /// The whole file of a data set without keys.
+    pub fn without_keys(&self) -> Vec<u8> {
+        let mut out = self.head(&[]);
+        out.extend_from_slice(&END);
+        let crc = if self.checksum { crc64(0, &out) } else { 0 };
+        out.extend_from_slice(&crc.to_le_bytes());
+        out
+    }
+
     /// A key before its value.
     fn put_key(&self, out: &mut Vec<u8>, record: &Record) {
         if let Some(deadline) = record.deadline() {
