@@ -123,6 +123,8 @@ fn a_server_outside_a_cluster_says_so() {
         &mut server.connect(),
         &[("CLUSTER INFO", text), ("CLUSTER MEET 127.0.0.1 7000", text), ("CLUSTERSCAN 0", text)],
     );
+    // The slot of a name is the same everywhere.
+    check(&mut server.connect(), &[("CLUSTER KEYSLOT abc", ":7638"), ("CLUSTER KEYSLOT {abc}x", ":7638")]);
 }
 
 /// A node, and the port of its bus.
