@@ -285,6 +285,11 @@ impl Journal {
         self.stream.lock().selected()
     }
 
+    /// Says which database is selected at the end of the stream. Nobody is served yet.
+    pub fn select(&self, db: Option<u32>) {
+        self.stream.lock().select(db);
+    }
+
     /// A cursor from here on; the next effect is preceded by a SELECT. It is lost when it is more than `bytes_max` behind (0: as far as
     /// memory goes). All stripes are held.
     pub fn cursor_here(self: &Arc<Self>, bytes_max: u64) -> Cursor {

@@ -39,6 +39,15 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// The SELECT that whoever begins with this chunk has to read before it, if that is known.
+    pub fn select(&self) -> Option<Bytes> {
+        self.selected.map(|db| {
+            let mut select = Vec::new();
+            put_select(&mut select, db);
+            select.into()
+        })
+    }
+
     fn end(&self) -> u64 {
         self.offset + self.bytes.len() as u64
     }

@@ -194,7 +194,11 @@ fn bring_back(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(
         }
     };
     let mut space = node.keyspace.lock(&Plan::All, access(config, clock::wall_ms()));
-    aof::open(node, log, &mut space).map_err(|e| BootError(format!("The append only folder cannot be used: {e}")))
+    let selected = node.journal.selected();
+    aof::open(node, log, &mut space).map_err(|e| BootError(format!("The append only folder cannot be used: {e}")))?;
+    // The log's cursor has a primary's stream say its database; the primary that a replica comes back to does not say it again.
+    node.journal.select(selected);
+    Ok(())
 }
 
 fn find(config: &Config) -> Result<Found, BootError> {

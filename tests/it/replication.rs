@@ -676,6 +676,41 @@ fn servers_that_keep_a_log_go_on_where_they_ended() {
 }
 
 #[test]
+fn what_a_replica_logs_stands_in_the_database_it_is_of_whenever_the_log_was_begun() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ca, port) = (primary.ca(), primary.port.to_string());
+    let words =
+        ["--tls-ca-cert-file", ca.to_str().expect("text"), "--replicaof", "127.0.0.1", &port, "--appendonly", "yes"];
+    let follow = || {
+        let replica = kept(folder.path(), &[&words[..], &DEBUG[..]].concat());
+        let r = Connection::tls(replica.port, &folder.path().join("tls/ca.crt")).expect("a connection");
+        (replica, r)
+    };
+    let (mut replica, mut r) = follow();
+    // The stream says its database once.
+    p.line("SELECT 5");
+    p.line("SET a 1");
+    same_data(&mut p, &mut r);
+    eventually("its log has a base", || stat(&mut r, "persistence", "aof_rewrites") == "1");
+    r.line("BGREWRITEAOF");
+    eventually("its log is begun anew", || stat(&mut r, "persistence", "aof_rewrites") == "2");
+    p.line("SET b 2");
+    same_data(&mut p, &mut r);
+    replica.signal("TERM");
+    replica.wait(Duration::from_secs(20));
+    p.line("SET c 3");
+    let (_replica, mut r) = follow();
+    same_data(&mut p, &mut r);
+    assert_eq!(stat(&mut p, "stats", "sync_full"), "1", "it went on where it was");
+    let digest = r.line("DEBUG DIGEST").to_string();
+    r.line("REPLICAOF NO ONE");
+    assert_eq!(r.line("DEBUG LOADAOF").to_string(), "+OK");
+    assert_eq!(r.line("DEBUG DIGEST").to_string(), digest);
+}
+
+#[test]
 fn a_client_that_wrote_before_its_server_followed_another_is_not_kept_waiting_for_the_old_history() {
     let primary = Server::with(&DEBUG);
     let server = Server::with(&[
@@ -716,6 +751,46 @@ fn a_copy_that_was_received_into_a_file_is_the_base_of_the_log() {
     assert_eq!(r.line("DEBUG LOADAOF").to_string(), "+OK");
     assert_eq!(r.line("DEBUG DIGEST").to_string(), digest);
     assert_eq!(stat(&mut r, "persistence", "aof_rewrites"), "1", "nothing was written twice");
+}
+
+#[test]
+fn a_replica_whose_disk_does_not_take_the_copy_keeps_its_data_and_asks_less_and_less_often() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    p.line("SET k v");
+    let replica = Server::with(&["--tls-ca-cert-file", primary.ca().to_str().expect("text")]);
+    let mut r = replica.connect();
+    r.line("SET own 1");
+    let in_the_way = replica.folder().join("dump.rdb");
+    std::fs::create_dir_all(in_the_way.join("full")).expect("a folder where the file should be");
+    r.line(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    let tries = || replica.log().matches("Failed trying to rename the temp DB").count();
+    eventually("it fails twice", || tries() >= 2);
+    assert_eq!(r.line("GET own").to_string(), "\"1\"");
+    // From the second failure on it is seconds: a copy is work for the primary each time.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(tries(), 2);
+    std::fs::remove_dir_all(&in_the_way).expect("it is removed");
+    eventually("it has the copy", || r.line("GET k").to_string() == "\"v\"");
+}
+
+#[test]
+fn a_replica_that_crashed_behind_its_copy_goes_on_from_there() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    p.line("SELECT 5");
+    p.line("SET a 1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut replica, mut r) = kept_replica_of(&primary, folder.path());
+    same_data(&mut p, &mut r);
+    p.line("INCR a");
+    same_data(&mut p, &mut r);
+    replica.signal("KILL");
+    replica.wait(Duration::from_secs(20));
+    p.line("INCR a");
+    let (_replica, mut r) = kept_replica_of(&primary, folder.path());
+    same_data(&mut p, &mut r);
+    assert_eq!(stat(&mut p, "stats", "sync_full"), "1");
 }
 
 #[test]

@@ -43,6 +43,8 @@ struct Writer<S> {
     server: Arc<S>,
     log: Log,
     cursor: Option<Cursor>,
+    /// The next change says its database: a replica's stream may have done so long before.
+    says_database: bool,
     /// Read, but not yet written.
     pending: VecDeque<(Bytes, u64)>,
     /// The offset behind what was written.
@@ -82,6 +84,7 @@ pub fn start<S: Owner>(server: &Arc<S>, opened: Opened) -> std::io::Result<()> {
         written: aof.synced(),
         log: opened.log,
         cursor: None,
+        says_database: false,
         pending: VecDeque::new(),
         last_sync_ms: clock::monotonic_ms(),
         sync_took: Duration::ZERO,
@@ -113,6 +116,7 @@ impl<S: Owner> Writer<S> {
             }));
         }
         self.cursor = cursor;
+        self.says_database = true;
     }
 
     fn run(mut self) {
@@ -253,6 +257,11 @@ impl<S: Owner> Writer<S> {
                 Ok(Some(chunk)) => {
                     let end = chunk.offset + chunk.bytes.len() as u64;
                     if chunk.kind == Kind::Data {
+                        if std::mem::take(&mut self.says_database)
+                            && let Some(select) = chunk.select()
+                        {
+                            self.pending.push_back((select, chunk.offset));
+                        }
                         bytes += chunk.bytes.len();
                         self.pending.push_back((chunk.bytes, end));
                     } else {
