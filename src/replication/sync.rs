@@ -113,6 +113,11 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
     if older {
         format.version = RdbVersion::V8_1;
     }
+    // Without a backlog changes before now are kept nowhere, so nobody may take the name he knew for this history.
+    let had_backlog = journal.backlog().0.is_some();
+    let id = if had_backlog { this.identity.lock().id.clone() } else { new_id };
+    // A replica that starts again from the file it has received goes on from there.
+    format.aux.extend([("repl-id", id.clone()), ("repl-offset", journal.end().to_string())]);
     if let Some(db) = journal.selected() {
         format.aux.push(("repl-stream-db", db.to_string()));
     }
@@ -121,13 +126,11 @@ fn begin(host: &Arc<dyn Host>, space: &mut Space<'_>) {
         return;
     };
     let changes = host.saver().changes.load(Ordering::Relaxed);
-    let had_backlog = journal.backlog().0.is_some();
     if !had_backlog {
-        // Changes before now are in no backlog, so nobody may take the name he knew for this history.
-        this.identity.lock().adopt(new_id);
+        this.identity.lock().adopt(id.clone());
     }
     journal.keep_backlog(Some(r.repl_backlog_size));
-    let (offset, id) = (journal.end(), this.identity.lock().id.clone());
+    let offset = journal.end();
     let limit = super::bytes_behind_max(&config);
     let now = clock::monotonic_ms();
     let (mut direct, mut filed, mut stops) = (Vec::new(), Vec::new(), false);
