@@ -63,7 +63,7 @@ impl Intake {
             f.sync = Some(Progress { total: bytes, read: 0, last_ms: clock::monotonic_ms() });
         });
         let way = match old {
-            None => Way::File(Received::create()?),
+            None => Way::File(Received::create().map_err(not_kept)?),
             Some(old) => {
                 let (inlet, outlet) = pipe();
                 let loader =
@@ -81,7 +81,7 @@ impl Intake {
     pub(super) fn put(&mut self, mut bytes: Vec<u8>, patience: Patience<'_>) -> Result<(), Stop> {
         let n = bytes.len() as u64;
         match &mut self.way {
-            Way::File(file) => file.put(&bytes)?,
+            Way::File(file) => file.put(&bytes).map_err(not_kept)?,
             Way::Loader { inlet, loader } => loop {
                 match inlet.put(&mut bytes, LOOK) {
                     Put::Taken => break,
@@ -128,6 +128,13 @@ impl Intake {
             }
         }
     }
+}
+
+/// The disk does not take it, and may not take the next one: a primary must not be kept busy for that.
+fn not_kept(e: io::Error) -> Stop {
+    Stop::Copy(format!(
+        "Write error or short write writing to the DB dump file needed for PRIMARY <-> REPLICA synchronization: {e}"
+    ))
 }
 
 /// What becomes of the data if a copy is loaded while it comes; `None` if it goes into a file first.
@@ -258,7 +265,7 @@ impl Received {
                 "Failed trying to rename the temp DB into {} in PRIMARY <-> REPLICA synchronization: {e}",
                 path.display()
             );
-            return Err(Stop::Failed(why));
+            return Err(Stop::Copy(why));
         }
         let kept = Kept::open(&path, self.bytes)?;
         Ok((path, kept))
