@@ -94,10 +94,20 @@ pub fn tls(
     // The handshake is bounded like the connection: a server that does not speak TLS may wait for us.
     socket.set_read_timeout(timeout).map_err(failed)?;
     while connection.is_handshaking() {
-        connection.complete_io(&mut socket).map_err(failed)?;
+        connection.complete_io(&mut socket).map_err(in_time).map_err(failed)?;
     }
     socket.set_read_timeout(None).map_err(failed)?;
     Ok(Dialled::Tls(Box::new(StreamOwned::new(connection, socket))))
+}
+
+/// What the kernel says of a wait that was too long does not tell that there was one.
+fn in_time(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, "the handshake was not answered in time")
+        }
+        _ => error,
+    }
 }
 
 fn connect(host: &str, port: u16, timeout: Option<Duration>, source: Option<&str>) -> Result<TcpStream, DialError> {
