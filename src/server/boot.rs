@@ -647,6 +647,10 @@ fn hooks(node: &Arc<Node>, doors: &Arc<Doors>, endpoint: &Arc<Http>, logs: Logs,
             None => Ok(()),
         }),
     );
+    let letter = logs.clone();
+    node.replication.follower.tell(Box::new(move |follows| {
+        letter.set_role(if follows { logs::Role::Replica } else { logs::Role::Primary });
+    }));
     node.config.on_change(
         &["loglevel", "log-format", "log-timestamp-format"],
         Box::new(move |_, new| {

@@ -17,8 +17,8 @@ mod simulation;
 
 use crate::persist::rdb::Loading;
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// How the link to the primary is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -113,6 +113,8 @@ pub struct Follower {
     look: AtomicU32,
     /// How the last copy is loaded, or was.
     loading: Mutex<Option<Arc<Loading>>>,
+    /// Who is told whether this server follows somebody.
+    told: OnceLock<Box<dyn Fn(bool) + Send + Sync>>,
 }
 
 impl Follower {
@@ -131,8 +133,19 @@ impl Follower {
         self.set(Some(Following { host: host.to_owned(), port, ..Following::default() }));
     }
 
+    /// Tells `told` whether this server follows somebody, now and whenever that changes.
+    pub fn tell(&self, told: Box<dyn Fn(bool) + Send + Sync>) {
+        let now = self.following.lock();
+        told(now.is_some());
+        // There is one who is told, from the start.
+        let _ = self.told.set(told);
+    }
+
     pub(super) fn set(&self, following: Option<Following>) {
         let mut now = self.following.lock();
+        if let Some(told) = self.told.get() {
+            told(following.is_some());
+        }
         self.look.store(if following.is_some() { Look::FOLLOWING } else { 0 }, Ordering::Release);
         *now = following;
     }
