@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Mixed pairs under load: Holdfast and Valkey as primary and replica of each other, with a link that is cut again and again.
 
-  mixed.py HOLDFAST [--peer 8.1] [--peer 9.1] [--peer redis] [--direction in|out] [--cuts 50] [--keys N] [--seed N]
+  mixed.py HOLDFAST [--peer 8.1] [--peer 9.1] [--peer redis] [--direction in|out] [--tls] [--cuts 50] [--keys N] [--seed N]
 
-`in` replicates from the peer to Holdfast, `out` from Holdfast to the peer. Every type, scripts, transactions, several databases, expiry, and
-deletes of many keys are written by several writers while a proxy between the two cuts the link at random moments. Most cuts are short: the
+`in` replicates from the peer to Holdfast, `out` from Holdfast to the peer. It begins with every type and encoding and many keys. Every type,
+scripts, functions, transactions, several databases, expiry, big values, and deletes of many keys are written by several writers while the
+link is cut at random moments: by a proxy between the two, or by CLIENT KILL on either side. Most cuts are short: the
 backlog suffices and the link must go on by a partial synchronisation. One cut outlasts a backlog that has been made small: a full one. In the end
 the offsets and DEBUG DIGEST are equal. A peer that is not at hand is skipped, and so is the whole when none is. A seed fixes what is written
 and when the link is cut; what is written between two cuts depends on the machine.
@@ -16,7 +17,8 @@ import socket
 import threading
 import time
 
-from peers import Client, Failed, Process, end_all, find, free_port, scratch, skip, wait_for
+from exchange import every_type
+from peers import Client, Failed, Process, certificates, end_all, find, free_port, scratch, skip, wait_for
 
 
 class Proxy(threading.Thread):
@@ -80,9 +82,15 @@ class Proxy(threading.Thread):
 
 BACKLOG = 64 << 20
 SCRIPT = "for i = 1, 3 do redis.call('incrby', KEYS[1], ARGV[1]) end redis.call('rpush', KEYS[2], ARGV[1]) return redis.call('llen', KEYS[2])"
+LIBRARY = """#!lua name=%s
+redis.register_function('%s', function(keys, args)
+  redis.call('zincrby', keys[1], args[1], args[2])
+  redis.call('expire', keys[1], 90000)
+  return redis.call('sadd', keys[2], args[2], '%s')
+end)"""
 
 
-def writes(r, keys, hash_ttl):
+def writes(r, keys, peer):
     """Some commands; a transaction is one list. TTLs are short or long: nothing is left that is about to expire in the end."""
     k = lambda kind: f"{kind}:{r.randrange(keys)}"
     few = lambda kind: f"{kind}:{r.randrange(max(1, keys // 100))}"
@@ -112,7 +120,26 @@ def writes(r, keys, hash_ttl):
         lambda: [("MSET", *[w for _ in range(5) for w in (k("s"), v())]), ("GETEX", k("s"), "EX", 100000), ("SORT", few("i"), "STORE", few("o"))],
         lambda: [("MOVE", k("s"), 1 + one(3)), ("PUBLISH", "c", v())],
     ]
-    if hash_ttl:
+    choices += [
+        lambda: [("FUNCTION", "LOAD", "REPLACE", LIBRARY % ((name := f"lib{one(5)}"), name, v())), ("FCALL", name, 2, few("z"), few("t"), one(30), v())],
+        lambda: [("FCALL", f"lib{one(5)}", 2, few("z"), few("t"), one(30), v()), ("FUNCTION", "DELETE", f"lib{one(40)}")],
+        lambda: [("SETRANGE", f"huge:{one(3)}", one(3_000_000), v() * 40)] if one(10) else [("SET", f"huge:{one(3)}", v() * 20000)],
+        lambda: [("XCLAIM", few("x"), "g", f"c{one(3)}", 0, "1-1"), ("XAUTOCLAIM", few("x"), "g", f"c{one(3)}", 0, 0, "COUNT", 5),
+                 ("XREADGROUP", "GROUP", "g", "n", "NOACK", "COUNT", 2, "STREAMS", few("x"), ">"), ("XGROUP", "SETID", few("x"), "g", "$"),
+                 ("XGROUP", "DELCONSUMER", few("x"), "g", f"c{one(3)}"), ("XTRIM", few("x"), "MINID", "~", "5-0")],
+        lambda: [("LMPOP", 2, few("l"), few("l"), "RIGHT", "COUNT", 2), ("ZMPOP", 2, few("z"), few("y"), "MAX", "COUNT", 2), ("ZRANGESTORE", few("y"), few("z"), 0, 50),
+                 ("SDIFFSTORE", few("u"), few("t"), few("i")), ("GEOSEARCHSTORE", few("gs"), few("g"), "FROMLONLAT", 40, 40, "BYRADIUS", 3000, "km")],
+        lambda: [("BLPOP", few("l"), few("l"), 0.001), ("BLMOVE", few("l"), few("l"), "LEFT", "RIGHT", 0.001), ("RPOPLPUSH", few("l"), few("l"))],
+        lambda: [("MULTI",), ("SELECT", one(4)), ("SET", k("s"), v()), ("EVAL", SCRIPT, 2, k("n"), few("l"), one(9)), ("SPOP", few("t"), 1), ("EXEC",)],
+        lambda: [("COPY", few("h"), few("h"), "DB", one(4), "REPLACE"), ("GETSET", k("s"), v()), ("SETNX", k("s"), v()), ("PSETEX", k("s"), 40 + one(4000), v())],
+        lambda: [("SELECT", 3), ("FLUSHDB", "ASYNC"), ("SELECT", 0)] if not one(40) else [("SWAPDB", 1, 2)],
+        lambda: [("EVAL", "redis.replicate_commands() local t = redis.call('time') redis.call('set', KEYS[1], t[1] .. t[2] .. math.random()) "
+                  "return redis.call('spop', KEYS[2])", 2, k("s"), few("t"))],
+    ]
+    if peer != "redis":
+        choices.append(lambda: [("SET", few("if"), one(3), "IFEQ", one(3)), ("SETNX", few("if"), one(3))])
+    if peer == "9.1":
+        choices.append(lambda: [("DELIFEQ", few("if"), one(3)), ("HGETEX", few("ht"), "EX", 100000, "FIELDS", 1, one(200)), ("HEXPIRE", few("ht"), 1, "FIELDS", 1, one(200))])
         choices.append(lambda: [("HSETEX", few("ht"), "EX", r.choice((1, 100000)), "FIELDS", 2, one(200), v(), one(200), v())])
         choices.append(lambda: [("HPEXPIRE", few("h"), 900000000, "FIELDS", 1, one(500)), ("HPERSIST", few("h"), "FIELDS", 1, one(500))])
     return r.choice(choices)()
@@ -121,13 +148,13 @@ def writes(r, keys, hash_ttl):
 class Pace(threading.Thread):
     """Holds the writers back while the replica is more than a quarter of the backlog behind: what is cut must fit into it."""
 
-    def __init__(self, ports):
+    def __init__(self, servers):
         super().__init__(daemon=True)
-        self.ports, self.free, self.on, self.behind = ports, threading.Event(), True, 0
+        self.servers, self.free, self.on, self.behind = servers, threading.Event(), True, 0
         self.free.set()
 
     def run(self):
-        p, r = (Client(port, timeout=120.0) for port in self.ports)
+        p, r = (s.client(120.0) for s in self.servers)
         while True:
             try:
                 lag = int(p.info("replication")["master_repl_offset"]) - int(r.info("replication").get("slave_repl_offset", 0))
@@ -142,20 +169,20 @@ class Pace(threading.Thread):
 
 
 class Writer(threading.Thread):
-    def __init__(self, port, seed, keys, hash_ttl, pace):
+    def __init__(self, server, seed, keys, peer, pace):
         super().__init__(daemon=True)
         self.pace = pace
-        self.port, self.random, self.keys, self.hash_ttl = port, random.Random(seed), keys, hash_ttl
+        self.server, self.random, self.keys, self.peer = server, random.Random(seed), keys, peer
         self.going, self.n, self.errors, self.broken = True, 0, {}, None
 
     def run(self):
         try:
-            c, r = Client(self.port, timeout=60.0), self.random
+            c, r = self.server.client(60.0), self.random
             while self.going:
                 self.pace.free.wait()
                 batch = [("SELECT", r.choice((0, 0, 0, 1, 2, 3)))]
                 for _ in range(r.randrange(1, 40)):
-                    batch += writes(r, self.keys, self.hash_ttl)
+                    batch += writes(r, self.keys, self.peer)
                 for command, reply in zip(batch, c.many(batch)):
                     if isinstance(reply, Failed):
                         self.errors.setdefault(f"{command[0]}: {reply}"[:100], 0)
@@ -167,50 +194,77 @@ class Writer(threading.Thread):
 
 EXPECTED = ("no such key", "WRONGTYPE", "BUSYGROUP", "not a valid HyperLogLog", "NOGROUP", "not an integer", "not a valid float",
             "string exceeds maximum", "hash value is not an integer", "requires the key to exist", "source and destination objects are the same",
-            "increment or decrement would overflow", "can't be converted into double", "same object")
+            "increment or decrement would overflow", "Function not found", "Library not found", "ERR EXPIRETIME", "can't be converted into double", "same object")
 
 
 def digest(c):
     return c("DEBUG", "DIGEST")
 
 
+def fill(c, keys, fields):
+    """Every type and encoding, nine keys of ten strings, the tenth something small of another type."""
+    for reply in c.many(every_type(fields)):
+        if isinstance(reply, Failed):
+            raise reply
+    c("DEBUG", "POPULATE", keys * 9 // 10, "bulk", 40)
+    small = [lambda k: ("HSET", k, "a", k, "b", 7), lambda k: ("RPUSH", k, 1, k, "x" * 70), lambda k: ("SADD", k, 1, 5, 9), lambda k: ("SADD", k, 1, k),
+             lambda k: ("ZADD", k, 1, k, 2.5, "b"), lambda k: ("XADD", k, "1-1", "f", k), lambda k: ("SET", k, 12345, "PXAT", 4102444800000)]
+    for begin in range(0, keys // 10, 2000):
+        replies = c.many([small[n % len(small)](f"small:{n}") for n in range(begin, min(begin + 2000, keys // 10))])
+        assert not any(isinstance(r, Failed) for r in replies)
+
+
+def functions(c):
+    return sorted(tuple(map(str, library)) for library in c("FUNCTION", "LIST", "WITHCODE"))
+
+
 def pair(a, root, peer, direction, bins):
-    name = f"{'valkey ' if peer != 'redis' else ''}{peer} {'->' if direction == 'in' else '<-'} holdfast"
+    name = f"{'valkey ' if peer != 'redis' else ''}{peer} {'->' if direction == 'in' else '<-'} holdfast{', TLS' if a.tls else ''}"
     ports = [free_port(), free_port()]
     common = [f"repl-backlog-size {BACKLOG}", "repl-diskless-sync yes", "repl-diskless-sync-delay 0", "save \"\"", "enable-debug-command yes",
               "client-output-buffer-limit replica 0 0 0"]
+    tls = None
+    if a.tls:
+        folder, tls = certificates(root)
+        common += ["tls-replication yes", f"tls-cert-file {folder}/server.crt", f"tls-key-file {folder}/server.key", f"tls-ca-cert-file {folder}/ca.crt"]
 
     def start(role, port, ours, more):
-        if ours:
-            words = [a.holdfast, "server"]
-            more = more + ["tls-port 0", "tls-replication no", "allow-plaintext yes"]
+        words = [a.holdfast, "server"] if ours else [bins]
+        if a.tls:
+            more = more + ["port 0", f"tls-port {port}"]
         else:
-            words = [bins]
-        return Process(root, f"{peer}-{direction}-{role}", words, [f"port {port}", *common, *more], port)
+            more = more + [f"port {port}", *(["tls-port 0", "tls-replication no", "allow-plaintext yes"] if ours else [])]
+        return Process(root, f"{peer}-{direction}-{role}", words, [*common, *more], port, tls)
 
     # 9.1 speaks a format of the data set that older peers do not know; a fixed one is what both have.
     primary = start("primary", ports[0], direction == "out", [])
     proxy = Proxy(ports[0])
-    replica = start("replica", ports[1], direction == "in", [f"replicaof 127.0.0.1 {proxy.port}", "repl-timeout 20"])
-    p, r = primary.client(60.0), replica.client(60.0)
-    hash_ttl = peer == "9.1" and not isinstance(p.many([("HSETEX", "ht:probe", "EX", 100000, "FIELDS", 1, "f", "v")])[0], Failed)
-    if a.keys:
-        p("DEBUG", "POPULATE", a.keys, "bulk", 40)
-    up = lambda: r.info("replication").get("master_link_status") == "up"
+    p = primary.client(60.0)
     # A full synchronisation of many keys takes its time on a busy machine.
     patience = 60 + a.keys / 4000
+    fill(p, a.keys, peer == "9.1")
+    replica = start("replica", ports[1], direction == "in", [f"replicaof 127.0.0.1 {proxy.port}", "repl-timeout 20"])
+    r = replica.client(60.0)
+    up = lambda: r.info("replication").get("master_link_status") == "up"
     wait_for("the link is up", up, patience)
-    pace = Pace(ports)
+    pace = Pace((primary, replica))
     pace.start()
-    writers = [Writer(ports[0], a.seed * 100 + i, 20000, hash_ttl, pace) for i in range(3)]
+    writers = [Writer(primary, a.seed * 100 + i, 20000, peer, pace) for i in range(3)]
     for w in writers:
         w.start()
-    chance = random.Random(a.seed)
+    chance, killed = random.Random(a.seed), {"primary": 0, "replica": 0}
     for cut in range(a.cuts):
         # There is something to cut; some cuts fall into the handshake.
         wait_for(f"the replica has come back after cut {cut}", proxy.is_used)
         time.sleep(chance.random() * 0.5)
-        proxy.cut(chance.random() * 0.2)
+        by = chance.choice(("proxy", "proxy", "primary", "replica"))
+        if by == "proxy":
+            proxy.cut(chance.random() * 0.2)
+            continue
+        # Only a link that is up is known by its type.
+        wait_for(f"the link is up before cut {cut}", up, patience)
+        time.sleep(chance.random() * 0.3)
+        killed[by] += p("CLIENT", "KILL", "TYPE", "replica") if by == "primary" else r("CLIENT", "KILL", "TYPE", "master")
     wait_for("the link is up", up, patience)
     stats = p.info("stats")
     full, partial, refused = (int(stats[n]) for n in ("sync_full", "sync_partial_ok", "sync_partial_err"))
@@ -250,10 +304,11 @@ def pair(a, root, peer, direction, bins):
         raise AssertionError(f"{name}: the data differs: {difference(p, r)}\n{replica.tail()}") from None
     keys = sum(int(v.split(",")[0][5:]) for k, v in p.info("keyspace").items() if k.startswith("db"))
     n = sum(w.n for w in writers)
-    print(f"{name}: {n} commands, {keys} keys, {a.cuts} cuts: {partial} partial and {full} full synchronisations, {refused} partial ones "
+    print(f"{name}: {n} commands, {keys} keys, {a.cuts} cuts ({killed['primary']} by CLIENT KILL of the primary, {killed['replica']} of the replica): {partial} partial and {full} full synchronisations, {refused} partial ones "
           f"refused; one more full one by a small backlog; digest {found.decode() if isinstance(found, bytes) else found} on both", flush=True)
     if odd:
         print(f"  errors nobody expected: {odd}")
+    assert functions(p) == functions(r), f"{name}: the functions differ"
     p.close(), r.close()
     assert full == 1, f"{name}: {full} full synchronisations where the backlog sufficed\n{replica.tail()}\n{primary.tail()}"
     primary.kill()
@@ -298,6 +353,7 @@ def main():
     parser.add_argument("holdfast")
     parser.add_argument("--peer", action="append")
     parser.add_argument("--direction", action="append", choices=("in", "out"))
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--cuts", type=int, default=50)
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -51,12 +51,16 @@ class Failed(Exception):
 
 
 class Client:
-    def __init__(self, port, tls=None, timeout=10.0):
+    """`login` is a password, or a user and a password."""
+
+    def __init__(self, port, tls=None, timeout=10.0, login=()):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.file = self.socket.makefile("rb")
+        if login:
+            self("AUTH", *login)
 
     def close(self):
         self.file.close()
@@ -127,10 +131,10 @@ class Process:
 
     all = []
 
-    def __init__(self, root, name, words, directives, port, tls=None):
+    def __init__(self, root, name, words, directives, port, tls=None, login=()):
         # It runs in its folder: paths are those of whoever starts it.
         words = [Path(w).absolute() if os.sep in str(w) else w for w in words]
-        self.dir, self.words, self.port, self.tls = Path(root) / name, words, port, tls
+        self.dir, self.words, self.port, self.tls, self.login = Path(root) / name, words, port, tls, login
         self.dir.mkdir()
         self.conf, self.log = self.dir / "server.conf", self.dir / "server.log"
         self.conf.write_text("".join(f"{d}\n" for d in [*directives, f"dir {self.dir}"]))
@@ -152,7 +156,7 @@ class Process:
         return self.client()("PING")
 
     def client(self, timeout=10.0):
-        return Client(self.port, self.tls, timeout)
+        return Client(self.port, self.tls, timeout, self.login)
 
     def tail(self, lines=25):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
