@@ -203,6 +203,11 @@ fn id(c: &mut Connection) -> String {
 fn three_nodes_over_tls_serve_their_slots_send_clients_to_them_and_move_one() {
     let (nodes, ca) = nodes(3);
     let mut all = form(&nodes, &ca);
+    // Two links a node, side by side: clients read them in pairs.
+    eventually("links in pairs", PATIENCE, || {
+        let text = all[0].line("CLUSTER LINKS").to_string();
+        text.split('"').filter(|w| ["to", "from"].contains(w)).eq(["to", "from", "to", "from"])
+    });
     for (key, owner) in [("b", 0), ("c", 1), ("a", 2)] {
         let (at, said) = follow(&nodes, &mut all, &format!("SET {key} 1"));
         assert_eq!((at, said.as_str()), (owner, "+OK"), "{key}");

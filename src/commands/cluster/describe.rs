@@ -339,7 +339,9 @@ fn links(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let this = cluster(cx)?;
     let reply = &mut *cx.reply;
     this.look(|m| {
-        let named: Vec<_> = m.links.values().filter_map(|l| Some((l, m.nodes.get(&l.node?)?))).collect();
+        let mut named: Vec<_> = m.links.values().filter_map(|l| Some((l, m.nodes.get(&l.node?)?))).collect();
+        // Node by node, the link to it before the one from it: clients read them in pairs.
+        named.sort_by_key(|(l, n)| (n.id.as_str(), l.inbound, l.created_ms));
         reply.array(named.len());
         for (link, node) in named {
             let queued = link.queued.load(Ordering::Relaxed);
