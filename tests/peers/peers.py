@@ -135,7 +135,7 @@ class Process:
         # It runs in its folder: paths are those of whoever starts it.
         words = [Path(w).absolute() if os.sep in str(w) else w for w in words]
         self.dir, self.words, self.port, self.tls, self.login = Path(root) / name, words, port, tls, login
-        self.dir.mkdir()
+        self.dir.mkdir(exist_ok=True)
         self.conf, self.log = self.dir / "server.conf", self.dir / "server.log"
         self.conf.write_text("".join(f"{d}\n" for d in [*directives, f"dir {self.dir}"]))
         self.process = None
