@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The power goes, again and again, under `appendfsync always`: every acknowledged write is on the disk that is left.
 
-  power.py HOLDFAST [--cuts 30] [--seed N] [directive=value ...]
+  power.py [--cuts 30] [--seed N] HOLDFAST [directive=value ...]
 
 The server's folder is an ext4 file system on a loop device, whose file lies on a disk of this script (FUSE): what was not flushed when the power
 goes survives whole, not at all, or each block by chance. Each cut is a copy of that disk, taken while 32 clients write and logs are rewritten;
