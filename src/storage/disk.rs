@@ -163,12 +163,19 @@ impl Disk for Local {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(super::MODE).open(path)?;
         let zeros = [0; 64 << 10];
         let mut left = bytes;
-        while left > 0 {
-            let n = left.min(zeros.len() as u64);
-            file.write_all(&zeros[..n as usize])?;
-            left -= n;
+        let mut write = || -> io::Result<()> {
+            while left > 0 {
+                let n = left.min(zeros.len() as u64);
+                file.write_all(&zeros[..n as usize])?;
+                left -= n;
+            }
+            file.sync_all()
+        };
+        if let Err(e) = write() {
+            // What there is of it would only take room from the log.
+            let _ = fs::remove_file(path);
+            return Err(e);
         }
-        file.sync_all()?;
         self.sync_folder(super::folder(path))?;
         Ok(Box::new(LocalFile(file)))
     }

@@ -148,11 +148,15 @@ impl DoublewriteFile {
     }
 
     fn remove_buffer(&mut self) -> io::Result<()> {
-        if self.buffer.take().is_some() {
-            self.below.remove(&self.buffer_path)?;
-            self.below.sync_folder(super::folder(&self.buffer_path))?;
+        if self.buffer.take().is_none() {
+            return Ok(());
         }
-        Ok(())
+        match self.below.remove(&self.buffer_path) {
+            // Somebody has deleted it, or the working directory is another.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+            Ok(()) => self.below.sync_folder(super::folder(&self.buffer_path)),
+        }
     }
 }
 

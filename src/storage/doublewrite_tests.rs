@@ -77,6 +77,15 @@ fn a_sync_forces_the_file_and_leaves_no_buffer() {
     assert!(folder.path().join(BUFFER).exists());
     file.sync().unwrap();
     assert!(!folder.path().join(BUFFER).exists());
+    // Also where somebody else has removed it.
+    for step in [b"two ", b"six "] {
+        file.append(step).unwrap();
+        file.commit().unwrap();
+    }
+    fs::remove_file(folder.path().join(BUFFER)).unwrap();
+    file.append(b"ten ").unwrap();
+    file.sync().unwrap();
+    assert_eq!(text(folder.path()), "one two six ten ");
 }
 
 #[test]
