@@ -18,7 +18,7 @@ use crate::persist::rdb::{self, LoadOptions, Loaded, RdbError};
 use crate::persist::{Owner, snapshot};
 use crate::resp::args::Args;
 use crate::script::{self, RestorePolicy};
-use crate::storage::{self, Keyring, Sealing, doublewrite};
+use crate::storage::{self, Keyring, Sealing};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -167,10 +167,12 @@ fn bring_back(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(
     // Before anything there is repaired.
     let claimed = node.aof.claim(&aof::folder(config));
     claimed.map_err(|e| BootError(format!("The append only folder cannot be used: {e}")))?;
-    let brought =
-        doublewrite::recover(&aof::folder(config), &doublewrite::buffer_name(&config.persistence.appendfilename));
-    brought.map_err(|e| {
-        BootError(format!("Fatal error: can't read the doublewrite buffer of the append only file: {e}"))
+    aof::bring_back(config).map_err(|e| {
+        BootError(format!(
+            "Fatal error: what the doublewrite buffer in {} holds can't be brought back to the log: {e}. Without the buffer the log may lack what \
+             was acknowledged last.",
+            aof::folder(config).display()
+        ))
     })?;
     let found = find(config)?;
     let log = match found {

@@ -28,7 +28,7 @@ use super::disk::{Disk, FixedFile, GrowingFile};
 use crate::base::clock;
 use crate::base::crc64::crc64;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -323,11 +323,13 @@ fn entries(data: &[u8]) -> Vec<Entry<'_>> {
 /// Those of the disk; then nothing is to be loaded.
 pub fn recover(folder: &Path, buffer: &str) -> io::Result<u64> {
     let path = folder.join(buffer);
-    let data = match fs::read(&path) {
-        Ok(data) => data,
+    let file = match File::open(&path) {
+        Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(e) => return Err(e),
     };
+    let mut data = Vec::new();
+    file.take(BUFFER_BYTES).read_to_end(&mut data)?;
     let entries = entries(&data);
     let restored = restore(folder, &entries)?;
     fs::remove_file(&path)?;

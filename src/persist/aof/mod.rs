@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! workers --journal--> cursor --thread--> increment --fsync--> `synced`, and workers whose replies wait are woken
+//!                                       (under `always` the fsync is that of a buffer beside it: `storage::doublewrite`)
 //! BGREWRITEAOF: under all locks a snapshot's cut and a new cursor; from there on the next increment; then the base before it
 //! ```
 //!
@@ -36,7 +37,7 @@ mod tests;
 mod writer;
 
 use crate::storage;
-pub use rewrite::{adopt, begin, folder, open, prepare, ready};
+pub use rewrite::{adopt, begin, bring_back, folder, open, prepare, ready};
 pub use writer::{Opened, start};
 
 use crate::config::Config;

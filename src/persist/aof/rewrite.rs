@@ -11,7 +11,7 @@ use crate::keyspace::{AccessPolicy, Keyspace, Pace, Space, WalkError};
 use crate::persist::rdb;
 use crate::persist::saver::{JobKind, Owner, Refused};
 use crate::persist::snapshot::{self, Snapshot, format};
-use crate::storage::doublewrite::{BUFFER_BYTES, buffer_name};
+use crate::storage::doublewrite::{self, BUFFER_BYTES, buffer_name};
 use crate::storage::{self, Disk, DoublewriteDisk, Local, SealedDisk};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,14 @@ pub fn folder(config: &Config) -> PathBuf {
 pub(super) fn disk(prefix: &str) -> Arc<dyn Disk> {
     let local = DoublewriteDisk::new(Arc::new(Local), buffer_name(prefix), BUFFER_BYTES);
     if storage::keyring().seals() { Arc::new(SealedDisk::of_process(Arc::new(local))) } else { Arc::new(local) }
+}
+
+/// Brings back to the log what a machine that failed had acknowledged and not yet forced to the log itself; before it is looked at.
+///
+/// # Errors
+/// Those of the disk; then nothing is to be loaded.
+pub fn bring_back(config: &Config) -> io::Result<()> {
+    doublewrite::recover(&folder(config), &buffer_name(&config.persistence.appendfilename)).map(|_| ())
 }
 
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
