@@ -4,6 +4,7 @@
 //! The figures (bounds of the Mercator projection, the radius of the globe, the steps of a search) are those every server of this family
 //! uses: scores and distances move between them.
 
+use std::f64::consts::FRAC_PI_2;
 use std::ops::Range;
 
 pub const LONGITUDE_MAX: f64 = 180.0;
@@ -65,7 +66,7 @@ impl Place {
         let (lat1, lat2) = (radians(self.latitude), radians(other.latitude));
         let u = ((lat2 - lat1) / 2.0).sin();
         let a = u * u + lat1.cos() * lat2.cos() * v * v;
-        2.0 * EARTH_RADIUS * a.sqrt().asin()
+        2.0 * EARTH_RADIUS * a.min(1.0).sqrt().asin()
     }
 }
 
@@ -165,6 +166,16 @@ impl Cell {
         Cell { bits: x | y, ..self }
     }
 
+    /// Whether it and its eight neighbours hold all of it.
+    fn reaches(&self, bounds: &Bounds) -> bool {
+        let within = |side: Range<f64>, reach: &Range<f64>, min: f64, max: f64| {
+            let length = side.end - side.start;
+            side.start - length <= reach.start.max(min) && reach.end.min(max) <= side.end + length
+        };
+        within(self.latitudes(), &bounds.latitudes, -LATITUDE_MAX, LATITUDE_MAX)
+            && within(self.longitudes(), &bounds.longitudes, f64::NEG_INFINITY, f64::INFINITY)
+    }
+
     /// The scores of the places in it.
     fn scores(&self) -> Range<u64> {
         let shift = 2 * (STEP_MAX - self.step);
@@ -227,6 +238,33 @@ struct Bounds {
     latitudes: Range<f64>,
 }
 
+impl Bounds {
+    /// So many metres to the north and the south, and degrees to the east and the west.
+    fn around(center: Place, height: f64, longitude: f64) -> Bounds {
+        let latitude = degrees(height / EARTH_RADIUS);
+        Bounds {
+            longitudes: center.longitude - longitude..center.longitude + longitude,
+            latitudes: center.latitude - latitude..center.latitude + latitude,
+        }
+    }
+}
+
+/// Degrees of longitude between two places of one latitude that are so many metres apart, the short way; half the globe if none are.
+fn along(latitude: f64, metres: f64) -> f64 {
+    let sine = (metres / EARTH_RADIUS / 2.0).min(FRAC_PI_2).sin() / radians(latitude).cos();
+    if sine < 1.0 { degrees(2.0 * sine.asin()) } else { 180.0 }
+}
+
+/// Degrees of longitude that a circle spans to the east of its middle; half the globe if a pole is in it.
+fn eastward(center: Place, radius: f64) -> f64 {
+    let angle = radius / EARTH_RADIUS;
+    if radians(center.latitude.abs()) + angle < FRAC_PI_2 {
+        degrees((angle.sin() / radians(center.latitude).cos()).asin())
+    } else {
+        180.0
+    }
+}
+
 impl Shape {
     /// Metres from the middle to a place, if it lies in the shape.
     pub fn distance_to(&self, p: Place) -> Option<f64> {
@@ -245,21 +283,15 @@ impl Shape {
 
     /// Where to look: a middle, how far from it, and the degrees that may be reached.
     fn extent(&self) -> (Place, f64, Bounds) {
-        let around = |center: Place, width: f64, height: f64| {
-            let lat = degrees(height / EARTH_RADIUS);
-            let lon = |latitude: f64| degrees(width / EARTH_RADIUS / radians(latitude).cos());
-            // The side towards the pole is the one that spans more degrees.
-            let lon = if center.latitude < 0.0 { lon(center.latitude - lat) } else { lon(center.latitude + lat) };
-            Bounds {
-                longitudes: center.longitude - lon..center.longitude + lon,
-                latitudes: center.latitude - lat..center.latitude + lat,
-            }
-        };
         match self {
-            Shape::Circle { center, radius } => (*center, *radius, around(*center, *radius, *radius)),
+            Shape::Circle { center, radius } => {
+                (*center, *radius, Bounds::around(*center, *radius, eastward(*center, *radius)))
+            }
             Shape::Box { center, width, height } => {
                 let (w, h) = (width / 2.0, height / 2.0);
-                (*center, (w * w + h * h).sqrt(), around(*center, w, h))
+                let tip = LATITUDE_MAX.min(center.latitude.abs() + degrees(h / EARTH_RADIUS));
+                // Towards the pole the same way spans more degrees.
+                (*center, (w * w + h * h).sqrt(), Bounds::around(*center, h, along(tip, w)))
             }
             Shape::Polygon(polygon) => {
                 let span = |of: fn(&Place) -> f64| {
@@ -299,6 +331,11 @@ impl Shape {
             || cell.beside(1, 0).longitudes().end < bounds.longitudes.end
             || cell.beside(-1, 0).longitudes().start > bounds.longitudes.start;
         if step > 1 && too_near {
+            step -= 1;
+            cell = Cell::of(center, step);
+        }
+        // What lies behind the edges of the projection is nowhere, and what lies behind the globe is met from the other side.
+        while step > 1 && !cell.reaches(&bounds) {
             step -= 1;
             cell = Cell::of(center, step);
         }
@@ -389,18 +426,26 @@ mod tests {
         }
 
         #[test]
-        fn a_circle_misses_none_of_its_places(
-            center in (-90.0..90.0, -70.0..70.0).prop_map(|(longitude, latitude)| Place { longitude, latitude }),
-            radius in 1.0..1_000_000.0_f64,
-            off in prop::collection::vec((-5.0..5.0, -5.0..5.0), 0..40),
+        fn a_circle_or_a_box_misses_none_of_its_places(
+            center in place(),
+            size in (0.0..7.3_f64, 0.0..7.3_f64).prop_map(|(w, h)| (10_f64.powf(w), 10_f64.powf(h))),
+            places in prop::collection::vec(place(), 0..20),
+            near in prop::collection::vec((-1.0..1.0, -1.0..1.0), 0..40),
         ) {
-            let shape = Shape::Circle { center, radius };
-            let ranges = shape.scores();
-            for (east, north) in off {
-                let p = Place { longitude: center.longitude + east, latitude: center.latitude + north };
-                let p = Place::of_score(p.score() as f64);
-                if shape.distance_to(p).is_some() {
-                    prop_assert!(ranges.iter().any(|r| r.contains(&p.score())));
+            let (width, height) = size;
+            let far = degrees(width.max(height) / EARTH_RADIUS);
+            let near = near.iter().filter_map(|(east, north)| {
+                let latitude = center.latitude + north * far;
+                let longitude = center.longitude + east * far / radians(latitude).cos().abs();
+                Place::new((longitude + 540.0).rem_euclid(360.0) - 180.0, latitude)
+            });
+            let places: Vec<Place> = places.into_iter().chain(near).map(|p| Place::of_score(p.score() as f64)).collect();
+            for shape in [Shape::Circle { center, radius: width }, Shape::Box { center, width, height }] {
+                let ranges = shape.scores();
+                for p in &places {
+                    if shape.distance_to(*p).is_some() {
+                        prop_assert!(ranges.iter().any(|r| r.contains(&p.score())), "{:?} {:?}", shape, p);
+                    }
                 }
             }
         }
