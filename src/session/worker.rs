@@ -1,10 +1,11 @@
 //! One worker: its connections, its turn, and what it looks after from time to time.
 //!
 //! [`accept`] lets clients in, [`execute`] runs what was received, [`output`] sends, [`mail`] hears of other threads, [`away`] sees to connections whose command runs
-//! elsewhere.
+//! elsewhere, [`company`] gathers those whose changes are to be on disk before they are answered.
 
 mod accept;
 mod away;
+mod company;
 mod execute;
 mod mail;
 mod output;
@@ -27,6 +28,7 @@ use crate::net::Scratch;
 use crate::net::doors::Doors;
 use crate::resp::parser::Limits;
 use crate::resp::reply::Reply;
+use company::{Company, Next};
 use mail::refusal;
 use mio::{Events, Poll, Token};
 use std::cmp::Reverse;
@@ -48,13 +50,6 @@ const HANDSHAKES_PER_TURN: usize = 2;
 const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// Between looks at timeouts, limits and statistics.
 const TICK_MS: u64 = 100;
-/// Under `appendfsync always`: so many have to wait for a sync before a worker leaves its sockets alone until then, for so long at the most, and so
-/// long nobody must have been answered at once.
-const STILL_FOR: usize = 4;
-const STILL_MAX: Duration = Duration::from_micros(200);
-/// Those whom a sync has let go come back one by one: so long they are gathered.
-const GATHER: Duration = Duration::from_micros(100);
-const READERLESS_MS: u64 = 10;
 /// How long the end waits for the listeners to be gone before it closes connections.
 const DEAF_MS_MAX: u64 = 1_000;
 /// The reply buffer is left this large.
@@ -118,10 +113,7 @@ pub struct Worker {
     looked_away: bool,
     /// Connections whose replies wait for the disk.
     held: Vec<usize>,
-    /// When somebody was answered at once, without waiting for a sync.
-    answered_ms: u64,
-    /// How many replies the last sync has let go in this turn.
-    let_go: usize,
+    company: Company,
     /// It was rung while it stood still.
     rung: bool,
     /// Connections that had more to send when others' turn came.
@@ -186,8 +178,7 @@ impl Worker {
             next_tick_ms: 0,
             paused: Vec::new(),
             held: Vec::new(),
-            answered_ms: 0,
-            let_go: 0,
+            company: Company::default(),
             rung: false,
             unsent: Vec::new(),
             fed: Vec::new(),
@@ -203,20 +194,24 @@ impl Worker {
     /// Runs turns until the server shuts down; then sends what is left and closes.
     pub fn run(&mut self) -> std::io::Result<()> {
         let mut events = Events::with_capacity(1024);
+        // The last turn had something of the sockets.
+        let mut news = false;
         while !self.node.shutdown.load(Ordering::Acquire) {
             let mut wait = self.wait();
-            let let_go = std::mem::take(&mut self.let_go);
-            if !wait.is_zero()
-                && let Some(longest) = self.stands_still(let_go)
-                && self.mailbox.stand_still(longest)
-            {
-                (self.rung, wait) = (true, Duration::ZERO);
+            match self.company.next(&self.node.aof, clock::monotonic_ms, self.held.len(), wait.is_zero(), news) {
+                Next::Wait => {}
+                Next::Look => wait = Duration::ZERO,
+                Next::StandStill(longest) => {
+                    self.rung |= self.mailbox.stand_still(longest);
+                    wait = Duration::ZERO;
+                }
             }
             match self.poll.poll(&mut events, Some(wait)) {
                 Ok(()) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
             }
+            news = events.iter().any(|e| e.token() != WAKER);
             self.turn(&events);
         }
         // Whose connection ends and who connects again finds no listener, not a server that is about to go.
@@ -232,20 +227,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    /// For how long the sockets are left alone: `None` if they are not. Under `appendfsync always`, while several clients wait for a sync that
-    /// runs, and nobody has been answered at once for some time, all that the sockets could bring is changes for the next one; they are run
-    /// together then, in one turn behind it. So are those that come back when one has let `let_go` of them go. Who reads meanwhile, the first
-    /// after that time, waits for [`STILL_MAX`] at the most.
-    fn stands_still(&self, let_go: usize) -> Option<Duration> {
-        if self.held.len().max(let_go) < STILL_FOR || clock::monotonic_ms() - self.answered_ms <= READERLESS_MS {
-            return None;
-        }
-        if self.node.aof.is_syncing() {
-            return Some(STILL_MAX);
-        }
-        (let_go >= STILL_FOR).then_some(GATHER)
     }
 
     fn wait(&self) -> Duration {

@@ -9,7 +9,8 @@
 //! # Invariants
 //! * Under `appendfsync always` a reply to a change leaves the server only when `synced` has passed the change's offset. One sync serves
 //!   all that was written since the last; nobody else waits for it, but for fractions of a millisecond where a worker has had nothing but
-//!   writers ([`Mailbox::stand_still`](crate::client::Mailbox::stand_still)).
+//!   writers, whose changes it gathers ([`ask_later`]).
+//! * Of every change the thread is told ([`Aof::call_for_owed`]), by whoever made it or by somebody who made one before and has not told yet.
 //! * What fails on disk is never taken for written: a failed write is repeated, a failed sync makes the log worthless until a new base is
 //!   on disk. Until it heals writes are refused, replies that wait go on waiting, reads go on.
 //! * Only the thread touches the log. Others send it orders.
@@ -44,6 +45,7 @@ use crate::config::Config;
 use crate::config::types::AppendFsync;
 use crate::journal::Cursor;
 use parking_lot::{Condvar, Mutex};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -102,6 +104,8 @@ pub struct Aof {
     news: AtomicBool,
     /// The thread writes and syncs: what is changed now is for the next sync.
     syncing: AtomicBool,
+    /// All for whom the next sync is have come.
+    all_came: AtomicBool,
     /// The journal's offset up to which everything is on disk.
     synced: AtomicU64,
     /// Counts the histories whose offsets `synced` has told.
@@ -126,6 +130,43 @@ pub struct Aof {
     /// The folder is ours: two servers that wrote there would destroy each other's log.
     claim: Mutex<Option<storage::Claim>>,
     wake: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// What a thread whose changes the log is to be told of does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    AtOnce,
+    /// It says itself when the sync is to be.
+    Later,
+    /// And there is something to be said.
+    Owed,
+}
+
+thread_local! {
+    static ASKING: Cell<Asking> = const { Cell::new(Asking::AtOnce) };
+}
+
+/// Whether this thread asks itself for the syncs its changes wait for, by [`Aof::call_for_all`], once it has put changes together; otherwise the log's
+/// thread is told of each turn's. What is owed stays owed.
+pub fn ask_later(later: bool) {
+    ASKING.with(|a| match (a.get(), later) {
+        (Asking::Owed, _) => {}
+        (_, true) => a.set(Asking::Later),
+        (_, false) => a.set(Asking::AtOnce),
+    });
+}
+
+/// Changes of this thread wait to be asked for.
+pub fn is_owing() -> bool {
+    ASKING.get() == Asking::Owed
+}
+
+/// There is more for the log: tells its thread, or keeps in mind to.
+fn tell(aof: &Aof) {
+    match ASKING.get() {
+        Asking::AtOnce => aof.call(),
+        Asking::Later | Asking::Owed => ASKING.set(Asking::Owed),
+    }
 }
 
 impl std::fmt::Debug for Aof {
@@ -223,6 +264,19 @@ impl Aof {
 
     pub fn unschedule(&self) {
         self.scheduled.store(false, Ordering::Release);
+    }
+
+    /// Asks for the sync of all that has been changed, without waiting for anybody else.
+    pub fn call_for_all(&self) {
+        self.all_came.store(true, Ordering::Relaxed);
+        self.syncing.store(true, Ordering::Relaxed);
+        self.call_for_owed();
+    }
+
+    /// Tells the thread of what this thread owes.
+    pub fn call_for_owed(&self) {
+        ASKING.set(Asking::AtOnce);
+        self.call();
     }
 
     /// Tells the thread that the journal has more.
@@ -331,5 +385,30 @@ impl Aof {
         }
         let growth = (f.bytes - f.base_bytes) * 100 / f.base_bytes.max(1);
         (growth >= percent).then_some(growth)
+    }
+}
+
+/// A log without a thread, for tests of those who ask it for syncs.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::{ASKING, Aof, Asking, tell};
+    use std::sync::atomic::Ordering;
+
+    /// One under `appendfsync always`; this thread owes nothing.
+    pub fn always() -> Aof {
+        ASKING.set(Asking::AtOnce);
+        let aof = Aof::default();
+        aof.always.store(true, Ordering::Relaxed);
+        aof
+    }
+
+    /// This thread has changed something.
+    pub fn change(aof: &Aof) {
+        tell(aof);
+    }
+
+    /// The log's thread has been called since the last look.
+    pub fn was_called(aof: &Aof) -> bool {
+        aof.news.swap(false, Ordering::Relaxed)
     }
 }

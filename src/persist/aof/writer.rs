@@ -60,6 +60,8 @@ struct Writer<S> {
     history: u64,
     /// The increment the next base stands before.
     first: Option<u64>,
+    /// The last round was for somebody who had put together what he waits for.
+    called: bool,
 }
 
 /// Starts the thread. What the log holds already is what the journal holds up to now.
@@ -93,6 +95,7 @@ pub fn start<S: Owner>(server: &Arc<S>, opened: Opened) -> std::io::Result<()> {
         last_second: 0,
         history: aof.history(),
         first: None,
+        called: false,
     };
     writer.follow(opened.cursor);
     aof.writing.store(true, Ordering::Release);
@@ -111,7 +114,7 @@ impl<S: Owner> Writer<S> {
             let server = Arc::downgrade(&self.server);
             cursor.on_append(Arc::new(move || {
                 if let Some(server) = server.upgrade() {
-                    server.aof().call();
+                    super::tell(server.aof());
                 }
             }));
         }
@@ -138,9 +141,10 @@ impl<S: Owner> Writer<S> {
                 self.aof().busy_us.fetch_add((clock::monotonic_ns() - begin) / 1000, Ordering::Relaxed);
             }
             self.tell();
-            if worked {
+            if worked && !self.called {
                 continue;
             }
+            // Who asks for all of his own tells of what has come since, or will, when it has come together.
             let config = self.server.configuration();
             let always = config.persistence.appendfsync == AppendFsync::Always;
             let server = Arc::clone(&self.server);
@@ -415,7 +419,10 @@ impl<S: Owner> Writer<S> {
         }
         let config = self.server.configuration();
         if config.persistence.appendfsync == AppendFsync::Always {
-            self.wait_for_company();
+            self.called = self.aof().all_came.swap(false, Ordering::Relaxed);
+            if !self.called {
+                self.wait_for_company();
+            }
         }
         let before = self.written;
         self.aof().syncing.store(true, Ordering::Relaxed);

@@ -277,7 +277,7 @@ impl Worker {
             self.held.push(i);
         }
         if to > from && !c.held {
-            self.answered_ms = now_mono;
+            self.company.answered(now_mono);
         }
         if to > from && !c.client.dead {
             let sent = c.send(&mut self.scratch, &self.reply, from, to);

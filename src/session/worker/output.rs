@@ -204,7 +204,7 @@ impl Worker {
                 continue;
             }
             c.held = false;
-            self.let_go += 1;
+            self.company.let_go();
             self.drain(i);
         }
     }
