@@ -23,6 +23,7 @@
 //! * [`recover`] writes nothing into a file that is not what the entries go on from, by its name, its length, and the bytes before them; nor into
 //!   one that was changed after they were written: who has cut off the end of a log by hand does not want it back. (A server that was killed
 //!   left everything in the file; there is nothing to write then.)
+//! * Tools that read a log do not read past its buffer: they ask [`lacking`] first, and who cuts a log off calls [`forget`].
 
 use super::disk::{Disk, FixedFile, GrowingFile};
 use crate::base::clock;
@@ -316,6 +317,93 @@ fn entries(data: &[u8]) -> Vec<Entry<'_>> {
     found
 }
 
+/// What a buffer holds that its log lacks.
+#[derive(Debug)]
+pub struct Lack {
+    pub buffer: PathBuf,
+    pub file: PathBuf,
+    /// Where it belongs in the file, and what it is.
+    at: u64,
+    missing: Vec<u8>,
+    /// The file was changed after it was written: by hand, or it is a copy that has the time it was copied at. A start leaves it alone then.
+    pub changed_later: bool,
+}
+
+impl Lack {
+    /// Bytes that the file lacks.
+    pub fn bytes(&self) -> u64 {
+        self.missing.len() as u64
+    }
+
+    /// Writes them into the file, and removes the buffer.
+    ///
+    /// # Errors
+    /// Those of the disk; the buffer is still there then.
+    pub fn bring_back(&self) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(&self.file)?;
+        file.write_all_at(&self.missing, self.at)?;
+        file.sync_all()?;
+        remove(&self.buffer)
+    }
+}
+
+/// What the buffers in a folder hold that the files beside them lack: for who reads a log and is not its server. Nothing is written. (A server
+/// writes to the log first, so that one that runs lacks nothing.)
+///
+/// # Errors
+/// Those of the disk.
+pub fn lacking(folder: &Path) -> io::Result<Vec<Lack>> {
+    let mut all = Vec::new();
+    for buffer in buffers(folder)? {
+        let data = read(&buffer)?;
+        if let Found::Lack(lack) = compare(&buffer, &entries(&data))? {
+            all.push(lack);
+        }
+    }
+    Ok(all)
+}
+
+/// Removes the buffers that hold something of this file: it was cut, and what was cut off is not to come back.
+///
+/// # Errors
+/// Those of the disk.
+pub fn forget(file: &Path) -> io::Result<()> {
+    for buffer in buffers(super::folder(file))? {
+        let data = read(&buffer)?;
+        if entries(&data).first().is_some_and(|e| Some(e.name) == file.file_name().map(|n| n.as_encoded_bytes())) {
+            remove(&buffer)?;
+        }
+    }
+    Ok(())
+}
+
+fn buffers(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name().as_encoded_bytes().ends_with(buffer_name("").as_bytes()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// What is in a buffer; nothing if it has gone.
+fn read(buffer: &Path) -> io::Result<Vec<u8>> {
+    let mut data = Vec::new();
+    match File::open(buffer) {
+        Ok(file) => file.take(BUFFER_BYTES).read_to_end(&mut data)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
+        Err(e) => return Err(e),
+    };
+    Ok(data)
+}
+
+fn remove(buffer: &Path) -> io::Result<()> {
+    fs::remove_file(buffer)?;
+    File::open(super::folder(buffer))?.sync_all()
+}
+
 /// Brings back what a machine that failed had acknowledged and not yet forced to the files of a log themselves, and removes the buffer. To be called
 /// before they are read, and by nobody but who writes them. Returns the bytes that were missing.
 ///
@@ -323,66 +411,80 @@ fn entries(data: &[u8]) -> Vec<Entry<'_>> {
 /// Those of the disk; then nothing is to be loaded.
 pub fn recover(folder: &Path, buffer: &str) -> io::Result<u64> {
     let path = folder.join(buffer);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(e) => return Err(e),
-    };
-    let mut data = Vec::new();
-    file.take(BUFFER_BYTES).read_to_end(&mut data)?;
-    let entries = entries(&data);
-    let restored = restore(folder, &entries)?;
-    fs::remove_file(&path)?;
-    File::open(folder)?.sync_all()?;
-    Ok(restored)
-}
-
-fn restore(folder: &Path, entries: &[Entry<'_>]) -> io::Result<u64> {
-    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(0) };
+    if !fs::exists(&path)? {
+        return Ok(0);
+    }
+    let data = read(&path)?;
     let left = |why: &str| {
         tracing::warn!(
             "The doublewrite buffer in {} is not of the log beside it ({why}) and is removed.",
             folder.display()
         );
-        Ok(0)
     };
+    match compare(&path, &entries(&data))? {
+        Found::Nothing => {}
+        Found::Another(why) => left(why),
+        Found::Lack(lack) if lack.changed_later => left("the file was changed later"),
+        Found::Lack(lack) => {
+            lack.bring_back()?;
+            tracing::info!(
+                "{} acknowledged bytes of {} that the machine had lost were brought back from the doublewrite buffer",
+                lack.bytes(),
+                lack.file.display()
+            );
+            return Ok(lack.bytes());
+        }
+    }
+    remove(&path)?;
+    Ok(0)
+}
+
+/// What a buffer comes to beside its file.
+enum Found {
+    /// The file has all of it.
+    Nothing,
+    /// The file is not what it goes on from, for this reason.
+    Another(&'static str),
+    Lack(Lack),
+}
+
+fn compare(buffer: &Path, entries: &[Entry<'_>]) -> io::Result<Found> {
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(Found::Nothing) };
     let Some(name) = std::str::from_utf8(first.name).ok().filter(|n| Path::new(n).file_name().is_some_and(|f| f == *n))
     else {
-        return left("it names no file");
+        return Ok(Found::Another("it names no file"));
     };
-    let file = match OpenOptions::new().read(true).write(true).open(folder.join(name)) {
+    let path = buffer.with_file_name(name);
+    let file = match File::open(&path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return left("its file is not there"),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Another("its file is not there")),
         Err(e) => return Err(e),
     };
     let about = file.metadata()?;
     let (len, changed) =
         (about.len(), about.modified()?.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64));
     if len < first.offset {
-        return left("the file is shorter than it was on disk");
+        return Ok(Found::Another("the file is shorter than it was on disk"));
     }
     let mut before = vec![0; first.offset.min(BEFORE) as usize];
     let from = first.offset - before.len() as u64;
     file.read_exact_at(&mut before, from)?;
     if crc64(0, &before) != first.before {
-        return left("the file has another content");
+        return Ok(Found::Another("the file has another content"));
     }
     let bytes = entries.iter().flat_map(|e| e.bytes).copied().collect::<Vec<u8>>();
     let mut there = vec![0; (len - first.offset).min(bytes.len() as u64) as usize];
     file.read_exact_at(&mut there, first.offset)?;
     // From the first byte that differs.
     let same = there.iter().zip(&bytes).take_while(|(a, b)| a == b).count();
-    let missing = &bytes[same..];
-    if !missing.is_empty() {
-        if changed > last.time_ms + LATER_MS {
-            return left("the file was changed later");
-        }
-        file.write_all_at(missing, first.offset + same as u64)?;
-        file.sync_all()?;
-        tracing::info!(
-            "{} acknowledged bytes of {name} that the machine had lost were brought back from the doublewrite buffer",
-            missing.len()
-        );
+    if same == bytes.len() {
+        return Ok(Found::Nothing);
     }
-    Ok(missing.len() as u64)
+    Ok(Found::Lack(Lack {
+        buffer: buffer.into(),
+        file: path,
+        at: first.offset + same as u64,
+        missing: bytes[same..].to_vec(),
+        changed_later: changed > last.time_ms + LATER_MS,
+    }))
 }

@@ -1,12 +1,16 @@
 //! `holdfast check-aof`: whether an append-only file, or all that a manifest names, can be loaded; and repairing its end.
 //!
 //! Prints and ends as `valkey-check-aof` does: 0 for a log that is valid (or was repaired), 1 otherwise.
+//!
+//! A log whose doublewrite buffer holds what it lacks, because its machine failed, is told to be incomplete and judged no further: what it says by
+//! itself is not what a start will find. Who may change it (`--fix`, `--truncate-to-timestamp`) completes it first, and does not cut off what the
+//! buffer could complete. A start does not touch a log that was changed later, as one that was copied seems to be; here there is somebody to ask.
 
 use crate::base::progress::{self, Watched};
 use crate::persist::aof::load::{check_identity, check_length};
 use crate::persist::aof::manifest::{Manifest, Part};
 use crate::persist::rdb::check::{Report, check};
-use crate::storage::{self, DataFile};
+use crate::storage::{self, DataFile, doublewrite};
 use crate::tools::restore::take_keys;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -88,12 +92,60 @@ fn start(args: &[OsString], input: &mut dyn BufRead, out: &mut dyn Write) -> Che
     };
     let mut begin = Vec::new();
     let _ = Read::by_ref(&mut file).take(1024).read_to_end(&mut begin);
-    if is_manifest(&begin) || path.extension().is_some_and(|e| e == "manifest") {
+    let is_manifest = is_manifest(&begin) || path.extension().is_some_and(|e| e == "manifest");
+    complete(&path, is_manifest, wanted, input, out)?;
+    if is_manifest {
         return of_manifest(&path, wanted, input, out);
     }
     let _ = writeln!(out, "Start checking Old-Style AOF");
     let snapshot = begins_with_snapshot(&begin);
     of_file(&path, &path.display().to_string(), true, snapshot, wanted, input, out)
+}
+
+/// Sees to what the doublewrite buffer holds and the log lacks, of one file or of all in the folder of a manifest.
+fn complete(path: &Path, all: bool, wanted: Wanted, input: &mut dyn BufRead, out: &mut dyn Write) -> Checked<()> {
+    let folder = storage::folder(path);
+    let lacking = match doublewrite::lacking(folder) {
+        Ok(lacking) => lacking,
+        Err(e) => return fail(out, &format!("Cannot read folder {}: {}", folder.display(), words_of(&e))),
+    };
+    for lack in lacking.iter().filter(|l| all || l.file.file_name() == path.file_name()) {
+        let (file, buffer) = (lack.file.display(), lack.buffer.display());
+        let _ = writeln!(
+            out,
+            "The doublewrite buffer {buffer} holds {} acknowledged bytes that {file} lacks, as the machine failed.",
+            lack.bytes()
+        );
+        let changes = wanted.fix || wanted.until.is_some();
+        if lack.changed_later {
+            let _ = writeln!(
+                out,
+                "{file} was changed since, or is a copy: a start removes the buffer and does not bring them back."
+            );
+        } else if !changes {
+            return fail(out, "A start of the server brings them back, and so does --fix. Not checked without them.");
+        }
+        if !changes {
+            return fail(out, "Use the --fix option to bring them back, or delete the buffer if they are not wanted.");
+        }
+        if lack.changed_later && !confirmed("Bring them back?", input, out) {
+            return fail(out, "Aborting... Delete the buffer if they are not wanted.");
+        }
+        match lack.bring_back() {
+            Ok(()) => writeln!(out, "Successfully brought them back"),
+            Err(e) => return fail(out, &format!("Failed to bring them back: {}", words_of(&e))),
+        }
+        .unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn confirmed(question: &str, input: &mut dyn BufRead, out: &mut dyn Write) -> bool {
+    let _ = write!(out, "{question} [y/N]: ");
+    let _ = out.flush();
+    let mut answer = String::new();
+    let _ = input.read_line(&mut answer);
+    answer.to_ascii_lowercase().starts_with('y')
 }
 
 /// A file, sealed or not.
@@ -273,11 +325,7 @@ fn of_part(
         return fail(out, &format!("Failed to truncate AOF {name} because it is not the last file"));
     }
     let _ = writeln!(out, "This will shrink the AOF {name} from {size} bytes, with {diff} bytes, to {ok} bytes");
-    let _ = write!(out, "Continue? [y/N]: ");
-    let _ = out.flush();
-    let mut answer = String::new();
-    let _ = input.read_line(&mut answer);
-    if !answer.to_ascii_lowercase().starts_with('y') {
+    if !confirmed("Continue?", input, out) {
         return fail(out, "Aborting...");
     }
     match cut(path, ok) {
@@ -290,7 +338,8 @@ fn of_part(
 }
 
 fn cut(path: &Path, len: u64) -> io::Result<()> {
-    storage::cut(&storage::keyring(), path, len)
+    storage::cut(&storage::keyring(), path, len)?;
+    doublewrite::forget(path)
 }
 
 /// Reads requests one after the other, noting where the last whole step ended.

@@ -4,6 +4,9 @@
 //! files first. Its append-only folder is taken if it has one, else its snapshot; everything is checked before a byte is written, and the target has
 //! to be empty. A moment is found by the notes of time in the log (`aof-timestamp-enabled yes`): what was written up to and in that second is kept. A
 //! log whose base is younger than the moment cannot go back that far. Sealed files are opened with their key, and stay sealed.
+//!
+//! A log whose doublewrite buffer holds what it lacks is not taken: it belongs to a server that has not been started since its machine failed, and
+//! a copy without what was acknowledged would pass for a whole one. To write into the source is not for who only reads it.
 
 use super::backup::manifest as backups;
 use crate::base::calendar::{unix_of_utc_text, utc_text};
@@ -14,7 +17,7 @@ use crate::persist::aof::log::manifest_name;
 use crate::persist::aof::manifest::{Manifest, Part};
 use crate::persist::aof::reader::{Fault, Item, Reader, Steps};
 use crate::persist::rdb::check::{Report, check};
-use crate::storage::{self, DataFile, Keyring, Sealing};
+use crate::storage::{self, DataFile, Keyring, Sealing, doublewrite};
 use clap::Parser;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -207,12 +210,27 @@ fn plan(source: &Source, to_time: Option<i64>, out: &mut dyn Write) -> Result<Pl
         if source.folder.join(&source.dbfilename).is_file() {
             let _ = writeln!(out, "The append-only folder is taken; {} is left aside.", source.dbfilename);
         }
+        has_all(&folder)?;
         let (text, stamped) =
             storage::read_stamped(&storage::keyring(), &manifest).map_err(at("reading", &manifest))?;
         let manifest = Manifest::parse(&text).map_err(|e| format!("{}: {e}", manifest.display()))?;
         of_log(source, to_time, &folder, &manifest, out).map(|plan| Plan { stamped, ..plan })
     } else {
         of_snapshot(source, to_time, out)
+    }
+}
+
+/// An error if the machine of this log failed and its buffer has not been looked at since.
+fn has_all(folder: &Path) -> Result<(), String> {
+    match doublewrite::lacking(folder).map_err(at("reading", folder))?.first() {
+        None => Ok(()),
+        Some(lack) => Err(format!(
+            "the doublewrite buffer {} holds {} acknowledged bytes that {} lacks, as the machine failed: start the server on that folder \
+             once, or run holdfast check-aof --fix on its manifest, which brings them back",
+            lack.buffer.display(),
+            lack.bytes(),
+            lack.file.display()
+        )),
     }
 }
 

@@ -389,6 +389,62 @@ fn path(folder: &Path, name: &str) -> String {
     folder.join(name).to_string_lossy().into_owned()
 }
 
+/// What the machine lost of a log is in the buffer beside it; tools that read the log must not take it for whole.
+#[test]
+fn tools_do_not_pass_over_what_the_doublewrite_buffer_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let (data, copied) = (folder.path().join("data"), folder.path().join("copied"));
+    std::fs::create_dir(&data).unwrap();
+    let words = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+    let log = |data: &Path| data.join("appendonlydir/appendonly.aof.1.incr.aof");
+    let buffer = |data: &Path| data.join("appendonlydir/appendonly.aof.doublewrite");
+    let manifest = |data: &Path| path(data, "appendonlydir/appendonly.aof.manifest");
+    let mut server = start(&data, &words);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("SET first 1", "+OK"), ("INCR n", ":1"), ("INCR n", ":2")]);
+    let (ok, said) = tool(&["check-aof", &manifest(&data)]);
+    assert!(ok && !said.contains("doublewrite"), "one that runs lacks nothing: {said}");
+    server.signal("KILL");
+    server.wait(Duration::from_secs(20));
+    let whole = std::fs::read(log(&data)).unwrap();
+    let torn = whole.len() as u64 - 30;
+    std::fs::File::options().write(true).open(log(&data)).unwrap().set_len(torn).unwrap();
+
+    let other = start(folder.path(), &["--save", ""]);
+    let port = other.port.to_string();
+    for words in [
+        &["check-aof", &manifest(&data)] as &[&str],
+        &["check-aof", &log(&data).to_string_lossy()],
+        &["restore", &at("data"), &at("restored")],
+        &["backup", "-p", &port, &at("backups"), "--log", &at("data")],
+    ] {
+        let (ok, said) = tool(words);
+        assert!(!ok && said.contains("appendonly.aof.doublewrite holds 30 acknowledged bytes"), "{said}");
+        assert!(said.contains("--fix"), "{said}");
+        assert_eq!(std::fs::metadata(log(&data)).unwrap().len(), torn);
+    }
+
+    // A copy is as new as the time it was copied at.
+    std::fs::create_dir_all(copied.join("appendonlydir")).unwrap();
+    for entry in std::fs::read_dir(data.join("appendonlydir")).unwrap() {
+        let from = entry.unwrap();
+        std::fs::copy(from.path(), copied.join("appendonlydir").join(from.file_name())).unwrap();
+    }
+    let later = std::time::SystemTime::now() + Duration::from_secs(60);
+    std::fs::File::options().write(true).open(log(&copied)).unwrap().set_modified(later).unwrap();
+    let (ok, said) = tool(&["check-aof", "--fix", &manifest(&copied)]);
+    assert!(!ok && said.contains("Bring them back? [y/N]: Aborting"), "nobody said yes: {said}");
+    assert_eq!(std::fs::metadata(log(&copied)).unwrap().len(), torn);
+
+    let (ok, said) = tool(&["check-aof", "--fix", &manifest(&data)]);
+    assert!(ok && said.contains("Successfully brought them back") && !said.contains("shrink"), "{said}");
+    assert_eq!(std::fs::read(log(&data)).unwrap(), whole);
+    assert!(!buffer(&data).exists());
+    let (ok, said) = tool(&["restore", &at("data"), &at("restored")]);
+    assert!(ok, "{said}");
+}
+
 #[test]
 fn a_backup_of_a_running_server_comes_back_sealed_or_plain_and_a_changed_one_does_not() {
     let folder = tempfile::tempdir().unwrap();
