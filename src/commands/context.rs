@@ -54,6 +54,9 @@ pub enum Site {
     Aside,
     /// Aside, and others have been told that its locks are kept for long.
     AsideForLong,
+    /// Once more, for a client that waits, under the locks of the command that changed one of its keys. Those of its other keys may be anybody's:
+    /// it [passes over](DataContext::passes_over) these keys, which have nothing for it, or it would not wait.
+    Served,
 }
 
 /// Elements that a command goes through without a thought: about a millisecond.
@@ -109,6 +112,22 @@ impl<'a> DataContext<'a, '_> {
     pub fn begin_long(&mut self) {
         self.space.begin_long();
         self.site = Site::AsideForLong;
+    }
+
+    /// Whether a command that waits for several keys has nothing to look for at this one, and is not to touch it.
+    #[inline]
+    pub fn passes_over(&self, key: Key<'_>) -> bool {
+        self.site == Site::Served && !self.space.holds(key.hash)
+    }
+
+    /// To a client that waits for several keys one that holds another type is as one that is not there, whether it was looked at or
+    /// passed over.
+    #[inline]
+    pub fn unless_served<T: Default>(&self, found: Result<T, CommandError>) -> Result<T, CommandError> {
+        match found {
+            Err(CommandError::WrongType) if self.site == Site::Served => Ok(T::default()),
+            found => found,
+        }
     }
 
     /// Milliseconds since the epoch, the same for the whole command.

@@ -7,7 +7,11 @@
 //! * A command joins the list under the locks of its keys, so no change falls between looking and waiting.
 //! * Whoever takes a waiter off the list (a server, the clock, CLIENT UNBLOCK, the client's end) answers it; nobody else does.
 //! * Waiters of a key are served in the order in which they came.
+//! * Who waits has nothing at any of his keys: whatever step gives one of them something serves him before it ends. So of the keys of a waiter
+//!   those alone are looked at that the step has locked ([`Site::Served`]), and a step locks nothing for those who only take from the key they
+//!   wait for, how many keys they ever wait for.
 //! * Serving may change keys that others wait for (BLMOVE): they are locked beforehand, and served in the same step.
+//! * A step looks at as many waiters as it can serve, and at no more: it ends with the first that finds nothing left.
 
 use super::Turn;
 use crate::client::{BlockRequest, Blocked, Client, Message, TimeoutReply, Waiter};
@@ -17,7 +21,7 @@ use crate::keyspace::{Key, KeyHash, Plan};
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use crate::spec::CommandFlags;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -35,6 +39,7 @@ impl Turn<'_> {
             command: entry.id,
         });
         client.shared.blocked.store(true, Ordering::Relaxed);
+        let target = target(client.db, entry, args, &request.keys);
         let waiter = Waiter {
             client: Arc::clone(&client.shared),
             token,
@@ -44,6 +49,7 @@ impl Turn<'_> {
             user: Arc::clone(&client.user),
             version: client.version,
             keys: request.keys,
+            target,
             has_deadline: request.timeout_ms > 0,
             needs_key: request.needs_key,
         };
@@ -54,7 +60,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes the locks of `plan` and of all keys that waiters on the command's keys would touch. False, and nothing held, if a busy
+    /// Takes the locks of `plan` and of all keys that waiters on the command's keys would change. False, and nothing held, if a busy
     /// script keeps them.
     pub(super) fn lock_with_waiters(
         &mut self,
@@ -66,7 +72,7 @@ impl Turn<'_> {
         if !self.lock(client, &plan) {
             return false;
         }
-        if !self.node.keyspace.is_waited_for() {
+        if !self.node.waiting.has_moving() {
             return true;
         }
         self.space.unlock();
@@ -81,31 +87,23 @@ impl Turn<'_> {
             if !self.lock(client, &plan) {
                 return false;
             }
-            if plan == Plan::All || !keys.iter().any(|(_, k)| self.node.keyspace.may_be_waited_for(KeyHash::of(k))) {
+            if plan == Plan::All || !self.node.waiting.has_moving() {
                 return true;
             }
             let mut wider = plan.clone();
-            // Each waiter and each key is looked at once: a thousand workers may wait for the same fifty queues.
-            let mut seen: HashMap<u32, HashSet<Vec<u8>>> = HashMap::new();
-            let (mut met, mut open) = (HashSet::new(), keys.clone());
-            for (db, key) in &keys {
-                seen.entry(*db).or_default().insert(key.clone());
-            }
+            // Each key is looked at once: its waiters' targets may be waited for in their turn.
+            let (mut seen, mut open): (HashSet<_>, _) = (keys.iter().cloned().collect(), keys.clone());
             while let Some((db, key)) = open.pop() {
-                for n in self.node.waiting.of_key(db, &key) {
-                    if !met.insert(n) {
-                        continue;
+                if !self.node.keyspace.may_be_waited_for(KeyHash::of(&key)) {
+                    continue;
+                }
+                for target in self.node.waiting.targets(db, &key) {
+                    let target = (db, target);
+                    if !seen.contains(&target) {
+                        wider.add(KeyHash::of(&target.1).stripe);
+                        seen.insert(target.clone());
+                        open.push(target);
                     }
-                    let Some(waiting) = self.node.waiting.call(n) else { continue };
-                    let Some(entry) = self.node.commands.by_id(waiting.command) else { continue };
-                    let seen = seen.entry(waiting.db).or_default();
-                    let _ = super::for_each_key(waiting.db, entry, waiting.args.args(), |k| {
-                        wider.add(k.hash.stripe);
-                        if !seen.contains(k.name) {
-                            seen.insert(k.name.to_vec());
-                            open.push((waiting.db, k.name.to_vec()));
-                        }
-                    });
                 }
             }
             if wider == plan {
@@ -137,15 +135,17 @@ impl Turn<'_> {
             if ready.is_empty() {
                 return;
             }
+            // What a command has changed several times is ready once.
+            let mut seen = HashSet::with_capacity(ready.len());
             for (db, key) in ready {
-                if self.is_past_deadline(db, &key) {
+                if !seen.insert((db, key.clone())) || self.is_past_deadline(db, &key) {
                     continue;
                 }
-                for n in self.node.waiting.of_key(db, &key) {
-                    // Taken by who came before: there is nothing left for the others, and they need not be asked one by one.
-                    if self.is_there(db, &key) || self.node.waiting.needs_key(n) {
-                        self.serve(n);
-                    }
+                let mut last = 0;
+                // Taken by who came before: there is nothing left for the others, and they need not be asked one by one.
+                while let Some(n) = self.node.waiting.after(last, db, &key, !self.is_there(db, &key)) {
+                    self.serve(n);
+                    last = n;
                 }
             }
         }
@@ -170,10 +170,8 @@ impl Turn<'_> {
         let Some(entry) = self.node.commands.by_id(waiting.command) else { return };
         let Handler::Data(f) = entry.command.handler else { return };
         let (args, db, version) = (waiting.args.args(), waiting.db, waiting.version);
-        let mut covered = true;
-        let _ = super::for_each_key(db, entry, args, |k| covered &= self.space.holds(k.hash));
-        if !covered {
-            // Its keys are not locked: it joined after the locks were taken, so what it waits for is another change.
+        if waiting.target.is_some_and(|target| !self.space.holds(KeyHash::of(&target))) {
+            // What it changes is not locked: it joined after the locks were taken, so what it waits for is another change.
             return;
         }
         let mut reply = Reply::new(version);
@@ -198,7 +196,7 @@ impl Turn<'_> {
             hash: None,
             may_block: true,
             block: None,
-            site: Site::default(),
+            site: Site::Served,
             prepared: &mut None,
         };
         let begin = crate::base::clock::Tick::now();
@@ -240,6 +238,20 @@ impl Turn<'_> {
 
     /// True if the key of a wait exists in this database; for tests of the list's invariants.
     pub fn waits_for(&self, key: Key<'_>) -> bool {
-        !self.node.waiting.of_key(key.db, key.name).is_empty()
+        self.node.waiting.has(key.db, key.name)
     }
+}
+
+/// The key a command changes and does not wait for: that of commands which name their keys in two places.
+fn target(db: u32, entry: &Entry, args: Args<'_>, keys: &[Vec<u8>]) -> Option<Vec<u8>> {
+    if entry.spec().key_specs.len() < 2 {
+        return None;
+    }
+    let mut found = None;
+    let _ = super::for_each_key(db, entry, args, |k| {
+        if !keys.iter().any(|waited_for| waited_for == k.name) {
+            found = Some(k.name.to_vec());
+        }
+    });
+    found
 }

@@ -3,7 +3,7 @@
 //! # Invariants
 //! * The first gate of [`admit`](self::admit) that refuses is the reply; nothing has happened then.
 //! * A handler runs under all locks its command needs, taken at once in ascending order. Whoever is waiting for one of its keys is
-//!   found before, and the keys *his* command needs are locked too: so a write and the waiters it serves are one step.
+//!   found before, and the keys *his* command would change beside it are locked too: so a write and the waiters it serves are one step.
 //! * A command that goes through very many elements says so before it changes anything ([`Site::weigh`]). On a worker it stops
 //!   there and is run again [aside](crate::session::aside), so that nobody waits for it but who wants the same keys: and those give
 //!   way, as if paused, until it lets go. One that could read any key gives its locks back aside, and takes single ones; it is run again
@@ -360,7 +360,7 @@ impl<'k> Turn<'k> {
                             return self.give_way(client, entry, args, hash);
                         }
                         // Under the lock: who begins to wait before it is taken is seen, who does later sees what this command leaves.
-                        let alone = !self.node.keyspace.may_be_waited_for(h);
+                        let alone = !self.node.waiting.has_moving() || !self.node.keyspace.may_be_waited_for(h);
                         if !alone {
                             self.space.unlock();
                         }

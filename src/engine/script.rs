@@ -260,7 +260,7 @@ impl Turn<'_> {
         if !self.lock(client, &plan) {
             return false;
         }
-        if !self.node.keyspace.is_waited_for() {
+        if !self.node.waiting.has_moving() {
             return true;
         }
         self.space.unlock();

@@ -557,12 +557,6 @@ impl Keyspace {
         self.tracked.store(yes, Ordering::Relaxed);
     }
 
-    /// False if no command waits for any key of those whose locks are held.
-    #[inline(always)]
-    pub fn is_waited_for(&self) -> bool {
-        self.waiters.load(Ordering::Relaxed) != 0
-    }
-
     /// False if certainly no command waits for the key in any database. Asked and told under the key's lock.
     #[inline(always)]
     pub fn may_be_waited_for(&self, hash: KeyHash) -> bool {

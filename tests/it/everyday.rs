@@ -113,3 +113,57 @@ fn workers_that_wait_for_the_same_fifty_queues_are_served_in_their_order() {
         &[("RPUSH queue7 a b", ":2"), ("EXISTS queue7", ":0"), ("RPUSH queue9 c", ":1"), ("EXISTS queue9", ":0")],
     );
 }
+
+#[test]
+fn who_waits_for_several_keys_is_served_from_the_one_that_has_something_whatever_has_become_of_the_others() {
+    let server = Server::plain(&[]);
+    let (mut c, mut holder) = (server.connect_plain(), server.connect_plain());
+    check(&mut c, &[("XGROUP CREATE stream g $ MKSTREAM", "+OK"), ("XGROUP CREATE other g $ MKSTREAM", "+OK")]);
+    let waits = [
+        ("BLPOP held list 0", "RPUSH list a", "[\"list\" \"a\"]"),
+        ("BRPOP held list 0", "RPUSH list b", "[\"list\" \"b\"]"),
+        ("BLMPOP 0 2 held list LEFT COUNT 2", "RPUSH list c d", "[\"list\" [\"c\" \"d\"]]"),
+        ("BZPOPMIN held zset 0", "ZADD zset 1 a", "[\"zset\" \"a\" \"1\"]"),
+        ("BZPOPMAX held zset 0", "ZADD zset 2 b", "[\"zset\" \"b\" \"2\"]"),
+        ("BZMPOP 0 2 held zset MAX", "ZADD zset 3 c", "[\"zset\" [[\"c\" \"3\"]]]"),
+        ("XREAD BLOCK 0 STREAMS held stream $ $", "XADD stream 1-1 f v", "[[\"stream\" [[\"1-1\" [\"f\" \"v\"]]]]]"),
+        (
+            "XREADGROUP GROUP g c BLOCK 0 STREAMS other stream > >",
+            "XADD stream 2-1 f v",
+            "[[\"stream\" [[\"2-1\" [\"f\" \"v\"]]]]]",
+        ),
+    ];
+    for (wait, change, want) in waits {
+        if wait.starts_with("XREADGROUP") {
+            // What was there already would be read before anybody waits.
+            check(&mut c, &[("XGROUP SETID stream g $", "+OK")]);
+        }
+        let mut waiter = server.connect_plain();
+        waiter.send(format!("{wait}\r\n").as_bytes()).unwrap();
+        eventually("it waits", Duration::from_secs(20), || {
+            c.line("INFO clients").to_string().contains("blocked_clients:1\r")
+        });
+        check(&mut holder, &[("SET held text", "+OK")]);
+        assert!(!c.line(change).to_string().starts_with('-'), "{change}");
+        assert_eq!(waiter.read().unwrap().to_string(), want, "{wait}");
+        check(&mut holder, &[("DEL held", ":1")]);
+    }
+}
+
+#[test]
+fn what_one_step_brings_goes_to_the_first_of_a_waiters_keys_and_to_the_waiters_in_their_order() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let mut waiters: Vec<Connection> = (0..3).map(|_| server.connect()).collect();
+    let calls = ["BLPOP a b 0\r\n", "BLMOVE b moved LEFT LEFT 0\r\n", "BLPOP moved b a 0\r\n"];
+    for (n, (w, call)) in waiters.iter_mut().zip(calls).enumerate() {
+        w.send(call.as_bytes()).unwrap();
+        eventually("it waits", Duration::from_secs(20), || {
+            c.line("INFO clients").to_string().contains(&format!("blocked_clients:{}\r", n + 1))
+        });
+    }
+    check(&mut c, &[("MULTI", "+OK"), ("RPUSH b 1", "+QUEUED"), ("RPUSH a 2", "+QUEUED"), ("EXEC", "[:1 :1]")]);
+    let got: Vec<String> = waiters.iter_mut().map(|w| w.read().unwrap().to_string()).collect();
+    assert_eq!(got, ["[\"a\" \"2\"]", "\"1\"", "[\"moved\" \"1\"]"]);
+    check(&mut c, &[("EXISTS a b moved", ":0")]);
+}

@@ -1,7 +1,7 @@
 //! The forms that wait for an element.
 //!
 //! Each does what its sister without waiting does, if it can; its effect is the sister's. Otherwise it waits for its source keys
-//! and is run again when one of them changes.
+//! and is run again when one of them changes; of several keys those alone are looked at then that are locked.
 
 use super::access::{end, is_there, pop_command};
 use super::moving::move_element;
@@ -41,7 +41,11 @@ fn pop(cx: &mut DataContext<'_, '_>, from: End) -> Outcome {
     let timeout_ms = timeout_ms(cx.args.at(last))?;
     for i in 1..last {
         let key = cx.key(i);
-        if is_there(cx.space, key)? {
+        if cx.passes_over(key) {
+            continue;
+        }
+        let found = is_there(cx.space, key);
+        if cx.unless_served(found)? {
             cx.reply.array(2);
             cx.reply.bulk(key.name);
             pop_one(cx, key, from)?;

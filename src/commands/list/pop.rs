@@ -154,7 +154,11 @@ impl PopFromAny {
     pub fn run(&self, cx: &mut DataContext<'_, '_>) -> Result<bool, CommandError> {
         for i in self.keys.0..self.keys.1 {
             let key = cx.key(i);
-            if !is_there(cx.space, key)? {
+            if cx.passes_over(key) {
+                continue;
+            }
+            let found = is_there(cx.space, key);
+            if !cx.unless_served(found)? {
                 continue;
             }
             cx.reply.array(2);

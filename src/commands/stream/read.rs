@@ -8,7 +8,7 @@ use super::{stream_of, stream_of_mut, strict_id, write_entry, write_id};
 use crate::base::number::parse_i64;
 use crate::client::TimeoutReply;
 use crate::commands::arguments::{Options, integer};
-use crate::commands::{Command, CommandError, DataContext, Outcome};
+use crate::commands::{Command, CommandError, DataContext, Outcome, Site};
 use crate::keyspace::Key;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
@@ -23,12 +23,20 @@ const XREAD_SPEC: CommandSpec = CommandSpec::new("xread", -4, Family::Stream, "r
 
 pub static XREAD: Command = Command::data(XREAD_SPEC, xread);
 fn xread(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let call = Call::parse(cx, false)?;
+    let (call, site) = (Call::parse(cx, false)?, cx.site);
     let mut after = Vec::with_capacity(call.streams);
     for i in 0..call.streams {
         let (key, text) = (call.key(cx, i), call.id_text(cx, i));
+        if cx.passes_over(key) {
+            after.push(StreamId::MAX);
+            continue;
+        }
         let record = cx.space.find(key);
-        let stream = record.as_deref().map(stream_of).transpose()?;
+        let stream = match record.as_deref().map(stream_of).transpose() {
+            // As good as none; see `DataContext::unless_served`.
+            Err(_) if site == Site::Served => None,
+            stream => stream?,
+        };
         after.push(match text {
             b"$" => stream.map_or(StreamId::MIN, |s| s.last_id),
             // The last entry is what comes after the id before it; one that was deleted is not replaced by another.
@@ -43,9 +51,13 @@ fn xread(cx: &mut DataContext<'_, '_>) -> Outcome {
     }
     let (head, mut served) = (cx.reply.deferred(), 0);
     for (i, after) in after.iter().enumerate() {
-        let (key, reply) = (call.key(cx, i), &mut *cx.reply);
+        let key = call.key(cx, i);
+        if cx.passes_over(key) {
+            continue;
+        }
+        let reply = &mut *cx.reply;
         let Some(record) = cx.space.look(key) else { continue };
-        let stream = stream_of(&record)?;
+        let Ok(stream) = stream_of(&record) else { continue };
         let Some(from) = after.next().filter(|from| stream.last_living().is_some_and(|last| last >= *from)) else {
             continue;
         };
@@ -93,6 +105,10 @@ fn xreadgroup(cx: &mut DataContext<'_, '_>) -> Outcome {
     let mut after = Vec::with_capacity(call.streams);
     for i in 0..call.streams {
         let (key, text) = (call.key(cx, i), call.id_text(cx, i));
+        if cx.passes_over(key) {
+            after.push(After::New);
+            continue;
+        }
         let record = cx.space.find(key);
         // A reader of a group does not wait until a key of another type has become a stream again.
         let stream = record.as_deref().map(stream_of).transpose().map_err(|_| CommandError::WrongTargetType)?;
@@ -129,7 +145,11 @@ fn xreadgroup(cx: &mut DataContext<'_, '_>) -> Outcome {
     cx.space.no_effect();
     let (head, mut served) = (cx.reply.deferred(), 0);
     for (i, after) in after.into_iter().enumerate() {
-        let (key, reply) = (call.key(cx, i), &mut *cx.reply);
+        let key = call.key(cx, i);
+        if cx.passes_over(key) {
+            continue;
+        }
+        let reply = &mut *cx.reply;
         let mut changes = GroupChanges::new(cx.space.journaled);
         let Some(mut record) = cx.space.find_mut(key) else { continue };
         let stream = stream_of_mut(&mut record)?;

@@ -122,6 +122,9 @@ fn pop_one_key(cx: &mut DataContext<'_, '_>, end: End) -> Outcome {
 /// Takes up to `count` elements of the set at argument `at` and writes them; 0, and nothing written, if there are none.
 fn pop(cx: &mut DataContext<'_, '_>, at: usize, end: End, count: usize, shape: Shape) -> Result<usize, CommandError> {
     let key = if at == 1 { cx.key(1) } else { crate::keyspace::Key::new(cx.db, cx.args.at(at)) };
+    if cx.passes_over(key) {
+        return Ok(0);
+    }
     let Some(mut record) = cx.space.find_mut(key) else { return Ok(0) };
     let zset = zset_of_mut(&mut record)?;
     let len = zset.len();
@@ -217,7 +220,8 @@ fn several(cx: &DataContext<'_, '_>, at: usize) -> Result<Several, CommandError>
 /// Pops from the first of several sets that has elements; false if none has.
 fn pop_several(cx: &mut DataContext<'_, '_>, several: &Several) -> Result<bool, CommandError> {
     for at in several.keys.clone() {
-        let taken = pop(cx, at, several.end, several.count, Shape::KeyedPairs)?;
+        let taken = pop(cx, at, several.end, several.count, Shape::KeyedPairs);
+        let taken = cx.unless_served(taken)?;
         if taken > 0 {
             replace_effect(cx, at, several.end, Some(taken));
             return Ok(true);
@@ -255,7 +259,8 @@ fn pop_or_wait(cx: &mut DataContext<'_, '_>, end: End) -> Outcome {
     let last = cx.args.len() - 1;
     let timeout_ms = timeout_ms(cx.args.at(last))?;
     for at in 1..last {
-        if pop(cx, at, end, 1, Shape::Keyed)? > 0 {
+        let taken = pop(cx, at, end, 1, Shape::Keyed);
+        if cx.unless_served(taken)? > 0 {
             replace_effect(cx, at, end, None);
             return Ok(());
         }
