@@ -638,6 +638,8 @@ impl Host for Running<'_, '_, '_> {
                     if self.kind == Kind::Function { "FUNCTION" } else { "SCRIPT" }
                 );
             }
+            // From here on TIME goes on: a script that waits for it to pass comes to its end, as everywhere else.
+            self.client.step_us = clock::wall_us();
             // The connections of this thread would have nobody else.
             if now >= self.next_meanwhile_ms {
                 self.next_meanwhile_ms = now + MEANWHILE_EVERY_MS;

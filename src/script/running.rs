@@ -3,10 +3,15 @@
 //! # Invariants
 //! * A script that has written cannot be killed: half of what it does must not stay. Only the end of the server stops it.
 //! * `busy` is set by the script itself when it has run longer than `busy-reply-threshold`, and taken back when it ends.
+//! * Where nothing is busy yet, who asks to stop a script means one that has run for a while, not the one that ends by itself before the
+//!   answer is read. Where one thread does everything such a request waits for the threshold; here it is heard at once.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A script that has run shorter than this, and has kept nobody waiting for long, is not what SCRIPT KILL and FUNCTION KILL are for.
+const KILL_AFTER_MS: u64 = 100;
 
 /// Which command stops a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +83,23 @@ impl Running {
         list.iter().map(|(_, s)| s).filter(|s| s.busy.load(Ordering::Acquire)).min_by_key(|s| s.since_ms).cloned()
     }
 
-    /// Stops the scripts that have made the server busy.
+    /// The function that has run longest, whether it keeps others waiting or not.
+    pub fn function(&self) -> Option<Arc<RunningScript>> {
+        let list = self.list.lock();
+        list.iter().map(|(_, s)| s).filter(|s| s.kind == Kind::Function).min_by_key(|s| s.since_ms).cloned()
+    }
+
+    /// Stops the scripts that have made the server busy; if there are none, those that are on the way there.
     ///
     /// # Errors
     /// See [`KillError`].
-    pub fn kill(&self, kind: Kind) -> Result<(), KillError> {
+    pub fn kill(&self, kind: Kind, now_ms: u64) -> Result<(), KillError> {
         let list = self.list.lock();
-        let busy: Vec<_> = list.iter().map(|(_, s)| s).filter(|s| s.busy.load(Ordering::Acquire)).collect();
+        let mut busy: Vec<_> = list.iter().map(|(_, s)| s).filter(|s| s.busy.load(Ordering::Acquire)).collect();
+        if busy.is_empty() {
+            let long = |s: &&Arc<RunningScript>| now_ms.saturating_sub(s.since_ms) >= KILL_AFTER_MS;
+            busy = list.iter().map(|(_, s)| s).filter(|s| s.kind == kind).filter(long).collect();
+        }
         if busy.is_empty() {
             return Err(KillError::NotBusy);
         }
@@ -104,27 +119,44 @@ impl Running {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_a_busy_script_that_has_not_written_is_killed_and_by_its_own_command() {
-        let running = Running::default();
-        let script = Arc::new(RunningScript {
+    fn function(since_ms: u64) -> Arc<RunningScript> {
+        Arc::new(RunningScript {
             kind: Kind::Function,
             name: "f".into(),
             command: vec![],
-            since_ms: 0,
+            since_ms,
             wrote: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             busy: AtomicBool::new(false),
-        });
+        })
+    }
+
+    #[test]
+    fn a_script_that_has_not_written_is_killed_by_its_own_command() {
+        let running = Running::default();
+        let script = function(0);
         let n = running.add(Arc::clone(&script));
-        assert_eq!(running.kill(Kind::Function), Err(KillError::NotBusy));
         assert!(running.set_busy(&script) && !running.set_busy(&script));
-        assert_eq!(running.kill(Kind::Script), Err(KillError::OtherKind));
+        assert_eq!(running.kill(Kind::Script, 0), Err(KillError::OtherKind));
         script.wrote.store(true, Ordering::Release);
-        assert_eq!(running.kill(Kind::Function), Err(KillError::Unkillable));
+        assert_eq!(running.kill(Kind::Function, 0), Err(KillError::Unkillable));
         script.wrote.store(false, Ordering::Release);
-        assert_eq!(running.kill(Kind::Function), Ok(()));
+        assert_eq!(running.kill(Kind::Function, 0), Ok(()));
         assert!(script.killed.load(Ordering::Acquire));
         assert!(running.remove(n) && running.longest().is_none());
+    }
+
+    #[test]
+    fn one_that_is_not_busy_yet_is_seen_at_once_and_killed_once_it_has_run_for_a_while() {
+        let running = Running::default();
+        let (old, new) = (function(1000), function(1050));
+        running.add(Arc::clone(&new));
+        running.add(Arc::clone(&old));
+        assert!(running.longest().is_none());
+        assert_eq!(running.function().unwrap().since_ms, 1000);
+        assert_eq!(running.kill(Kind::Function, 1099), Err(KillError::NotBusy));
+        assert_eq!(running.kill(Kind::Script, 1100), Err(KillError::NotBusy));
+        assert_eq!(running.kill(Kind::Function, 1100), Ok(()));
+        assert!(old.killed.load(Ordering::Acquire) && !new.killed.load(Ordering::Acquire));
     }
 }

@@ -103,6 +103,33 @@ fn a_function_is_stopped_by_function_kill() {
 }
 
 #[test]
+fn a_function_is_seen_and_stopped_by_whoever_asks_before_it_is_busy() {
+    let server = start("2", &["--busy-reply-threshold", "1500"]);
+    let mut others = others(&server);
+    assert_eq!(others[0].command(&[b"FUNCTION", b"LOAD", LIBRARY.as_bytes()]).unwrap().to_string(), "\"lib\"");
+    let mut c = endless(&server, &[b"FCALL", b"endless", b"0"]);
+    for o in &mut others {
+        eventually("it is seen", PATIENCE, || o.line("FUNCTION STATS").to_string().contains("endless"));
+    }
+    check(&mut others[0], &[("FUNCTION KILL", "+OK")]);
+    let reply = c.read().unwrap();
+    assert!(is_killed(&reply, "FUNCTION KILL"), "{reply}");
+}
+
+#[test]
+fn time_passes_for_a_script_that_is_busy_and_deadlines_stand_still() {
+    for workers in WORKERS {
+        let server = start(workers, &[]);
+        let script = "local function now() local t = redis.call('TIME') return t[1] + t[2] / 1000000 end
+            redis.call('SET', 'k', 'v', 'PX', 100)
+            local t = now() + 0.3 while now() < t do end return redis.call('GET', 'k')";
+        let mut c = server.connect_plain();
+        assert_eq!(c.command(&[b"EVAL", script.as_bytes(), b"0"]).unwrap().to_string(), "\"v\"");
+        check(&mut c, &[("GET k", "nil")]);
+    }
+}
+
+#[test]
 fn a_script_that_has_written_ends_only_with_the_server() {
     for workers in WORKERS {
         for call in [ENDLESS_AFTER_WRITE, &[b"FCALL", b"half", b"1", b"k"]] {

@@ -245,6 +245,8 @@ impl<'a> Wanted<'a> {
             target: None,
             store_distance: false,
         };
+        // The same word may come again and the last one counts; the other way of saying it may not.
+        let mut by_member = None;
         let mut at = form.base;
         while at < cx.args.len() {
             let (word, left) = (cx.args.at(at), cx.args.len() - 1 - at);
@@ -274,17 +276,19 @@ impl<'a> Wanted<'a> {
                 at += 1;
             } else if form.search && form.may_store && is(word, "STOREDIST") {
                 w.store_distance = true;
-            } else if left >= 1 && form.search && middle.is_none() && !polygon && is(word, "FROMMEMBER") {
+            } else if left >= 1 && form.search && by_member != Some(false) && !polygon && is(word, "FROMMEMBER") {
+                by_member = Some(true);
                 middle = Some(of_member(zset, arg(1))?);
                 at += 1;
-            } else if left >= 2 && form.search && middle.is_none() && !polygon && is(word, "FROMLONLAT") {
+            } else if left >= 2 && form.search && by_member != Some(true) && !polygon && is(word, "FROMLONLAT") {
+                by_member = Some(false);
                 middle = Some(Middle::At(place(arg(1), arg(2))?));
                 at += 2;
-            } else if left >= 2 && form.search && around.is_none() && is(word, "BYRADIUS") {
+            } else if left >= 2 && form.search && matches!(around, None | Some(Around::Circle(_))) && is(word, "BYRADIUS") {
                 around = Some(Around::Circle(radius(arg(1))?));
                 w.unit = Unit::parse(arg(2))?;
                 at += 2;
-            } else if left >= 3 && form.search && around.is_none() && is(word, "BYBOX") {
+            } else if left >= 3 && form.search && matches!(around, None | Some(Around::Box(..))) && is(word, "BYBOX") {
                 let width = length(arg(1), "ERR need numeric width")?;
                 let height = length(arg(2), "ERR need numeric height")?;
                 if width < 0.0 || height < 0.0 {

@@ -59,6 +59,24 @@ fn what_is_found_can_be_kept() {
     assert!(b.events.contains(&"georadiusstore d".to_string()) && b.events.contains(&"geosearchstore s".to_string()));
 }
 
+#[test]
+fn a_search_is_told_twice_where_and_how_far_and_the_last_word_counts() {
+    let mut b = sicily();
+    let (catania, none) = ("*1\r\n$7\r\nCatania\r\n", "*0\r\n");
+    b.check(&[
+        ("GEOSEARCH s FROMLONLAT 0 0 BYRADIUS 1 km FROMLONLAT 15 37 BYRADIUS 100 km", catania),
+        ("GEOSEARCH s FROMLONLAT 15 37 BYRADIUS 100 km FROMLONLAT 15 37 BYRADIUS 1 m", none),
+        ("GEOSEARCH s FROMMEMBER Palermo FROMMEMBER Catania BYBOX 1 1 km", catania),
+        ("GEOSEARCH s FROMLONLAT 15 37 BYBOX 1 1 km BYBOX 200 200 km", catania),
+        ("GEOSEARCH s FROMMEMBER nobody FROMMEMBER Catania BYBOX 1 1 km", "-ERR member nobody does not exist\r\n"),
+        ("GEOSEARCH none FROMMEMBER nobody FROMMEMBER Catania BYBOX 1 1 km", none),
+        ("GEOSEARCH s FROMLONLAT 15 37 FROMMEMBER Catania BYBOX 1 1 km", "-ERR syntax error\r\n"),
+        ("GEOSEARCH none FROMMEMBER Catania FROMLONLAT 15 37 BYBOX 1 1 km", "-ERR syntax error\r\n"),
+        ("GEOSEARCH s FROMLONLAT 15 37 BYRADIUS 1 km BYBOX 1 1 km", "-ERR syntax error\r\n"),
+        ("GEOSEARCH s FROMLONLAT 15 37 BYBOX 1 1 km BYRADIUS 1 km", "-ERR syntax error\r\n"),
+    ]);
+}
+
 /// A reply's bulk strings.
 fn bulks(reply: &str) -> Vec<String> {
     let mut lines = reply.split("\r\n");

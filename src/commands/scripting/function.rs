@@ -213,12 +213,12 @@ fn list(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn stats(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let running = cx.node.scripts.running.longest();
+    let running = cx.node.scripts.running.function();
     let (libraries, functions) = cx.node.scripts.functions.counts();
     let reply = &mut *cx.reply;
     reply.map(2);
     reply.bulk(b"running_script");
-    match running.filter(|r| r.kind == Kind::Function) {
+    match running {
         None => reply.null(),
         Some(r) => {
             reply.map(3);

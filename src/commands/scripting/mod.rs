@@ -21,7 +21,7 @@ pub static COMMANDS: &[&Command] = &[
 /// SCRIPT KILL and FUNCTION KILL.
 fn kill(cx: &mut super::NodeContext<'_, '_>, kind: crate::script::Kind) -> super::Outcome {
     use crate::script::{KillError, Kind};
-    match cx.node.scripts.running.kill(kind) {
+    match cx.node.scripts.running.kill(kind, crate::base::clock::monotonic_ms()) {
         Ok(()) => {
             cx.reply.ok();
             Ok(())

@@ -20,7 +20,8 @@ pub static TIME: Command = Command::node(TIME_SPEC, time);
 pub static LASTSAVE: Command = Command::node(LASTSAVE_SPEC, lastsave);
 
 fn time(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    // Inside EXEC or a script it stands still, as deadlines do: no two commands of one step disagree about it.
+    // Inside EXEC or a script it stands still, as deadlines do: no two commands of one step disagree about it. A script that has run
+    // too long sees it pass.
     let us = if cx.nested { cx.client.step_us } else { clock::wall_us() };
     cx.reply.array(2);
     cx.reply.bulk_integer(us / 1_000_000);

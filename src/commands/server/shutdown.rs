@@ -256,7 +256,7 @@ fn has_slots(node: &Node) -> bool {
 /// Stops the script that keeps the locks. False if it has changed something, and so cannot be stopped without leaving a half.
 fn is_stopped(node: &Node) -> bool {
     let Some(script) = node.scripts.running.longest() else { return true };
-    node.scripts.running.kill(script.kind) != Err(crate::script::KillError::Unkillable)
+    node.scripts.running.kill(script.kind, clock::monotonic_ms()) != Err(crate::script::KillError::Unkillable)
 }
 
 /// The end while a script keeps the locks, perhaps on this thread: it is stopped, what it has changed is told to nobody, and no snapshot is
