@@ -125,6 +125,7 @@ impl Bus {
                 tracing::warn!("The cluster bus cannot wait: {e}");
                 std::thread::sleep(Duration::from_millis(TICK_MS));
             }
+            self.host.stand_still();
             let mut ready: Vec<usize> = self.connections.iter().filter(|(_, c)| c.more).map(|(t, _)| *t).collect();
             for event in &events {
                 match event.token() {

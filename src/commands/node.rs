@@ -4,6 +4,7 @@ use super::table::{CommandTable, Entry};
 use crate::acl::Acl;
 use crate::audit::{Audit, Event, Outcome, Record};
 use crate::base::background::Background;
+use crate::base::clock;
 use crate::client::{Execute, Monitors, Registry, Shared, Tracking, WaitList};
 use crate::cluster::Cluster;
 use crate::config::{Config, ConfigHandle, Sensitivity};
@@ -21,7 +22,8 @@ use crate::resp::args::Args;
 use crate::script::Scripts;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What CLIENT PAUSE asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct Node {
     pub insisted: AtomicBool,
     /// The end has begun, and no listener is left.
     pub deaf: AtomicBool,
+    /// DEBUG SLEEP: monotonic ms until which nobody is served. Workers and the bus look at it when they wake.
+    pub asleep_until_ms: AtomicU64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
     /// DEBUG PAUSE-CRON.
@@ -132,6 +136,19 @@ impl Owner for Node {
 }
 
 impl Node {
+    /// Stands still as long as DEBUG SLEEP says, but for the end of the server.
+    pub fn stand_still(&self) {
+        /// How often the end of the server is looked for.
+        const SLICE_MS: u64 = 50;
+        while !self.shutdown.load(Ordering::Acquire) {
+            let left_ms = self.asleep_until_ms.load(Ordering::Acquire).saturating_sub(clock::monotonic_ms());
+            if left_ms == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(left_ms.min(SLICE_MS)));
+        }
+    }
+
     /// Bytes that count against `maxmemory`.
     pub fn memory_for_data(&self) -> u64 {
         crate::base::memory::used().saturating_sub(self.memory_on_its_way())

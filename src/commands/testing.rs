@@ -198,6 +198,7 @@ impl NodeBench {
             insisted: Default::default(),
             // Nothing listens: the end waits for nobody.
             deaf: true.into(),
+            asleep_until_ms: Default::default(),
             active_expire: Default::default(),
             cron_paused: Default::default(),
             waiting: WaitList::default(),

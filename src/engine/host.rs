@@ -121,6 +121,10 @@ impl Host for Node {
     fn is_ending(&self) -> bool {
         self.shutdown.load(Ordering::Acquire)
     }
+
+    fn stand_still(&self) {
+        Node::stand_still(self);
+    }
 }
 
 /// TLS for connections that this server opens: whom it believes, and what it shows. `authorities` stand instead of the configured ones.

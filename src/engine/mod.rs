@@ -209,7 +209,7 @@ impl<'k> Turn<'k> {
         self.space.no_touch = client.no_touch;
         self.space.visits_expired = client.import_source && self.config.memory.import_mode;
         self.current = client.id;
-        // For this one command.
+        // For this one command, or for the whole transaction that it begins.
         self.asking = std::mem::take(&mut client.asking);
         client.commands += 1;
         let subscription = client.reply_mode != ReplyMode::On && entry.as_ref().is_ok_and(|e| is_subscription(e));
@@ -250,6 +250,9 @@ impl<'k> Turn<'k> {
                 Flow::Next
             }
         };
+        if client.in_multi() {
+            client.asking |= self.asking;
+        }
         if flow == Flow::Blocked {
             // Counted when it is answered.
             client.commands -= 1;

@@ -42,4 +42,6 @@ pub trait Host: Send + Sync {
     fn pauses_writes(&self) -> bool;
     /// The server ends.
     fn is_ending(&self) -> bool;
+    /// Waits while DEBUG SLEEP has the server stand still: other nodes are to take it for dead.
+    fn stand_still(&self) {}
 }

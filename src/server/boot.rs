@@ -180,6 +180,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
         shutdown: AtomicBool::new(false),
         insisted: AtomicBool::new(false),
         deaf: AtomicBool::new(false),
+        asleep_until_ms: AtomicU64::new(0),
         active_expire: AtomicBool::new(true),
         cron_paused: AtomicBool::new(false),
         waiting: WaitList::default(),

@@ -246,7 +246,11 @@ impl Worker {
     fn turn(&mut self, events: &Events) {
         let begin = Tick::now();
         self.mailbox.begin_turn();
-        let now_mono = clock::monotonic_ms();
+        let mut now_mono = clock::monotonic_ms();
+        if self.node.asleep_until_ms.load(Ordering::Acquire) > now_mono {
+            self.node.stand_still();
+            now_mono = clock::monotonic_ms();
+        }
         if self.node.config.version() != self.config_version {
             self.node.config.refresh(&mut self.config, &mut self.config_version);
         }

@@ -246,6 +246,20 @@ fn three_nodes_over_tls_serve_their_slots_send_clients_to_them_and_move_one() {
             ("GET b", &format!("-MOVED 3300 127.0.0.1:{}", nodes[0].server.port)),
             ("ASKING", "+OK"),
             ("MGET b {b}2", "-TRYAGAIN Multiple keys request during rehashing of slot"),
+            // Before MULTI it is good for the transaction, and no longer.
+            ("ASKING", "+OK"),
+            ("MULTI", "+OK"),
+            ("GET b", "+QUEUED"),
+            ("INCR b", "+QUEUED"),
+            ("EXEC", "[\"1\" :2]"),
+            ("GET b", &format!("-MOVED 3300 127.0.0.1:{}", nodes[0].server.port)),
+            ("ASKING", "+OK"),
+            ("MULTI", "+OK"),
+            ("DECR b", "+QUEUED"),
+            ("DISCARD", "+OK"),
+            ("GET b", &format!("-MOVED 3300 127.0.0.1:{}", nodes[0].server.port)),
+            ("ASKING", "+OK"),
+            ("DECR b", ":1"),
         ],
     );
     all[0].line(&format!("MIGRATE 127.0.0.1 {} {{b}}2 0 5000", nodes[2].server.port));

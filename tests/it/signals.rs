@@ -1,9 +1,10 @@
 //! Start and end.
 
 use crate::support::server::BINARY;
-use crate::support::{Server, check};
+use crate::support::{Connection, Server, check};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -94,6 +95,41 @@ fn a_turn_that_lasts_is_told_by_the_watchdog_with_its_stack() {
     logged(&server, "--- WATCHDOG TIMER EXPIRED ---");
     logged(&server, "------ STACK TRACE DONE ------");
     check(&mut c, &[("PING", "+PONG")]);
+}
+
+#[test]
+fn the_whole_server_stands_still_while_it_is_told_to_sleep() {
+    let server = Server::with(&["--enable-debug-command", "yes", "--io-threads", "2"]);
+    let mut sleeper = server.connect();
+    let over = AtomicBool::new(false);
+    let now_us = |c: &mut Connection| {
+        let words = c.line("TIME").to_string();
+        let parts: Vec<i64> =
+            words.trim_matches(['[', ']']).split(' ').map(|w| w.trim_matches('"').parse().unwrap()).collect();
+        parts[0] * 1_000_000 + parts[1]
+    };
+    // Whatever worker a connection is on, its server's own clock has a hole where the sleep was.
+    std::thread::scope(|threads| {
+        let asking: Vec<_> = (0..4)
+            .map(|_| {
+                let (mut c, over) = (server.connect(), &over);
+                let (mut last, mut hole) = (now_us(&mut c), 0);
+                threads.spawn(move || {
+                    while !over.load(Ordering::Acquire) {
+                        let now = now_us(&mut c);
+                        hole = hole.max(now - last);
+                        last = now;
+                    }
+                    hole
+                })
+            })
+            .collect();
+        check(&mut sleeper, &[("DEBUG SLEEP 1", "+OK")]);
+        over.store(true, Ordering::Release);
+        for thread in asking {
+            assert!(thread.join().expect("no panic") >= 500_000);
+        }
+    });
 }
 
 #[test]

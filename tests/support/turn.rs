@@ -69,6 +69,7 @@ impl Lab {
             insisted: AtomicBool::new(false),
             deaf: AtomicBool::new(true),
             cron_paused: AtomicBool::new(false),
+            asleep_until_ms: Default::default(),
             active_expire: AtomicBool::new(true),
             waiting: WaitList::default(),
             migrations: Default::default(),

@@ -284,7 +284,11 @@ impl<'a> Wanted<'a> {
                 by_member = Some(false);
                 middle = Some(Middle::At(place(arg(1), arg(2))?));
                 at += 2;
-            } else if left >= 2 && form.search && matches!(around, None | Some(Around::Circle(_))) && is(word, "BYRADIUS") {
+            } else if left >= 2
+                && form.search
+                && matches!(around, None | Some(Around::Circle(_)))
+                && is(word, "BYRADIUS")
+            {
                 around = Some(Around::Circle(radius(arg(1))?));
                 w.unit = Unit::parse(arg(2))?;
                 at += 2;

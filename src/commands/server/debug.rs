@@ -2,6 +2,7 @@
 //!
 //! Knobs of machinery that does not exist here are answered with OK, as those tests need, and the log says that nothing came of it.
 
+use crate::base::clock;
 use crate::base::number::{parse_f64, parse_i64};
 use crate::client::Client;
 use crate::commands::arguments::{integer_in, is};
@@ -132,7 +133,10 @@ fn flag(arg: &[u8]) -> bool {
 
 fn sleep(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let seconds = parse_f64(cx.args.at(2)).unwrap_or(0.0).clamp(0.0, SLEEP_SECONDS_MAX);
-    // Nobody else gets at the data meanwhile: the server is meant to stand still.
+    // The server is meant to stand still, so that clients, sentinels and other nodes wait for it: nobody else gets at the data, and no
+    // worker serves those who want none.
+    let until_ms = clock::monotonic_ms() + (seconds * 1000.0).ceil() as u64;
+    cx.node.asleep_until_ms.fetch_max(until_ms, Ordering::AcqRel);
     let whole = cx.space.is_whole();
     if !whole {
         cx.space.lock(&Plan::All);
