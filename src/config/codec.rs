@@ -205,6 +205,22 @@ where
     }
 }
 
+/// Bytes with a unit, from 1 on; less than the number here is taken for it.
+pub struct AtLeast(pub u64);
+
+impl Codec<u64> for AtLeast {
+    fn parse(&self, words: &[Vec<u8>], old: &u64, source: Source) -> Result<u64, String> {
+        let bytes: u64 = mem(1, i64::MAX as i128).parse(words, old, source)?;
+        Ok(bytes.max(self.0))
+    }
+    fn print(&self, value: &u64) -> Vec<u8> {
+        MEM.print(value)
+    }
+    fn kind(&self) -> Kind {
+        Codec::<u64>::kind(&mem(1, i64::MAX as i128))
+    }
+}
+
 /// Bytes with a unit, or a percentage of `maxmemory`.
 pub struct MemoryOrPercent;
 

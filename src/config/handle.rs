@@ -138,8 +138,8 @@ impl ConfigHandle {
         self.changing.lock().push((names.to_vec(), hook));
     }
 
-    /// CONFIG GET: directives whose name or alias matches one of `patterns`, by name, each once. A name in full is
-    /// returned as it was asked for. Without `secrets` only whether there is one is told.
+    /// CONFIG GET: directives whose name or alias matches one of `patterns`, by name, each name once. A name in full is
+    /// returned as it was asked for first. Without `secrets` only whether there is one is told.
     pub fn get(&self, patterns: &[&[u8]], secrets: bool) -> Vec<(String, Vec<u8>)> {
         let config = self.current();
         let mut found = BTreeMap::new();
@@ -148,7 +148,8 @@ impl ConfigHandle {
                 if let Some(directive) = find(asked)
                     && directive.sensitivity != Sensitivity::Unlisted
                 {
-                    found.insert(String::from_utf8_lossy(asked).into_owned(), directive);
+                    let asked = String::from_utf8_lossy(asked).into_owned();
+                    found.entry(asked.to_ascii_lowercase()).or_insert((asked, directive));
                 }
                 continue;
             }
@@ -158,7 +159,7 @@ impl ConfigHandle {
                 }
                 for name in directive.names() {
                     if pattern::matches(asked, name.as_bytes(), true) {
-                        found.insert(name.to_string(), directive);
+                        found.entry(name.to_string()).or_insert((name.to_string(), directive));
                     }
                 }
             }
@@ -167,7 +168,7 @@ impl ConfigHandle {
             value if !secrets && directive.sensitivity == Sensitivity::Secret && !value.is_empty() => REDACTED.to_vec(),
             value => value,
         };
-        found.into_iter().map(|(name, directive)| (name, shown(directive))).collect()
+        found.into_values().map(|(name, directive)| (name, shown(directive))).collect()
     }
 
     /// CONFIG SET: sets all `pairs` of name and value, or none. Returns the directives whose value is another one now.
@@ -321,6 +322,31 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_answered_once_however_often_and_in_whatever_case_it_is_asked_for() {
+        let handle = ConfigHandle::with_defaults();
+        for (asked, want) in [
+            (&["MaxMemory", "maxmemory", "maxmemory"][..], &["MaxMemory"][..]),
+            (&["maxmemory", "MAXMEM?RY", "MAXMEMORY"], &["maxmemory"]),
+            (&["replica-priority", "SLAVE-priority", "*-priority"], &["replica-priority", "SLAVE-priority"]),
+        ] {
+            let asked: Vec<&[u8]> = asked.iter().map(|a| a.as_bytes()).collect();
+            let found: Vec<String> = handle.get(&asked, true).into_iter().map(|(name, _)| name).collect();
+            assert_eq!(found, want);
+        }
+    }
+
+    #[test]
+    fn a_backlog_smaller_than_the_least_is_taken_for_the_least() {
+        let handle = ConfigHandle::with_defaults();
+        for (asked, want) in [("100", "16384"), ("16384", "16384"), ("16385", "16385")] {
+            assert!(set(&handle, &[("repl-backlog-size", asked)]).is_ok());
+            assert_eq!(get(&handle, "repl-backlog-size"), want);
+        }
+        let refused = set(&handle, &[("repl-backlog-size", "0")]).unwrap_err();
+        assert!(refused.ends_with("argument must be between 1 and 9223372036854775807 inclusive"), "{refused}");
+    }
+
+    #[test]
     fn a_refused_value_leaves_every_directive_as_it_was() {
         let handle = ConfigHandle::with_defaults();
         let version = handle.version();
@@ -390,7 +416,7 @@ mod tests {
         let names =
             |patterns: &[&[u8]]| handle.get(patterns, true).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names(&[b"*of", b"slaveof"]), ["replicaof", "slaveof"]);
-        assert_eq!(names(&[b"MAXCLIENTS", b"maxclients"]), ["MAXCLIENTS", "maxclients"]);
+        assert_eq!(names(&[b"MAXCLIENTS", b"maxclients"]), ["MAXCLIENTS"]);
         assert_eq!(names(&[b"key-load-delay"]), ["key-load-delay"]);
         let all = names(&[b"*"]);
         assert!(!all.iter().any(|name| name == "key-load-delay" || name == "rename-command"));

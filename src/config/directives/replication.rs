@@ -1,6 +1,6 @@
 //! Replication: whom to follow, and what replicas may do.
 
-use crate::config::codec::{INT, LONG, OneOf, PORT, Password, TEXT, YesNo, int, mem};
+use crate::config::codec::{AtLeast, INT, LONG, OneOf, PORT, Password, TEXT, YesNo, int};
 use crate::config::row::{Standing, topic};
 use crate::config::special::Primary;
 use crate::config::types::{PropagationErrorBehavior, ReplDisklessLoad, Secret};
@@ -37,8 +37,8 @@ topic! {
     "min-replicas-to-write" | "min-slaves-to-write" => min_replicas_to_write: u32 = 0, INT, Runtime, Open, Standing::Works;
     /// Seconds a replica may lag and still count.
     "min-replicas-max-lag" | "min-slaves-max-lag" => min_replicas_max_lag_secs: u32 = 10, INT, Runtime, Open, Standing::Works;
-    /// Bytes kept for replicas that come back.
-    "repl-backlog-size" => repl_backlog_size: u64 = 10 << 20, mem(1, i64::MAX as i128), Runtime, Open, Standing::Works;
+    /// Bytes kept for replicas that come back; 16 kilobytes at the least.
+    "repl-backlog-size" => repl_backlog_size: u64 = 10 << 20, AtLeast(16 << 10), Runtime, Open, Standing::Works;
     /// Seconds after the last replica left until they are dropped; 0 never.
     "repl-backlog-ttl" => repl_backlog_ttl_secs: u64 = 3600, LONG, Runtime, Open, Standing::Works;
     /// Send small packets together on replication links.
