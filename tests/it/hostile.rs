@@ -133,6 +133,23 @@ fn half_open_handshakes_do_not_keep_others_out() {
 }
 
 #[test]
+fn an_output_limit_below_the_size_of_a_reply_cuts_who_does_not_read_and_nobody_else() {
+    let server = Server::with(&["--client-output-buffer-limit", "normal 1 0 0"]);
+    let mut c = server.connect();
+    let value = vec![b'v'; 10_000];
+    assert_eq!(c.command(&[b"SET", b"k", &value]).unwrap().to_string(), "+OK");
+    for _ in 0..10 {
+        assert_eq!(c.line("GET k").to_string().len(), value.len() + 2);
+    }
+    let mut greedy = server.connect();
+    greedy.set_patience(Duration::from_secs(5));
+    let _ = greedy.send(&b"GET k\r\n".repeat(4));
+    eventually("the greedy client is cut", Duration::from_secs(20), || server.log().contains("output buffer limits"));
+    assert!(greedy.is_closed());
+    check(&mut c, &[("EXISTS k", ":1")]);
+}
+
+#[test]
 fn a_client_that_does_not_read_is_cut_at_its_output_limit() {
     let server = Server::with(&["--client-output-buffer-limit", "normal 8mb 0 0"]);
     let mut c = server.connect();

@@ -19,6 +19,10 @@ const FEED_BYTES: usize = 1 << 20;
 /// for each turn's few hundred bytes would cost more than the commands.
 const FEED_EVERY_US: u64 = 500;
 
+/// What may wait for a client that is no replica before it counts: Valkey's limits do not count what is in the buffer that each client has,
+/// so that a limit below the size of a usual reply closes who does not read, and not everybody.
+const UNCOUNTED: u64 = 16 << 10;
+
 /// What may wait for a client nobody knows yet: a few error replies.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
 
@@ -278,8 +282,14 @@ pub(in crate::session) fn over_limit(client: &mut Client, more: usize, recorder:
 pub(in crate::session) fn output_room(config: &Config, client: &Client) -> usize {
     match output_limit(config, client).hard_bytes {
         0 => usize::MAX,
-        hard => usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(client.output.len()),
+        hard => usize::try_from(hard.saturating_add(uncounted(client)))
+            .unwrap_or(usize::MAX)
+            .saturating_sub(client.output.len()),
     }
+}
+
+fn uncounted(client: &Client) -> u64 {
+    if client.shared.replica.load(Ordering::Relaxed) { 0 } else { UNCOUNTED }
 }
 
 /// The `client-output-buffer-limit` of the client's class.
@@ -305,10 +315,11 @@ pub(super) fn over_output_limit(config: &Config, client: &mut Client, now_mono: 
     if !client.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX {
         return true;
     }
-    if limit.hard_bytes > 0 && waiting > hard_bytes {
+    let counted = waiting.saturating_sub(uncounted(client));
+    if limit.hard_bytes > 0 && counted > hard_bytes {
         return true;
     }
-    if limit.soft_bytes > 0 && waiting > soft_bytes {
+    if limit.soft_bytes > 0 && counted > soft_bytes {
         let since = *client.soft_limit_since.get_or_insert(now_mono);
         return now_mono.saturating_sub(since) > u64::from(limit.soft_seconds) * 1000;
     }
