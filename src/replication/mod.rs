@@ -80,6 +80,8 @@ pub struct Replication {
     pub pause_after_cut: AtomicBool,
     /// For its sake clients' writes wait from the cut on: a server that stops there makes none.
     stands_still: AtomicBool,
+    /// The history is that of a file the server has started from.
+    resumed: AtomicBool,
 }
 
 /// Bytes a replica may be behind: `client-output-buffer-limit replica`, but never less than the backlog, which is kept in any case. 0 is
@@ -133,6 +135,7 @@ impl Replication {
         if !is_id(id) || offset >= 1 << 62 {
             return Ok(());
         }
+        self.resumed.store(true, Ordering::Relaxed);
         journal.resume(offset, selected.filter(|_| follows));
         let mut identity = self.identity.lock();
         identity.adopt(id.to_owned());
@@ -156,6 +159,31 @@ impl Replication {
         port: u16,
         failover: bool,
     ) -> std::io::Result<()> {
+        Replication::begin_to_follow(host, space, address, port, failover, false)
+    }
+
+    /// The same for a server that has just started: a history that is not of a file is its own alone, and no primary is asked to continue it.
+    ///
+    /// # Errors
+    /// As `follow`.
+    pub fn follow_from_the_start(
+        host: &Arc<dyn Host>,
+        space: &Space<'_>,
+        address: &str,
+        port: u16,
+    ) -> std::io::Result<()> {
+        let whole = !host.replication().resumed.load(Ordering::Relaxed);
+        Replication::begin_to_follow(host, space, address, port, false, whole)
+    }
+
+    fn begin_to_follow(
+        host: &Arc<dyn Host>,
+        space: &Space<'_>,
+        address: &str,
+        port: u16,
+        failover: bool,
+        whole: bool,
+    ) -> std::io::Result<()> {
         assert!(space.is_whole(), "whom a server follows changes at one instant");
         let this = host.replication();
         let config = host.config().current();
@@ -167,7 +195,7 @@ impl Replication {
         if !failover {
             unblock(&**host);
         }
-        replica::link::start(Arc::clone(host), epoch, address.to_owned(), port, failover)
+        replica::link::start(Arc::clone(host), epoch, address.to_owned(), port, failover, whole)
     }
 
     /// Is a primary from here on, with a history of its own that goes on where it had come to. Every stripe is held.

@@ -270,7 +270,7 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
     if let Some((address, port)) = &config.replication.replicaof {
         let host: Arc<dyn Host> = Arc::clone(&node) as Arc<dyn Host>;
         let space = node.keyspace.lock(&Plan::All, access(&config, clock::wall_ms()));
-        Replication::follow(&host, &space, address, *port, false)
+        Replication::follow_from_the_start(&host, &space, address, *port)
             .map_err(failed("the thread of the primary's link"))?;
     }
     if let Some(c) = &node.cluster {

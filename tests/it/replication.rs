@@ -75,6 +75,24 @@ fn a_replica_gets_a_copy_and_then_every_change_over_tls() {
 }
 
 #[test]
+fn a_fresh_replica_asks_for_no_history_and_counts_as_no_refused_resumption() {
+    let primary = Server::with(&DEBUG);
+    let mut p = primary.connect();
+    let replica = replica_of(&primary, &DEBUG);
+    let mut r = replica.connect();
+    same_data(&mut p, &mut r);
+    let mut stats = || p.line("INFO stats").to_string();
+    assert!(stats().contains("sync_full:1\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n"), "{}", stats());
+    // One that had a history of its own names that, as Valkey does.
+    let (ca, port) = (primary.ca(), primary.port.to_string());
+    let turned = Server::with(&[&DEBUG[..], &["--tls-ca-cert-file", ca.to_str().unwrap()]].concat());
+    let mut t = turned.connect();
+    check(&mut t, &[(&format!("REPLICAOF 127.0.0.1 {port}"), "+OK")]);
+    eventually("it is told all", || field(&mut t, "master_link_status") == "up");
+    assert!(stats().contains("sync_full:2\r\nsync_partial_ok:0\r\nsync_partial_err:1\r\n"), "{}", stats());
+}
+
+#[test]
 fn a_primary_whose_certificate_is_not_believed_is_not_followed() {
     let (primary, stranger) = (Server::start(), Server::start());
     let ca = stranger.ca();

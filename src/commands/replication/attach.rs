@@ -88,7 +88,6 @@ fn psync(cx: &mut NodeContext<'_, '_>) -> Outcome {
                 return Ok(());
             }
             outcome => {
-                cx.recorder.counters.add(Counter::SyncPartialErr, 1);
                 let addr = &cx.client.shared.addr;
                 // What a peer has written is not put into the log unseen.
                 let asked = if is_id(&id) { id.as_str() } else { "?" };
@@ -107,6 +106,9 @@ fn psync(cx: &mut NodeContext<'_, '_>) -> Outcome {
                 }
             }
         }
+    }
+    if !id.starts_with('?') {
+        cx.recorder.counters.add(Counter::SyncPartialErr, 1);
     }
     if two && cx.config.replication.dual_channel_replication_enabled && cx.config.replication.repl_diskless_sync {
         tracing::info!(

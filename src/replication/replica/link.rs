@@ -21,9 +21,16 @@ const PAUSE_MS_MAX_AFTER_FAILURE: u64 = 30_000;
 ///
 /// # Errors
 /// There can be no thread.
-pub fn start(host: Arc<dyn Host>, epoch: u64, address: String, port: u16, failover: bool) -> io::Result<()> {
+pub fn start(
+    host: Arc<dyn Host>,
+    epoch: u64,
+    address: String,
+    port: u16,
+    failover: bool,
+    whole: bool,
+) -> io::Result<()> {
     std::thread::Builder::new().name("primary-link".into()).spawn(move || {
-        let mut link = Link { host, epoch, address, port, failover, whole: false, failures: 0 };
+        let mut link = Link { host, epoch, address, port, failover, whole, failures: 0 };
         link.run();
     })?;
     Ok(())
