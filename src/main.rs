@@ -17,6 +17,8 @@ Holdfast: a FIPS-mode in-memory key-value server, compatible with Valkey and Red
 Usage: holdfast <tool> [arguments]
 
   server [CONF|-] [--directive value ...]   run the server
+  server --check-system                     what of this machine a server should not run on
+  server --test-memory MEGABYTES [PASSES]   fill memory and read it back
   cli [options] [command ...]               talk to a server
   check-rdb FILE [--stats]                  look a snapshot through
   check-aof [--fix] FILE                    look an append-only file through, and repair its end
@@ -191,6 +193,13 @@ fn server(args: Vec<OsString>, notices: &[String]) -> ExitCode {
         Some("-h" | "--help") => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
+        }
+        Some("--check-system") => {
+            return ExitCode::from(u8::from(!holdfast::tools::check_system::run(&mut std::io::stdout())));
+        }
+        Some("--test-memory") => {
+            let fine = holdfast::tools::check_system::test_memory(&args[1..], &mut std::io::stdout());
+            return ExitCode::from(u8::from(!fine));
         }
         _ => {}
     }

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod check_aof;
 pub mod check_config;
 pub mod check_rdb;
+pub mod check_system;
 pub mod cli;
 pub mod container;
 pub mod doctor;
