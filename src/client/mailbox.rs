@@ -141,16 +141,28 @@ impl Mailbox {
             return;
         }
         match self.thread.get() {
+            // It looks for itself before it waits.
+            Some(thread) if thread.id() == std::thread::current().id() => {}
             Some(thread) if self.still.load(Ordering::SeqCst) => thread.unpark(),
             // A worker that cannot be woken has ended; then nobody waits for it either.
             _ => drop(self.waker.wake()),
         }
     }
 
+    /// Its worker is the calling thread, which from here on asks whether it [is rung](Mailbox::is_rung) before it waits.
+    pub fn belongs_here(&self) {
+        let _ = self.thread.get_or_init(std::thread::current);
+    }
+
+    /// Something has come since the last [`take`](Mailbox::take).
+    pub fn is_rung(&self) -> bool {
+        self.rung.load(Ordering::SeqCst)
+    }
+
     /// The worker waits for a ring alone, whatever its sockets have to say; no longer than `longest`. True if it has been rung, which its poll
     /// may not tell it then. Only the worker calls it.
     pub fn stand_still(&self, longest: Duration) -> bool {
-        let _ = self.thread.get_or_init(std::thread::current);
+        self.belongs_here();
         self.still.store(true, Ordering::SeqCst);
         if !self.rung.load(Ordering::SeqCst) {
             // That it may come back early, for a ring of long ago, costs no more than a look at the sockets.
@@ -209,5 +221,22 @@ mod tests {
         }
         sender.join().unwrap();
         assert!(!mailbox.stand_still(Duration::from_micros(1)));
+    }
+
+    #[test]
+    fn what_its_own_thread_sends_is_seen_without_a_wake_and_what_others_send_wakes() {
+        let mut poll = mio::Poll::new().unwrap();
+        let mailbox = Arc::new(Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap()));
+        mailbox.belongs_here();
+        mailbox.send(Message::Look);
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        assert!(events.is_empty() && mailbox.is_rung());
+        assert_eq!(mailbox.take().len(), 1);
+        assert!(!mailbox.is_rung());
+        let other = Arc::clone(&mailbox);
+        std::thread::spawn(move || other.send(Message::Look)).join().unwrap();
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        assert!(!events.is_empty() && mailbox.is_rung());
     }
 }

@@ -114,7 +114,7 @@ pub struct Worker {
     /// Connections whose replies wait for the disk.
     held: Vec<usize>,
     company: Company,
-    /// It was rung while it stood still.
+    /// It was rung before it looked at its sockets.
     rung: bool,
     /// Connections that had more to send when others' turn came.
     unsent: Vec<usize>,
@@ -194,6 +194,7 @@ impl Worker {
     /// Runs turns until the server shuts down; then sends what is left and closes.
     pub fn run(&mut self) -> std::io::Result<()> {
         let mut events = Events::with_capacity(1024);
+        self.mailbox.belongs_here();
         // The last turn had something of the sockets.
         let mut news = false;
         while !self.node.shutdown.load(Ordering::Acquire) {
@@ -202,11 +203,11 @@ impl Worker {
                 Next::Wait => {}
                 Next::Look => wait = Duration::ZERO,
                 Next::StandStill(longest) => {
-                    self.rung |= self.mailbox.stand_still(longest);
+                    self.mailbox.stand_still(longest);
                     wait = Duration::ZERO;
                 }
             }
-            match self.poll.poll(&mut events, Some(wait)) {
+            match self.look(&mut events, wait) {
                 Ok(()) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
@@ -227,6 +228,15 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Looks at the sockets, for so long if nothing is there yet, nor in the mailbox.
+    fn look(&mut self, events: &mut Events, mut wait: Duration) -> std::io::Result<()> {
+        // What this thread has sent itself, and what rang while it stood still, wakes no poll.
+        if self.mailbox.is_rung() {
+            (self.rung, wait) = (true, Duration::ZERO);
+        }
+        self.poll.poll(events, Some(wait))
     }
 
     fn wait(&self) -> Duration {

@@ -440,7 +440,7 @@ impl Worker {
             }
         }
         let mut events = Events::with_capacity(256);
-        if self.poll.poll(&mut events, Some(wait)).is_ok() {
+        if self.look(&mut events, wait).is_ok() {
             let reply = std::mem::take(&mut self.reply);
             self.turn(&events);
             self.reply = reply;
