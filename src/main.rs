@@ -1,6 +1,7 @@
 //! The multi-call binary: `argv[0]` or the first word chooses the tool.
 
 use clap::Parser;
+use holdfast::base::names;
 use holdfast::tools::container::Next;
 use std::ffi::OsString;
 use std::io::Write;
@@ -94,20 +95,20 @@ fn main() -> ExitCode {
         _ => String::new(),
     };
     let rest: Vec<OsString> = args.drain(1..).collect();
-    let client = name.filter(|n| called_as(n) == Some("cli")).unwrap_or_else(|| "holdfast cli".to_owned());
-    run(&tool, &client, rest)
+    let name = name.filter(|n| called_as(n).is_some()).unwrap_or_else(|| "holdfast cli".to_owned());
+    run(&tool, &name, rest)
 }
 
-/// Runs a tool. `name` is what the client calls itself.
+/// Runs a tool. `name` is what the client calls itself, or by which other name a tool was called.
 fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
     match tool {
-        "server" => server(rest, &[]),
+        "server" => server(name, rest, &[]),
         "container" => match holdfast::tools::container::start(&rest) {
             Next::Server { words, notices, beside } => {
                 if let Some(work) = beside {
                     std::thread::spawn(work);
                 }
-                server(words, &notices)
+                server(name, words, &notices)
             }
             Next::Tool { mut words } => {
                 let first = words.remove(0).to_string_lossy().into_owned();
@@ -148,7 +149,7 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
             holdfast::tools::audit::run(&audit.args, &mut std::io::stdout())
         }
         "version" | "--version" | "-v" | "-V" => {
-            println!("{}", version());
+            println!("{}", version(name));
             ExitCode::SUCCESS
         }
         "doctor" => match holdfast::tools::doctor::run(&rest, &mut std::io::stdout()) {
@@ -176,18 +177,24 @@ fn run(tool: &str, name: &str, mut rest: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn version() -> String {
+/// Called by another server's name it says that server's version, as INFO does: scripts read it to learn which commands there are.
+fn version(name: &str) -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    let (who, version, more) = match name {
+        "valkey-server" => ("Valkey", names::VALKEY_VERSION, format!(" holdfast={own}")),
+        "redis-server" => ("Redis", names::REDIS_VERSION, format!(" holdfast={own}")),
+        _ => ("Holdfast", own, String::new()),
+    };
     format!(
-        "Holdfast server v={} sha=00000000:0 malloc=jemalloc bits=64 build=0 module={}",
-        env!("CARGO_PKG_VERSION"),
+        "{who} server v={version} sha=00000000:0 malloc=jemalloc bits=64 build=0{more} module={}",
         holdfast::crypto::MODULE_VERSION
     )
 }
 
-fn server(args: Vec<OsString>, notices: &[String]) -> ExitCode {
+fn server(name: &str, args: Vec<OsString>, notices: &[String]) -> ExitCode {
     match args.first().map(|a| a.to_string_lossy()).as_deref() {
         Some("-v" | "--version") => {
-            println!("{}", version());
+            println!("{}", version(name));
             return ExitCode::SUCCESS;
         }
         Some("-h" | "--help") => {

@@ -46,13 +46,15 @@ fn the_log_says_what_people_wait_for() {
 }
 
 #[test]
-fn the_binary_answers_by_other_names() {
+fn the_binary_answers_by_other_names_and_with_their_versions() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["valkey-server", "redis-server"] {
+    for (name, says) in [("valkey-server", "Valkey server v=9."), ("redis-server", "Redis server v=7.")] {
         let link = folder.path().join(name);
         std::os::unix::fs::symlink(BINARY, &link).unwrap();
         let out = Command::new(&link).arg("--version").output().unwrap();
-        assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("v="), "{name}: {out:?}");
+        let text = String::from_utf8_lossy(&out.stdout);
+        let own = format!(" holdfast={} ", env!("CARGO_PKG_VERSION"));
+        assert!(out.status.success() && text.starts_with(says) && text.contains(&own), "{name}: {out:?}");
     }
     assert_eq!(Command::new(BINARY).arg("nonsense").output().unwrap().status.code(), Some(2));
 }
