@@ -73,10 +73,7 @@ impl Company {
             && held.max(self.expected) >= FEW
             && now_ms().saturating_sub(self.answered_ms) > READERLESS_MS;
         if !in_step {
-            if aof::is_owing() {
-                aof.call_for_owed();
-            }
-            aof::ask_later(false);
+            self.tell_at_once(aof);
             return if busy { Next::Look } else { Next::Wait };
         }
         aof::ask_later(true);
@@ -90,6 +87,14 @@ impl Company {
             return Next::StandStill((COMING * let_go as u32).min(COMING_MAX));
         }
         Next::Wait
+    }
+
+    /// What is owed is told now, and what comes when it comes: there is other work, or this turn goes on for long.
+    pub(super) fn tell_at_once(&self, aof: &Aof) {
+        if aof::is_owing() {
+            aof.call_for_owed();
+        }
+        aof::ask_later(false);
     }
 
     /// Changes wait to be asked for.
@@ -157,6 +162,10 @@ mod tests {
         assert!(testing::was_called(&aof) && !aof::is_owing());
         testing::change(&aof);
         assert!(testing::was_called(&aof), "who is not in step tells at once");
+        next(&mut c, &aof, 8, 0, true);
+        testing::change(&aof);
+        c.tell_at_once(&aof);
+        assert!(testing::was_called(&aof) && !aof::is_owing(), "nor does a script that runs for long keep it");
     }
 
     #[test]

@@ -426,6 +426,7 @@ impl Worker {
     /// A turn in the middle of a script that runs for too long.
     fn serve_others(&mut self, wait: Duration) {
         self.looked_away = true;
+        self.company.tell_at_once(&self.node.aof);
         if let Some(batch) = self.deferred_in.take() {
             // They waited for the script; now they hear that the server is busy, like everybody.
             for run in std::mem::take(&mut self.deferred) {
