@@ -147,6 +147,13 @@ fn an_output_limit_below_the_size_of_a_reply_cuts_who_does_not_read_and_nobody_e
     eventually("the greedy client is cut", Duration::from_secs(20), || server.log().contains("output buffer limits"));
     assert!(greedy.is_closed());
     check(&mut c, &[("EXISTS k", ":1")]);
+    // Above it the limit is what it says.
+    let limit: [&[u8]; 4] = [b"CONFIG", b"SET", b"client-output-buffer-limit", b"normal 100000 0 0"];
+    assert_eq!(c.command(&limit).unwrap().to_string(), "+OK");
+    let value = vec![b'v'; 101_000];
+    assert_eq!(c.command(&[b"SET", b"k", &value]).unwrap().to_string(), "+OK");
+    let _ = c.send(b"GET k\r\n");
+    assert!(c.is_closed());
 }
 
 #[test]

@@ -20,6 +20,6 @@ topic! {
     /// Bytes of one argument.
     "proto-max-bulk-len" => proto_max_bulk_len: u64 = 512 << 20, mem(1 << 20, i64::MAX as i128), Runtime, Open, Standing::Works;
     /// For a class of clients: bytes of unread replies at which it is closed at once, bytes above which it may stay for
-    /// the seconds that follow. 0 is no limit. The first 16 kilobytes count for replicas alone.
+    /// the seconds that follow. 0 is no limit. One below 16 kilobytes is that, but for replicas.
     "client-output-buffer-limit" => client_output_buffer_limit: OutputLimits = OUTPUT, OutputBuffers, Runtime, Open, Standing::Works;
 }

@@ -19,9 +19,9 @@ const FEED_BYTES: usize = 1 << 20;
 /// for each turn's few hundred bytes would cost more than the commands.
 const FEED_EVERY_US: u64 = 500;
 
-/// What may wait for a client that is no replica before it counts: Valkey's limits do not count what is in the buffer that each client has,
-/// so that a limit below the size of a usual reply closes who does not read, and not everybody.
-const UNCOUNTED: u64 = 16 << 10;
+/// The least limit for a client that is no replica: Valkey's limits do not count the buffer of so many bytes that each client has, so that one
+/// below the size of a usual reply closes who does not read, and not everybody.
+const LIMIT_MIN: u64 = 16 << 10;
 
 /// What may wait for a client nobody knows yet: a few error replies.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 1024;
@@ -282,14 +282,12 @@ pub(in crate::session) fn over_limit(client: &mut Client, more: usize, recorder:
 pub(in crate::session) fn output_room(config: &Config, client: &Client) -> usize {
     match output_limit(config, client).hard_bytes {
         0 => usize::MAX,
-        hard => usize::try_from(hard.saturating_add(uncounted(client)))
-            .unwrap_or(usize::MAX)
-            .saturating_sub(client.output.len()),
+        hard => usize::try_from(hard.max(limit_min(client))).unwrap_or(usize::MAX).saturating_sub(client.output.len()),
     }
 }
 
-fn uncounted(client: &Client) -> u64 {
-    if client.shared.replica.load(Ordering::Relaxed) { 0 } else { UNCOUNTED }
+fn limit_min(client: &Client) -> u64 {
+    if client.shared.replica.load(Ordering::Relaxed) { 0 } else { LIMIT_MIN }
 }
 
 /// The `client-output-buffer-limit` of the client's class.
@@ -309,17 +307,16 @@ pub(super) fn output_limit<'a>(config: &'a Config, client: &Client) -> &'a Outpu
 pub(super) fn over_output_limit(config: &Config, client: &mut Client, now_mono: u64) -> bool {
     let limit = output_limit(config, client);
     // What the backlog keeps in any case costs nothing more.
-    let least = if client.attached { config.replication.repl_backlog_size } else { 0 };
+    let least = if client.attached { config.replication.repl_backlog_size } else { limit_min(client) };
     let (hard_bytes, soft_bytes) = (limit.hard_bytes.max(least), limit.soft_bytes.max(least));
     let waiting = client.output.len() as u64 + client.feed.as_ref().map_or(0, |cursor| cursor.lag());
     if !client.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX {
         return true;
     }
-    let counted = waiting.saturating_sub(uncounted(client));
-    if limit.hard_bytes > 0 && counted > hard_bytes {
+    if limit.hard_bytes > 0 && waiting > hard_bytes {
         return true;
     }
-    if limit.soft_bytes > 0 && counted > soft_bytes {
+    if limit.soft_bytes > 0 && waiting > soft_bytes {
         let since = *client.soft_limit_since.get_or_insert(now_mono);
         return now_mono.saturating_sub(since) > u64::from(limit.soft_seconds) * 1000;
     }
