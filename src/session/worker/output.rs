@@ -268,7 +268,7 @@ fn is_copy_channel(client: &Client) -> bool {
 #[cold]
 pub(in crate::session) fn over_limit(client: &mut Client, more: usize, recorder: &mut Recorder) {
     tracing::warn!(
-        "Client addr={} closed ASAP for overcoming of output buffer limits: {} bytes waiting.",
+        "Client addr={} closed ASAP for overcoming of output buffer limits. {} bytes were waiting.",
         client.shared.addr,
         client.output.len() + more
     );
