@@ -242,7 +242,7 @@ impl Segment {
         LINE * (1 + buckets as usize)
     }
 
-    /// Segments lie in slabs, beside records and like them in huge pages: a search does not wait for the address of a page.
+    /// Segments lie in slabs, beside records.
     fn make(depth: u8, buckets: u16) -> *mut Segment {
         let p = slab::take_lines(Segment::bytes(buckets)).as_ptr();
         // SAFETY: the block has so many bytes, at a multiple of a line; all-zero buckets are free ones.

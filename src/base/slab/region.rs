@@ -1,8 +1,10 @@
-//! Where slabs come from: regions of 2 MiB, each one huge page where the kernel has one.
+//! Where slabs come from: regions of 2 MiB, in the kernel's small pages.
 //!
-//! Keys are met in no order, so at each step of a pipeline the processor looks for a page it has not seen lately; with pages of 4 KiB
-//! that walk, and its like below a hypervisor, costs more than the data itself. A server that forks has to fear huge pages, since each write after
-//! the fork copies one; nothing forks here.
+//! Nothing forks here, so huge pages would cost nothing at a save, and a search that waits for the address of a page would wait for fewer. But a
+//! batch asks the cache for what its keys need before it needs it, and the page's address comes with that: with ten million keys no
+//! request was found to be cheaper in huge pages. What they do cost is their first touch, under a stripe's lock: two megabytes are cleared, which
+//! takes milliseconds where a hypervisor has to find the memory first. A file of 1 GB was loaded in 2.7 seconds with them on such a
+//! machine, and in 1.6 without.
 //!
 //! # Invariants
 //! * Slabs are taken from the region of the lowest address that has room, so that regions at the end empty by themselves.
@@ -112,8 +114,6 @@ fn map() -> Option<NonNull<u8>> {
             unmap(p, before);
         }
         unmap(base.add(REGION_BYTES), REGION_BYTES - before);
-        // Where the kernel knows no huge pages, small ones do.
-        libc::madvise(base.cast(), REGION_BYTES, libc::MADV_HUGEPAGE);
         NonNull::new(base)
     }
 }
