@@ -24,14 +24,18 @@ pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// Keeps the kernel from backing this process with huge pages: they make memory jump, and the first touch of one is a wait.
-pub fn disable_huge_pages() {
-    // SAFETY: this option takes numbers and touches no memory.
+/// Keeps the kernel from backing this process with huge pages it has not asked for: they make memory jump. What asks is
+/// the blocks of records alone ([`slab`](super::slab)); the general allocator refuses them by itself (`thp:never`, see
+/// [`memory`](super::memory)), and that has to do on kernels before 6.18, which know no exception for those who ask.
+pub fn disable_unasked_huge_pages() {
+    /// `PR_THP_DISABLE_EXCEPT_ADVISED`.
+    const EXCEPT_ADVISED: libc::c_ulong = 1 << 1;
+    // SAFETY: this option takes two numbers and touches no memory. An older kernel answers that it does not know the second.
     unsafe {
         libc::prctl(
             libc::PR_SET_THP_DISABLE,
             1 as libc::c_ulong,
-            0 as libc::c_ulong,
+            EXCEPT_ADVISED,
             0 as libc::c_ulong,
             0 as libc::c_ulong,
         )

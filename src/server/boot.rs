@@ -526,7 +526,7 @@ fn limit_clients(mut config: Config) -> Config {
 
 fn prepare_process(config: &Config) {
     if config.general.disable_thp {
-        process::disable_huge_pages();
+        process::disable_unasked_huge_pages();
     }
 }
 

@@ -20,6 +20,8 @@
 
 mod region;
 
+pub use region::Filling;
+
 use super::memory;
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};

@@ -1,20 +1,26 @@
-//! Where slabs come from: regions of 2 MiB, in the kernel's small pages.
+//! Where slabs come from: regions of 2 MiB, each one huge page where the kernel has one.
 //!
-//! Nothing forks here, so huge pages would cost nothing at a save, and a search that waits for the address of a page would wait for fewer. But a
-//! batch asks the cache for what its keys need before it needs it, and the page's address comes with that: with ten million keys no
-//! request was found to be cheaper in huge pages. What they do cost is their first touch, under a stripe's lock: two megabytes are cleared, which
-//! takes milliseconds where a hypervisor has to find the memory first. A file of 1 GB was loaded in 2.7 seconds with them on such a
-//! machine, and in 1.6 without.
+//! Keys are met in no order, so at each step of a pipeline the processor looks for a page it has not seen lately; with pages of 4 KiB
+//! that walk, and its like below a hypervisor, costs more than the data itself. A server that forks has to fear huge pages, since each write after
+//! the fork copies one; nothing forks here.
+//!
+//! The first touch of a huge page clears two megabytes, and where a hypervisor has to find the memory first that takes milliseconds: small
+//! pages come from memory that was used lately, huge ones seldom do. So whoever fills the memory with all processors ([`Filling`]: a file
+//! that is loaded) gets small pages. A thread of its own makes huge ones of them afterwards, for a tenth of a processor's time.
 //!
 //! # Invariants
 //! * Slabs are taken from the region of the lowest address that has room, so that regions at the end empty by themselves.
 //! * A region whose last slab comes back is unmapped, but for one. While more than a quarter of all slabs is free, the pages of a slab that
 //!   comes back go to the kernel at once.
+//! * A page's size is never seen in what it holds: whether, when and of which regions huge pages are made is nobody else's business, and may
+//!   go wrong.
 
 use super::SLAB_BYTES;
+use crate::base::clock;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::NonNull;
+use std::time::Duration;
 
 const REGION_BYTES: usize = 2 << 20;
 const SLABS: usize = REGION_BYTES / SLAB_BYTES;
@@ -27,10 +33,70 @@ struct Regions {
     free: BTreeMap<usize, u64>,
     with_room: BTreeSet<usize>,
     free_slabs: usize,
+    /// Those of small pages that are to have huge ones.
+    small: BTreeSet<usize>,
+    /// How many fill the memory now.
+    filling: usize,
+    /// A thread makes huge pages.
+    settling: bool,
 }
 
-static REGIONS: Mutex<Regions> =
-    Mutex::new(Regions { free: BTreeMap::new(), with_room: BTreeSet::new(), free_slabs: 0 });
+static REGIONS: Mutex<Regions> = Mutex::new(Regions {
+    free: BTreeMap::new(),
+    with_room: BTreeSet::new(),
+    free_slabs: 0,
+    small: BTreeSet::new(),
+    filling: 0,
+    settling: false,
+});
+
+/// While there is one, regions are of small pages; see the module.
+#[derive(Debug)]
+pub struct Filling(());
+
+impl Filling {
+    #[expect(clippy::new_without_default, reason = "it is begun, not made out of nothing")]
+    pub fn new() -> Filling {
+        REGIONS.lock().filling += 1;
+        Filling(())
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        let regions = &mut *REGIONS.lock();
+        regions.filling -= 1;
+        if regions.filling == 0 && !regions.small.is_empty() && !regions.settling {
+            // Without a thread the pages stay as they are.
+            regions.settling = std::thread::Builder::new().name("huge-pages".into()).spawn(settle).is_ok();
+        }
+    }
+}
+
+/// Makes huge pages of what was filled, until somebody fills again. Whoever touches a region at that moment waits for the copy of it, so
+/// only those without a free slab are copied; the kernel sees to the others in its own time.
+fn settle() {
+    let mut may = true;
+    loop {
+        let (base, full) = {
+            let regions = &mut *REGIONS.lock();
+            let next = if regions.filling == 0 { regions.small.pop_first() } else { None };
+            let Some(base) = next else {
+                regions.settling = false;
+                return;
+            };
+            (base, regions.free.get(&base) == Some(&0))
+        };
+        let region = std::ptr::with_exposed_provenance_mut(base);
+        let began = clock::monotonic_ns();
+        // Should the region have been unmapped by now, or be somebody else's memory, then that is refused, or as good for him.
+        advise_huge(region);
+        if full && may {
+            may = collapse(region);
+            std::thread::sleep(Duration::from_nanos(9 * (clock::monotonic_ns() - began)));
+        }
+    }
+}
 
 /// A slab's memory, at a multiple of its size; `None` where there is none. What is in it is arbitrary.
 pub(super) fn take() -> Option<NonNull<u8>> {
@@ -40,6 +106,11 @@ pub(super) fn take() -> Option<NonNull<u8>> {
         regions.free.insert(base, u64::MAX);
         regions.with_room.insert(base);
         regions.free_slabs += SLABS;
+        if regions.filling > 0 {
+            regions.small.insert(base);
+        } else {
+            advise_huge(std::ptr::with_exposed_provenance_mut(base));
+        }
     }
     let base = *regions.with_room.first()?;
     let free = regions.free.get_mut(&base)?;
@@ -68,6 +139,7 @@ pub(super) unsafe fn give(slab: NonNull<u8>) {
     if *free == u64::MAX && regions.with_room.len() > 1 {
         regions.free.remove(&base);
         regions.with_room.remove(&base);
+        regions.small.remove(&base);
         regions.free_slabs -= SLABS;
         // SAFETY: no slab of the region is in use, and it is not known here any more.
         unsafe { unmap(std::ptr::with_exposed_provenance_mut(base), REGION_BYTES) };
@@ -118,6 +190,21 @@ fn map() -> Option<NonNull<u8>> {
     }
 }
 
+/// Asks for a huge page; where the kernel knows none, small ones do.
+#[cfg(not(miri))]
+fn advise_huge(region: *mut u8) {
+    // SAFETY: the advice changes no byte of any mapping.
+    unsafe { libc::madvise(region.cast(), REGION_BYTES, libc::MADV_HUGEPAGE) };
+}
+
+/// Makes one of a region's small pages. False if this kernel cannot (before 6.1), or may not.
+#[cfg(not(miri))]
+fn collapse(region: *mut u8) -> bool {
+    // SAFETY: it changes no byte of any mapping.
+    let refused = unsafe { libc::madvise(region.cast(), REGION_BYTES, libc::MADV_COLLAPSE) } != 0;
+    !refused || std::io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL)
+}
+
 /// # Safety
 /// The bytes are mapped and nobody uses them.
 #[cfg(not(miri))]
@@ -161,6 +248,44 @@ mod plain {
     /// # Safety
     /// None is needed.
     pub unsafe fn forget(_p: *mut u8, _bytes: usize) {}
+
+    pub fn advise_huge(_region: *mut u8) {}
+
+    pub fn collapse(_region: *mut u8) -> bool {
+        false
+    }
 }
 #[cfg(miri)]
-use plain::{forget, map, unmap};
+use plain::{advise_huge, collapse, forget, map, unmap};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_filled_is_in_small_pages_and_the_same_in_huge_ones_afterwards() {
+        let filling = Filling::new();
+        // Of the last region half the slabs are free.
+        let slabs: Vec<NonNull<u8>> = (0..5 * SLABS / 2).map(|_| take().unwrap()).collect();
+        let word = |slab: &NonNull<u8>, n: usize| slab.as_ptr().cast::<usize>().wrapping_add(n);
+        for slab in &slabs {
+            // SAFETY: the slab is as large as that, and nobody else's.
+            (0..SLAB_BYTES / 8).for_each(|n| unsafe { *word(slab, n) = slab.as_ptr() as usize ^ n });
+        }
+        assert_eq!(REGIONS.lock().small.len(), 3);
+        drop(filling);
+        while REGIONS.lock().settling {
+            std::thread::yield_now();
+        }
+        assert_eq!(REGIONS.lock().small.len(), 0);
+        for slab in slabs {
+            for n in 0..SLAB_BYTES / 8 {
+                // SAFETY: as above.
+                assert_eq!(unsafe { *word(&slab, n) }, slab.as_ptr() as usize ^ n);
+            }
+            // SAFETY: nobody uses it any more.
+            unsafe { give(slab) };
+        }
+        assert_eq!(figures().1, 0);
+    }
+}

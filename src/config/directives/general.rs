@@ -80,7 +80,7 @@ topic! {
     "oom-score-adj" => oom_score_adj: OomScoreAdj = OomScoreAdj::No, OneOf, Runtime, Open, Standing::Works;
     /// Its values for a primary, a replica, and background work.
     "oom-score-adj-values" => oom_score_adj_values: [i32; 3] = [0, 200, 800], OomValues, Runtime, Open, Standing::Works;
-    /// Keep the kernel from giving this process huge pages: memory jumps by their size, and the first touch of one is a wait.
+    /// Keep the kernel from giving this process huge pages it has not asked for; the blocks of keys do ask, since nothing forks here.
     "disable-thp" => disable_thp: bool = true, YesNo, Start, Open, Standing::Works;
     /// Availability zone of this machine, shown in INFO and HELLO.
     "availability-zone" => availability_zone: String = String::new(), TEXT, Runtime, Open, Standing::Works;

@@ -5,6 +5,7 @@ use super::read::{Limits, Value, get_value};
 use super::source::{Fault, Got, RdbError, Source};
 use super::{is_readable, opcode};
 use crate::base::names;
+use crate::base::slab;
 use crate::keyspace::{Access, Space};
 use std::io::Read;
 use std::sync::Arc;
@@ -122,6 +123,7 @@ pub fn load(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Re
 pub fn load_prefix(from: impl Read, space: &mut Space<'_>, options: &LoadOptions) -> Result<(Loaded, u64), RdbError> {
     let mut from = Source::new(from, options.checksum);
     let common = Common::default();
+    let _filling = slab::Filling::new();
     let loaded = std::thread::scope(|scope| {
         let mut takers = Takers::new(space, options, &common, scope);
         let read = read(&mut from, &mut takers, options);
