@@ -168,9 +168,8 @@ fn listens_only(entry: &Entry) -> Result<(), CommandError> {
     if super::is_subscription(entry) || matches!(entry.spec().name, "ping" | "quit" | "reset") {
         return Ok(());
     }
-    let code = if entry.spec().name == "exec" { "EXECABORT Transaction discarded because of:" } else { "ERR" };
     Err(CommandError::Bytes(format!(
-        "{code} Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
         entry.name
     ).into_bytes()))
 }

@@ -240,7 +240,8 @@ impl<'k> Turn<'k> {
             }
             // Nobody learns which commands there are before he has signed in.
             Err(_) if self.is_stranger(client) => {
-                self.refuse(client, None, &CommandError::fixed("NOAUTH Authentication required."));
+                let known = self.node.commands.find(args.at(0)).filter(|e| e.subcommands.is_empty());
+                self.refuse(client, known, &CommandError::fixed("NOAUTH Authentication required."));
                 Flow::Next
             }
             Err(e) => {
@@ -309,13 +310,15 @@ impl<'k> Turn<'k> {
     /// Writes an error for a command that did not run; one that was to be queued breaks its transaction.
     fn refuse(&mut self, client: &mut Client, entry: Option<&'static Entry>, error: &CommandError) {
         let mut text = error.text();
-        if client.in_multi() {
-            client.transaction.broken = true;
-            if entry.is_some_and(|e| matches!(e.command.handler, Handler::Transaction(TransactionCommand::Exec))) {
+        let queues = client.in_multi();
+        client.transaction.broken |= queues;
+        if entry.is_some_and(|e| matches!(e.command.handler, Handler::Transaction(TransactionCommand::Exec))) {
+            if queues {
                 // A refused EXEC ends the transaction: what comes next is not to be queued behind it.
                 self.close(client);
-                text = transaction::aborted(&text).into();
             }
+            // Also where no transaction is open: clients look for that word, after a RESET that they do not know of, say.
+            text = transaction::aborted(&text).into();
         }
         self.reply.error(&text);
         self.note_error(&text);

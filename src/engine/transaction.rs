@@ -228,6 +228,8 @@ impl Turn<'_> {
 pub(super) fn aborted(why: &[u8]) -> Vec<u8> {
     const WHERE: [&[u8]; 6] = [b"REDIRECT ", b"CROSSSLOT ", b"CLUSTERDOWN ", b"MOVED ", b"ASK ", b"TRYAGAIN "];
     let says_so = why.starts_with(b"EXECABORT ") || WHERE.iter().any(|code| why.starts_with(code));
-    let prefix: &[u8] = if says_so { b"" } else { b"EXECABORT Transaction discarded because of: " };
-    [prefix, why].concat()
+    if says_so {
+        return why.to_vec();
+    }
+    [b"EXECABORT Transaction discarded because of: ".as_slice(), why.strip_prefix(b"ERR ").unwrap_or(why)].concat()
 }

@@ -1,6 +1,6 @@
 //! Users and their permissions over real connections: the texts clients match on, rights that go while they are used.
 
-use crate::support::Server;
+use crate::support::{Server, check};
 
 const COMMAND: &str = "-NOPERM User nu has no permissions to run the 'get' command";
 const KEY: &str = "-NOPERM No permissions to access a key";
@@ -37,6 +37,23 @@ fn refusals_have_the_words_clients_know() {
     assert!(log.contains("\"database\"") && log.contains("\"toplevel\"") && log.contains("\"nu\""), "{log}");
     let info = admin.line("INFO stats").to_string();
     assert!(info.contains("acl_access_denied_db:5") && info.contains("acl_access_denied_key:2"), "{info}");
+}
+
+#[test]
+fn a_refused_exec_says_execabort_with_a_transaction_and_without() {
+    const NOAUTH: &str = "-EXECABORT Transaction discarded because of: NOAUTH Authentication required.";
+    const ARITY: &str = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+    const NOPERM: &str =
+        "-EXECABORT Transaction discarded because of: NOPERM User bob has no permissions to run the 'exec' command";
+    let server = Server::plain(&["--requirepass", "pw"]);
+    let mut c = server.connect_plain();
+    check(&mut c, &[("EXEC", NOAUTH), ("EXEC more", NOAUTH), ("AUTH pw", "+OK"), ("EXEC more", ARITY)]);
+    check(&mut c, &[("EXEC", "-ERR EXEC without MULTI"), ("MULTI", "+OK"), ("EXEC more", ARITY)]);
+    // A library counts its transaction as open after a RESET that went past it.
+    check(&mut c, &[("MULTI", "+OK"), ("RESET", "+RESET"), ("EXEC", NOAUTH)]);
+    check(&mut c, &[("DISCARD", "-NOAUTH Authentication required."), ("AUTH pw", "+OK")]);
+    check(&mut c, &[("ACL SETUSER bob on nopass ~* +@all -exec", "+OK"), ("AUTH bob x", "+OK"), ("EXEC", NOPERM)]);
+    check(&mut c, &[("MULTI", "+OK"), ("SET a b", "+QUEUED"), ("EXEC", NOPERM), ("EXISTS a", ":0")]);
 }
 
 #[test]
