@@ -277,7 +277,7 @@ fn a_transaction_that_meets_a_busy_script_is_discarded_whole() {
         let mut c = endless(&server, ENDLESS);
         until_busy(std::slice::from_mut(&mut killer), BUSY);
         let aborted = format!("-EXECABORT Transaction discarded because of: {}", &BUSY[1..]);
-        check(&mut others[0], &[("EXEC", &aborted), ("EXEC", BUSY)]);
+        check(&mut others[0], &[("EXEC", &aborted), ("EXEC", &aborted)]);
         check(&mut others[1], &[("INCR n", BUSY)]);
         check(&mut killer, &[("SCRIPT KILL", "+OK")]);
         assert!(is_killed(&c.read().unwrap(), "SCRIPT KILL"));
