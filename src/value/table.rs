@@ -64,6 +64,8 @@ impl PathOf for MemberPath {
 }
 
 const SLOTS: usize = 9;
+/// What a record takes in its bucket, the tag and the overflow count included.
+pub const PLACE_BYTES: usize = LINE.div_ceil(SLOTS);
 const BUCKETS_MAX: usize = 62;
 const OVERFLOW_MAX: u8 = 255;
 /// Buckets whose records are asked for ahead by whoever goes through a segment.

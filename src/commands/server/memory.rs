@@ -11,7 +11,7 @@ use crate::value::hash::HashRef;
 use crate::value::object::Object;
 use crate::value::record::Record;
 use crate::value::set::SetRef;
-use crate::value::table::{MemberPath, Table};
+use crate::value::table::{MemberPath, PLACE_BYTES, Table};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -109,7 +109,7 @@ fn usage(cx: &mut DataContext<'_, '_>) -> Outcome {
     match cx.space.peek(key) {
         Some(record) => {
             cx.site.weigh(record.object().map_or(0, |o| o.len().min(count)))?;
-            cx.reply.integer(record_bytes(&record, count) as i64);
+            cx.reply.integer((record_bytes(&record, count) + PLACE_BYTES) as i64);
         }
         None => cx.reply.null(),
     }
@@ -313,8 +313,8 @@ mod tests {
         b.run("set quux xyzzy");
         b.check(&[
             ("memory usage nokey", "$-1\r\n"),
-            ("memory usage quux", ":24\r\n"),
-            ("memory usage quux samples 0 samples 5", ":24\r\n"),
+            ("memory usage quux", ":32\r\n"),
+            ("memory usage quux samples 0 samples 5", ":32\r\n"),
             ("memory usage quux samples -1", "-ERR syntax error\r\n"),
             ("memory usage quux samples", "-ERR syntax error\r\n"),
             ("memory usage quux samples x", "-ERR value is not an integer or out of range\r\n"),
