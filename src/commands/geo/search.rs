@@ -229,8 +229,11 @@ impl<'a> Wanted<'a> {
             }
             From::Member => {
                 middle = Some(of_member(zset, cx.args.at(2))?);
-                around = Some(Around::Circle(radius(cx.args.at(3))?));
-                unit = Unit::parse(cx.args.at(4))?;
+                // Without the key there is nothing to measure, and nobody looks at the measure.
+                (around, unit) = match zset {
+                    Some(_) => (Some(Around::Circle(radius(cx.args.at(3))?)), Unit::parse(cx.args.at(4))?),
+                    None => (Some(Around::Circle(0.0)), Unit::METRES),
+                };
             }
         }
         let mut w = Wanted {
@@ -307,7 +310,8 @@ impl<'a> Wanted<'a> {
                 && (around.is_none() || polygon)
                 && is(word, "BYPOLYGON")
             {
-                let n = integer(arg(1)).map_err(|_| CommandError::fixed("ERR invalid number of vertices"))?;
+                let n = integer(arg(1)).ok().and_then(|n| i32::try_from(n).ok());
+                let n = n.ok_or(CommandError::fixed("ERR invalid number of vertices"))?;
                 let n = usize::try_from(n).ok().filter(|n| *n >= 3 && *n <= (left - 1) / 2);
                 let n = n.ok_or(CommandError::fixed("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"))?;
                 let corners = (0..n).map(|i| place(arg(2 + 2 * i), arg(3 + 2 * i))).collect::<Result<_, _>>()?;
@@ -327,7 +331,7 @@ impl<'a> Wanted<'a> {
             )));
         }
         let polygon = matches!(around, Some(Around::Polygon(_)));
-        let command = cx.command_name();
+        let command = String::from_utf8_lossy(cx.args.at(0));
         if middle.is_none() && !polygon {
             return Err(CommandError::err(format_args!(
                 "exactly one of FROMMEMBER or FROMLONLAT can be specified for {command}"

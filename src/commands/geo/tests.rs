@@ -77,6 +77,36 @@ fn a_search_is_told_twice_where_and_how_far_and_the_last_word_counts() {
     ]);
 }
 
+#[test]
+fn errors_of_a_search_say_the_command_as_it_was_called() {
+    let mut b = sicily();
+    b.check(&[
+        (
+            "GEOSEARCH s BYBOX 400 400 km ASC",
+            "-ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for GEOSEARCH\r\n",
+        ),
+        (
+            "GeoSearch s FROMMEMBER Palermo ASC COUNT 2",
+            "-ERR exactly one of BYRADIUS, BYBOX and BYPOLYGON can be specified for GeoSearch\r\n",
+        ),
+        ("GEOSEARCH s BYPOLYGON 2147483648 1 1 1 2 2 2", "-ERR invalid number of vertices\r\n"),
+        ("GEOSEARCH s BYPOLYGON 2147483647 1 1 1 2 2 2", "-ERR GEOSEARCH BYPOLYGON must have at least 3 vertices\r\n"),
+    ]);
+}
+
+#[test]
+fn around_a_member_of_a_missing_key_the_measure_is_not_looked_at() {
+    let mut b = sicily();
+    b.check(&[
+        ("GEORADIUSBYMEMBER none Palermo far leagues ASC", "*0\r\n"),
+        ("GEORADIUSBYMEMBER none Palermo far leagues STORE d", ":0\r\n"),
+        ("GEORADIUSBYMEMBER none Palermo far leagues COUNT 0", "-ERR COUNT must be > 0\r\n"),
+        ("GEORADIUSBYMEMBER_RO none Palermo far leagues STORE d", "-ERR syntax error\r\n"),
+        ("GEORADIUSBYMEMBER s Palermo far leagues ASC", "-ERR need numeric radius\r\n"),
+        ("GEORADIUS none 1 1 far leagues ASC", "-ERR need numeric radius\r\n"),
+    ]);
+}
+
 /// A reply's bulk strings.
 fn bulks(reply: &str) -> Vec<String> {
     let mut lines = reply.split("\r\n");

@@ -170,11 +170,8 @@ fn xautoclaim(cx: &mut DataContext<'_, '_>) -> Outcome {
     let words = &mut Options::new(cx.args, 6);
     while words.left() > 0 {
         if words.left() > 1 && words.take("COUNT") {
-            let wrong = CommandError::fixed("ERR COUNT must be > 0");
-            count = integer(words.value()?)?;
-            if !(1..=COUNT_MAX).contains(&count) {
-                return Err(wrong);
-            }
+            let asked = integer(words.value()?).ok().filter(|n| (1..=COUNT_MAX).contains(n));
+            count = asked.ok_or(CommandError::fixed("ERR COUNT must be > 0"))?;
         } else if words.take("JUSTID") {
             just_id = true;
         } else {

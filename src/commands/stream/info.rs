@@ -116,6 +116,10 @@ const FULL_COUNT: usize = 10;
 
 static STREAM: Command = Command::data(STREAM_SPEC, stream);
 fn stream(cx: &mut DataContext<'_, '_>) -> Outcome {
+    // Before the words are looked at.
+    let (key, reply) = (cx.key(2), &mut *cx.reply);
+    let Some(record) = cx.space.find(key) else { return Err(CommandError::NoSuchKey) };
+    let stream = stream_of(&record)?;
     let full = match cx.args.len() {
         3 => None,
         4 if is(cx.args.at(3), "FULL") => Some(FULL_COUNT),
@@ -133,9 +137,6 @@ fn stream(cx: &mut DataContext<'_, '_>) -> Outcome {
             )));
         }
     };
-    let (key, reply) = (cx.key(2), &mut *cx.reply);
-    let Some(record) = cx.space.find(key) else { return Err(CommandError::NoSuchKey) };
-    let stream = stream_of(&record)?;
     reply.map(if full.is_some() { 9 } else { 10 });
     number(reply, "length", stream.len() as i64);
     // The nodes stand in an ordered map, not in a radix tree: it is told as the smallest tree of so many keys.

@@ -172,3 +172,20 @@ fn what_trims_by_id_takes_an_id_and_not_the_ends_of_a_range() {
         ("XLEN x", ":1\r\n"),
     ]);
 }
+
+#[test]
+fn xinfo_looks_for_the_key_before_it_reads_its_words() {
+    let mut b = Bench::new(FAMILIES);
+    b.check(&[
+        ("XINFO STREAM none FULL COUNT abc", "-ERR no such key\r\n"),
+        ("XINFO STREAM none foo", "-ERR no such key\r\n"),
+        ("XADD s 1-1 a b", "$3\r\n1-1\r\n"),
+        ("XINFO STREAM s FULL COUNT abc", "-ERR value is not an integer or out of range\r\n"),
+    ]);
+}
+
+#[test]
+fn a_count_of_xautoclaim_that_is_no_number_is_told_as_one_below_one() {
+    let mut b = Bench::new(FAMILIES);
+    b.check(&[("XAUTOCLAIM s g c 0 0 COUNT abc", "-ERR COUNT must be > 0\r\n")]);
+}
