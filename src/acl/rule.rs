@@ -109,7 +109,8 @@ pub fn has_separator(text: &[u8]) -> bool {
 /// Applies a rule to a user: of passwords and state, of selectors, or of its own permissions.
 pub(super) fn apply(user: &mut User, word: &[u8], catalog: &Catalog, policy: &Policy) -> Result<(), RuleError> {
     let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-    let (first, rest) = word.split_first().ok_or(RuleError::Syntax)?;
+    // An empty rule changes nothing.
+    let Some((first, rest)) = word.split_first() else { return Ok(()) };
     match first {
         b'>' => return add_password(user, PasswordHash::make(rest, policy)?),
         b'<' => {

@@ -83,10 +83,10 @@ impl CommandError {
             Self::OutOfRange => "ERR value is out of range",
             Self::DbIndexOutOfRange => "ERR DB index is out of range",
             Self::UnknownSubcommand { command, given } => {
-                let given = String::from_utf8_lossy(&given[..given.len().min(128)]).into_owned();
-                return Cow::Owned(
-                    format!("ERR unknown subcommand '{given}'. Try {} HELP.", command.to_uppercase()).into_bytes(),
-                );
+                let given = &given[..given.len().min(128)];
+                let given = &given[..memchr::memchr(0, given).unwrap_or(given.len())];
+                let hint = format!("'. Try {} HELP.", command.to_uppercase());
+                return Cow::Owned([b"ERR unknown subcommand '", given, hint.as_bytes()].concat());
             }
             Self::Text(Cow::Borrowed(t)) => t,
             Self::Text(Cow::Owned(t)) => return Cow::Borrowed(t.as_bytes()),

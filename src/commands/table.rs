@@ -413,8 +413,12 @@ fn hash(name: &[u8]) -> usize {
 
 #[cold]
 fn unknown(args: Args<'_>) -> CommandError {
-    let cut = |b: &[u8], n: usize| String::from_utf8_lossy(&b[..b.len().min(n)]).into_owned();
-    let mut text = format!("ERR unknown command '{}', with args beginning with: ", cut(args.at(0), 128));
+    // Bytes as they are, up to a zero: what is no text either way is told as it came.
+    fn cut(b: &[u8], max: usize) -> &[u8] {
+        let b = &b[..b.len().min(max)];
+        &b[..memchr::memchr(0, b).unwrap_or(b.len())]
+    }
+    let mut text = [b"ERR unknown command '", cut(args.at(0), 128), b"', with args beginning with: "].concat();
     let mut room = 128usize;
     for a in args.from(1).iter() {
         if room == 0 {
@@ -422,7 +426,7 @@ fn unknown(args: Args<'_>) -> CommandError {
         }
         let shown = cut(a, room);
         room = room.saturating_sub(shown.len() + 3);
-        text.push_str(&format!("'{shown}' "));
+        text.extend_from_slice(&[b"'", shown, b"' "].concat());
     }
-    CommandError::Bytes(text.into_bytes())
+    CommandError::Bytes(text)
 }

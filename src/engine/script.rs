@@ -283,6 +283,7 @@ impl Turn<'_> {
             }
             ScriptCommand::Digest => {
                 let digest = Cache::parse(args.at(1)).ok_or_else(no_script)?;
+                key_count(which, args)?;
                 scripts.cache.get(&digest).map(Code::Script).ok_or_else(no_script)
             }
             ScriptCommand::Function => {

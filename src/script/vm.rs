@@ -469,7 +469,9 @@ impl Vm {
             Ok((true, _)) => {}
             Ok((_, Value::Table(t))) => {
                 let text = t.raw_get::<mlua::LuaString>("err").map(|s| s.to_string_lossy().clone()).unwrap_or_default();
-                return Err(format!("ERR Error registering functions: {text}"));
+                // What is wrong with a name is told as it is.
+                let of_name = text.starts_with("ERR Function ");
+                return Err(if of_name { text } else { format!("ERR Error registering functions: {text}") });
             }
             Ok(_) => return Err("ERR Error registering functions: ERR unknown error".into()),
             Err(e) => return Err(format!("ERR Error registering functions: ERR {}", library::vm_error(e))),
@@ -684,15 +686,15 @@ fn gather(own: &mut OwnedArgs, args: &MultiValue) -> Result<(), &'static [u8]> {
 fn server_functions(lua: &Lua, t: &Table, registering: &Rc<RefCell<Option<Vec<Registered>>>>) -> mlua::Result<()> {
     t.raw_set(
         "log",
-        library::function(lua, |_, args| {
+        library::function(lua, |lua, args| {
             if args.len() < 2 {
                 return Err("ERR server.log() requires two arguments or more.".into());
             }
-            let level = match &args[0] {
-                Value::Integer(n) => *n,
-                Value::Number(n) => *n as i64,
-                _ => return Err("ERR First argument must be a number (log level).".into()),
+            // A text that reads as a number is one; NaN is no level.
+            let Ok(Some(level)) = lua.coerce_number(args[0].clone()) else {
+                return Err("ERR First argument must be a number (log level).".into());
             };
+            let level = if level.is_nan() { -1 } else { level as i64 };
             if !(0..=3).contains(&level) {
                 return Err("ERR Invalid log level.".into());
             }

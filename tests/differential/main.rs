@@ -13,6 +13,10 @@
 mod bits;
 mod keys;
 mod pair;
+mod protocol;
+mod scripts;
+mod table;
+mod talks;
 mod values;
 mod words;
 
@@ -35,7 +39,7 @@ pub struct Family {
     templates: &'static [&'static str],
 }
 
-const GROUPS: &[&[Family]] = &[values::FAMILIES, keys::FAMILIES, bits::FAMILIES];
+const GROUPS: &[&[Family]] = &[values::FAMILIES, keys::FAMILIES, bits::FAMILIES, scripts::FAMILIES, talks::FAMILIES];
 
 /// Differences in a family that are enough.
 const ENOUGH: u64 = 20;
@@ -81,26 +85,63 @@ fn try_family(pair: &mut Pair, family: &Family, names: &[&str], protocol: u8, se
     pair.compare_keys(names, &format!("seed {seed}, RESP{protocol}, {}, in the end", family.name));
 }
 
-#[test]
-fn random_commands_are_answered_as_valkey_answers_them() {
+/// Both servers, if there is one to compare with.
+fn start(more: &[&str]) -> Option<Pair> {
     let Ok(valkey) = std::env::var("VALKEY_SERVER") else {
         println!("not run: VALKEY_SERVER names no server");
-        return;
+        return None;
     };
+    Some(Pair::start(&valkey, more))
+}
+
+fn finish(pair: &Pair) {
+    println!("{} commands", pair.asked);
+    assert!(pair.differences.is_empty(), "{} differences\n{}", pair.differences.len(), pair.differences.join("\n"));
+}
+
+fn names() -> Vec<&'static str> {
+    GROUPS.iter().copied().flatten().map(|f| f.name).collect()
+}
+
+#[test]
+fn random_commands_are_answered_as_valkey_answers_them() {
+    let Some(mut pair) = start(&[]) else { return };
     let (seed, rounds) = (number_from("DIFFERENTIAL_SEED", 1), number_from("DIFFERENTIAL_ROUNDS", 3000));
     let only = std::env::var("DIFFERENTIAL_FAMILY").ok();
-    let mut pair = Pair::start(&valkey, &[]);
-    let names: Vec<&str> = GROUPS.iter().copied().flatten().map(|f| f.name).collect();
     for protocol in [2, 3] {
         pair.theirs.line(&format!("HELLO {protocol}"));
         let hello = pair.ours.line(&format!("HELLO {protocol}"));
         assert!(!hello.head.starts_with(b"-"), "{hello:?}");
         for family in GROUPS.iter().copied().flatten() {
             if only.as_ref().is_none_or(|only| only.split(',').any(|o| o == family.name)) {
-                try_family(&mut pair, family, &names, protocol, seed, rounds);
+                try_family(&mut pair, family, &names(), protocol, seed, rounds);
             }
         }
     }
-    println!("{} commands", pair.asked);
-    assert!(pair.differences.is_empty(), "{} differences\n{}", pair.differences.len(), pair.differences.join("\n"));
+    finish(&pair);
+}
+
+#[test]
+fn every_command_refuses_what_valkey_refuses() {
+    let Some(mut pair) = start(&[]) else { return };
+    table::try_arities(&mut pair);
+    let (seed, rounds) = (number_from("DIFFERENTIAL_SEED", 1), number_from("DIFFERENTIAL_ROUNDS", 3000));
+    for protocol in [2, 3] {
+        table::try_words(&mut pair, &names(), protocol, seed, rounds / 6);
+    }
+    finish(&pair);
+}
+
+#[test]
+fn every_command_refuses_in_a_cluster_what_valkey_refuses() {
+    let Some(mut pair) = start(&["--cluster-enabled", "yes"]) else { return };
+    table::try_arities(&mut pair);
+    finish(&pair);
+}
+
+#[test]
+fn odd_bytes_are_answered_as_valkey_answers_them() {
+    let Some(mut pair) = start(&[]) else { return };
+    protocol::try_all(&mut pair);
+    finish(&pair);
 }

@@ -121,7 +121,6 @@ pub const FAMILIES: &[Family] = &[
             "ZDIFF 2 {k} {k} WITHSCORES",
             "ZMPOP 2 {k} {k} {MIN|MAX|foo} COUNT {n}",
             "BZPOPMIN {k} {t}",
-            "SORT {k} BY nosort {ASC|DESC} LIMIT {n} {n}",
             "DEL {k}",
             "OBJECT ENCODING {k}",
         ],

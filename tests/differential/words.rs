@@ -2,7 +2,8 @@
 //!
 //! A template is words with spaces between. Words in braces are filled in: `k` a key of the family, `v` an element, `i` an integer at
 //! the edges, `e` one that no life time ends by while the test runs, `n` a small number, `f` a number as text, `t` a short timeout, `s` a stream's ID, `z` bytes that are no text, `a|b|c` one of
-//! these. What stands between `<` and `>` is left out two times of three. In single quotes a word may have spaces.
+//! these. What stands between `<` and `>` is left out two times of three. In single quotes there may be spaces, and a word that
+//! begins with one is what it is, unless braces are around all of it.
 //! In front, `~`: the reply's elements have no order; `%`: its integers are times.
 
 const ODD_INTEGERS: &[&str] = &[
@@ -89,6 +90,12 @@ const BYTES: &[&[u8]] = &[
     b"\x00\xc0\x01\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 ];
 
+/// Another word too many or too few would have them stop the server, create users, choose identifiers, or say what is this server's own.
+const AS_THEY_ARE: &[&str] = &[
+    "EVAL", "XADD", "CLIENT", "SHUTDOWN", "ACL", "INFO", "MEMORY", "MONITOR", "HELLO", "CONFIG", "COMMAND", "LATENCY",
+    "DEBUG", "SCRIPT",
+];
+
 /// Keys a family has.
 pub const KEYS: u64 = 4;
 
@@ -138,7 +145,7 @@ impl Random {
 
     /// A word that fits nowhere in particular.
     pub fn word(&mut self, families: &[&str]) -> Vec<u8> {
-        let hole = self.pick(&["k", "v", "i", "n", "f", "t", "s", "z", "k", "k"]);
+        let hole = self.pick(&["k", "v", "i", "n", "f", "t", "s", "k", "k"]);
         let family = self.pick(families);
         self.fill(hole, family, families)
     }
@@ -147,17 +154,17 @@ impl Random {
         let mut words: Words = Vec::new();
         // How many groups are open, and how many of them, from the innermost out, are left out.
         let mut left_out: Vec<bool> = Vec::new();
-        for word in split(template.trim_start_matches(['~', '%'])) {
+        for (word, quoted) in split(template.trim_start_matches(['~', '%'])) {
             match word.as_str() {
                 "<" => left_out.push(self.below(3) != 0),
                 ">" => {
                     left_out.pop();
                 }
                 _ if left_out.contains(&true) => {}
-                _ => words.push(match (word.find('{'), word.find('}')) {
-                    (Some(from), Some(to)) if !word.contains(' ') => {
+                _ => words.push(match (word.find('{'), word.rfind('}')) {
+                    (Some(from), Some(to)) if !quoted || (from, to + 1) == (0, word.len()) => {
                         let filling = self.fill(&word[from + 1..to], family, families);
-                        [word[..from].as_bytes(), &filling, word[to + 1..].as_bytes()].concat()
+                        [&word.as_bytes()[..from], &filling, &word.as_bytes()[to + 1..]].concat()
                     }
                     _ => word.into_bytes(),
                 }),
@@ -166,7 +173,10 @@ impl Random {
         // What waits keeps its timeout, or it would wait for ever.
         let waits = words[0].starts_with(b"B") && !words[0].starts_with(b"BIT");
         // SPOP without its count takes what chance says. LSET's index is cut to 32 bits there, which is not worth having here.
-        if waits || words[0] == b"SPOP" || words[0] == b"LSET" || words[0] == b"XADD" {
+        if waits || words[0] == b"SPOP" || words[0] == b"LSET" {
+            return words;
+        }
+        if AS_THEY_ARE.iter().any(|name| words[0] == name.as_bytes()) {
             return words;
         }
         match self.below(30) {
@@ -184,26 +194,28 @@ impl Random {
     }
 }
 
-/// The words of a template; single quotes keep spaces.
-pub fn split(template: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
+/// The words of a template, and whether they begin with a quote.
+fn split(template: &str) -> Vec<(String, bool)> {
+    let (mut words, mut word, mut inside, mut quoted) = (Vec::new(), String::new(), false, None);
     for c in template.chars() {
         match c {
-            '\'' => (quoted, any) = (!quoted, true),
-            ' ' if !quoted => {
-                if any {
-                    words.push(std::mem::take(&mut word));
+            '\'' => {
+                inside = !inside;
+                quoted = quoted.or(Some(word.is_empty()));
+            }
+            ' ' if !inside => {
+                if let Some(quoted) = quoted.take() {
+                    words.push((std::mem::take(&mut word), quoted));
                 }
-                any = false;
             }
             _ => {
+                quoted = quoted.or(Some(false));
                 word.push(c);
-                any = true;
             }
         }
     }
-    if any {
-        words.push(word);
+    if let Some(quoted) = quoted {
+        words.push((word, quoted));
     }
     words
 }

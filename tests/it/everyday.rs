@@ -167,3 +167,45 @@ fn what_one_step_brings_goes_to_the_first_of_a_waiters_keys_and_to_the_waiters_i
     assert_eq!(got, ["[\"a\" \"2\"]", "\"1\"", "[\"moved\" \"1\"]"]);
     check(&mut c, &[("EXISTS a b moved", ":0")]);
 }
+
+#[test]
+fn refusals_of_odd_calls_have_the_words_clients_know() {
+    let server = Server::start();
+    let mut c = server.connect();
+    for (words, want) in [
+        (
+            &["EXEC", "x"][..],
+            "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+        ),
+        (&["MULTI"], "+OK"),
+        (&["EXEC", "x"], "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"),
+        (&["EXEC"], "-ERR EXEC without MULTI"),
+        (&["CLIENT", "IMPORT-SOURCE", "foo"], "-ERR Server is not in import mode"),
+        (&["CLIENT", "IMPORT-SOURCE", "OFF"], "+OK"),
+        (&["CLIENT", "UNBLOCK", "abc", "foo"], "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+        (&["CLIENT", "UNBLOCK", "abc", "foo", "x"], "-ERR value is not an integer or out of range"),
+        (&["WAITAOF", "0", "abc", "0"], "-ERR value is out of range, must be positive"),
+        (&["ACL", "SETUSER", "nu", ""], "+OK"),
+        (
+            &["CLIENT", "SETINFO", "LIB-Name", "a b"],
+            "-ERR LIB-Name cannot contain spaces, newlines or special characters.",
+        ),
+        (&["SET", "one", "a"], "+OK"),
+        (&["BITPOS", "one", "0", "-2", "-4"], ":0"),
+        (&["BITCOUNT", "one", "-2", "-4"], ":0"),
+    ] {
+        let words: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
+        assert_eq!(c.command(&words).expect("an answer").to_string(), want, "{words:?}");
+    }
+    // The reply left out may be that of RESET.
+    c.send(b"CLIENT REPLY SKIP\r\nRESET\r\n").expect("sent");
+    assert_eq!(c.line("ECHO after").to_string(), "\"after\"");
+    // Names that are no text come back as they were sent, up to a zero.
+    c.send(b"*2\r\n$3\r\na\xffb\r\n$3\r\n\xfe\0x\r\n*2\r\n$6\r\nclient\r\n$2\r\n\xff\0\r\n*1\r\n$4\r\nQUIT\r\n")
+        .expect("sent");
+    let answer = c.rest().expect("an answer");
+    assert_eq!(
+        answer.escape_ascii().to_string(),
+        r"-ERR unknown command \'a\xffb\', with args beginning with: \'\xfe\' \r\n-ERR unknown subcommand \'\xff\'. Try CLIENT HELP.\r\n+OK\r\n"
+    );
+}

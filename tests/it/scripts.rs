@@ -208,3 +208,46 @@ fn a_nul_byte_in_a_script_is_a_byte_of_its_string() {
     assert_eq!(eval(&mut c, "return #'a\0b'", &["0"]), ":3");
     assert_eq!(eval(&mut c, "return string.byte('\x000', 1)", &["0"]), ":0");
 }
+
+#[test]
+fn what_scripts_get_wrong_is_told_in_the_words_they_know() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let mut told = |script: &str| {
+        let text = eval(&mut c, script, &["0"]);
+        text.replace("user_script:1: ", "").replace(" script: on @user_script:1.", "")
+    };
+    for (script, want) in [
+        ("return redis.log('1', 'x')", "nil"),
+        ("return redis.log('9', 'x')", "-ERR Invalid log level."),
+        ("return redis.log('nan', 'x')", "-ERR Invalid log level."),
+        ("return redis.log('a', 'x')", "-ERR First argument must be a number (log level)."),
+        ("return struct.pack('c3', 'a')", "-ERR bad argument #3 to 'pack' (string too short)"),
+        ("return struct.size('i3w9')", ":3"),
+        ("return struct.size('n')", ":0"),
+        ("return #{cmsgpack.unpack_limit(cmsgpack.pack(1, 2), 0, 0)}", ":2"),
+        ("return #{cmsgpack.unpack_limit(cmsgpack.pack(1, 2), 0, 1)}", ":2"),
+        ("return struct.size('-')", "-ERR bad argument #1 to 'size' (invalid format option '-')"),
+        ("return struct.unpack('bc0', '\\128a')", "-ERR bad argument #2 to 'unpack' (data string too short)"),
+        ("local t = {}; t[1] = t; return cjson.encode(t)", "-ERR Cannot serialise, excessive nesting (1001)"),
+    ] {
+        assert_eq!(told(script), want, "{script}");
+    }
+    let digest = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
+    for (words, want) in [
+        (["EVALSHA", digest, "01"], "-ERR value is not an integer or out of range"),
+        (["EVALSHA", digest, "1"], "-ERR Number of keys can't be greater than number of args"),
+        (["EVALSHA", digest, "0"], "-NOSCRIPT No matching script."),
+        (["EVALSHA", "abc", "01"], "-NOSCRIPT No matching script."),
+        (
+            ["FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('a-b', function() end)"],
+            "-ERR Function names can only contain letters, numbers, or underscores(_) and must be at least one character long",
+        ),
+        (
+            ["FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('a', 1)"],
+            "-ERR Error registering functions: ERR second argument to server.register_function must be a function",
+        ),
+    ] {
+        assert_eq!(c.command(&words.map(str::as_bytes)).expect("an answer").to_string(), want, "{words:?}");
+    }
+}

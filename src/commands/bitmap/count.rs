@@ -36,14 +36,16 @@ impl Given {
         Ok(given)
     }
 
+    /// It ends before it begins, both counted from the end: that holds whatever the length is.
+    fn is_backward(self) -> bool {
+        self.start < 0 && self.end.is_some_and(|end| end < 0 && self.start > end)
+    }
+
     /// First bit and the bit past the last, inside `len` bytes; `None` if the range is empty.
     fn clamp(self, len: usize) -> Option<(u64, u64)> {
         // Lengths are bounded by proto-max-bulk-len, so eight times one is far inside 63 bits.
         let unit = if self.bits { 1 } else { 8 };
         let total = len as i64 * (8 / unit);
-        if self.start < 0 && self.end.is_some_and(|end| end < 0 && self.start > end) {
-            return None;
-        }
         let from_end = |n: i64| if n < 0 { n.saturating_add(total).max(0) } else { n };
         let (first, last) = (from_end(self.start), self.end.map_or(total - 1, from_end).min(total - 1));
         (first <= last).then(|| ((first * unit) as u64, ((last + 1) * unit) as u64))
@@ -113,7 +115,7 @@ fn bitcount(cx: &mut DataContext<'_, '_>) -> Outcome {
             let value = access::bytes(&record)?;
             // Bytes are counted by the thousand.
             cx.site.weigh(value.len() / 1024)?;
-            given.clamp(value.len()).map_or(0, |(from, to)| count(&value, from, to))
+            given.clamp(value.len()).filter(|_| !given.is_backward()).map_or(0, |(from, to)| count(&value, from, to))
         }
         None => 0,
     };

@@ -99,7 +99,10 @@ fn reset(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cx.node.tracking.stop(&cx.node.keyspace, &client.shared, &mut client.tracking);
     set_database(client, 0);
     client.version = Version::Resp2;
-    client.reply_mode = ReplyMode::On;
+    // The one reply that is to be left out may be this command's own.
+    if client.reply_mode == ReplyMode::Off {
+        client.reply_mode = ReplyMode::On;
+    }
     client.no_touch = false;
     client.no_evict = false;
     client.import_source = false;

@@ -242,10 +242,10 @@ fn set_name(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn set_info(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let (attribute, value) = (cx.args.at(2), cx.args.at(3));
     if is(attribute, "LIB-NAME") {
-        let value = checked(value, "lib-name")?;
+        let value = checked(value, &String::from_utf8_lossy(attribute))?;
         cx.client.shared.text.lock().lib_name = value;
     } else if is(attribute, "LIB-VER") {
-        let value = checked(value, "lib-ver")?;
+        let value = checked(value, &String::from_utf8_lossy(attribute))?;
         cx.client.shared.text.lock().lib_ver = value;
     } else {
         return Err(CommandError::Bytes([b"ERR Unrecognized option '", attribute, b"'"].concat()));
@@ -341,10 +341,11 @@ fn no_touch(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn import_source(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let on = on_off(cx.args.at(2))?;
-    if on && !cx.config.memory.import_mode {
+    // What is neither on nor off is refused for the mode first as well.
+    if !is(cx.args.at(2), "OFF") && !cx.config.memory.import_mode {
         return Err(CommandError::fixed("ERR Server is not in import mode"));
     }
+    let on = on_off(cx.args.at(2))?;
     cx.client.import_source = on;
     cx.client.shared.import_source.store(on, Ordering::Relaxed);
     cx.reply.ok();
@@ -403,7 +404,8 @@ fn unpause(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn unblock(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let error = match cx.args.get(3) {
+    // More words than there should be are no reason, and nobody looks at them.
+    let error = match cx.args.get(3).filter(|_| cx.args.len() == 4) {
         None => false,
         Some(w) if is(w, "TIMEOUT") => false,
         Some(w) if is(w, "ERROR") => true,

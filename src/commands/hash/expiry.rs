@@ -86,7 +86,7 @@ fn expire(cx: &mut DataContext<'_, '_>, unit: Unit) -> Outcome {
     let (key, args, now) = (cx.key(1), cx.args, cx.now_ms());
     let Some(word) = (3..args.len()).find(|i| is(args.at(*i), "FIELDS")) else { return Err(NUMFIELDS) };
     if word + 2 >= args.len() {
-        return Err(NUMFIELDS);
+        return Err(args.get(word + 1).map_or(NUMFIELDS, |n| integer(n).err().unwrap_or(NUMFIELDS)));
     }
     let mut conditions = Conditions::default();
     for i in 3..word {

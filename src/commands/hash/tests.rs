@@ -176,3 +176,20 @@ fn another_type_is_refused() {
         assert!(b.run(line).starts_with("-WRONGTYPE"), "{line}");
     }
 }
+
+#[test]
+fn a_number_of_fields_that_is_none_is_told_before_what_is_missing_behind_it() {
+    let mut b = Bench::new(crate::commands::FAMILIES);
+    let (number, fields) = (
+        "-ERR value is not an integer or out of range\r\n",
+        "-ERR numfields should be greater than 0 and match the provided number of fields\r\n",
+    );
+    b.check(&[
+        ("HEXPIRE h 10 XX FIELDS 1.0", number),
+        ("HEXPIRE h 10 XX FIELDS 1", fields),
+        ("HEXPIRE h 10 XX a FIELDS", fields),
+        ("HGETEX h EX 3 FIELDS", fields),
+        ("HGETEX h foo 3 FIELDS", fields),
+        ("HSETEX h foo 3 FIELDS 1", "-ERR syntax error\r\n"),
+    ]);
+}

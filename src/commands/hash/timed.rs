@@ -39,6 +39,9 @@ struct Options<'a> {
 /// Reads `[options] FIELDS n ...` where each field takes `width` arguments.
 fn options<'a>(args: Args<'a>, width: usize) -> Result<Options<'a>, CommandError> {
     let Some(at) = (2..args.len()).find(|i| is(args.at(*i), "FIELDS")) else { return Err(NUMFIELDS) };
+    if at + 1 == args.len() {
+        return Err(NUMFIELDS);
+    }
     let rest = args.from(at + 2);
     let mut o = Options { expiry: Expiry::None, key: When::Always, fields: When::Always, rest };
     let setting = width == 2;

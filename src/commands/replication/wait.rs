@@ -61,7 +61,7 @@ fn wait(cx: &mut NodeContext<'_, '_>) -> Outcome {
 fn waitaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     let range = CommandError::fixed("ERR value is out of range, value must between 0 and 1");
     let here = integer_in(cx.args.at(1), 0, 1, range)? == 1;
-    let wanted = integer_in(cx.args.at(2), 0, i64::MAX, CommandError::MustBePositive)?;
+    let wanted = integer(cx.args.at(2)).ok().filter(|n| *n >= 0).ok_or(CommandError::MustBePositive)?;
     let timeout_ms = timeout_ms(cx.now_ms(), cx.args.at(3))?;
     if cx.node.replication.follower.look().is_following() {
         return Err(CommandError::fixed(

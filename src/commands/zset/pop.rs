@@ -3,7 +3,7 @@
 use super::{changed, write_member, write_score, zset_of_mut};
 use crate::base::number::IntText;
 use crate::client::TimeoutReply;
-use crate::commands::arguments::{Options, integer};
+use crate::commands::arguments::{Options, integer, timeout_ms};
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::spec::{CommandSpec, Group, KeySpec};
 
@@ -239,8 +239,8 @@ fn zmpop(cx: &mut DataContext<'_, '_>) -> Outcome {
 }
 
 fn bzmpop(cx: &mut DataContext<'_, '_>) -> Outcome {
-    let timeout_ms = timeout_ms(cx.args.at(1))?;
     let several = several(cx, 2)?;
+    let timeout_ms = timeout_ms(cx.args.at(1))?;
     if !pop_several(cx, &several)? {
         wait(cx, several.keys, timeout_ms);
     }
@@ -272,22 +272,4 @@ fn pop_or_wait(cx: &mut DataContext<'_, '_>, end: End) -> Outcome {
 fn wait(cx: &mut DataContext<'_, '_>, keys: std::ops::Range<usize>, timeout_ms: u64) {
     let keys: Vec<&[u8]> = keys.map(|at| cx.args.at(at)).collect();
     cx.block_on(&keys, timeout_ms, TimeoutReply::NullArray);
-}
-
-/// A timeout in seconds, as milliseconds rounded up; 0 waits for ever.
-fn timeout_ms(text: &[u8]) -> Result<u64, CommandError> {
-    let bad = CommandError::fixed("ERR timeout is not a float or out of range");
-    let text = std::str::from_utf8(text).map_err(|_| bad.clone())?;
-    let seconds: f64 = text.parse().map_err(|_| bad.clone())?;
-    if seconds.is_nan() {
-        return Err(bad);
-    }
-    let ms = (seconds * 1000.0).ceil();
-    if ms >= i64::MAX as f64 {
-        return Err(CommandError::fixed("ERR timeout is out of range"));
-    }
-    if seconds < 0.0 {
-        return Err(CommandError::fixed("ERR timeout is negative"));
-    }
-    Ok(ms as u64)
 }

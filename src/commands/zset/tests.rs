@@ -83,3 +83,17 @@ fn combinations_weigh_and_aggregate() {
         ("zcard o", ":0\r\n"),
     ]);
 }
+
+#[test]
+fn a_timeout_of_bzpopmin_is_read_as_that_of_blpop() {
+    let mut b = Bench::new(crate::commands::FAMILIES);
+    b.check(&[
+        ("ZADD z 1 a 2 b", ":2\r\n"),
+        ("BZPOPMIN z 0x0.01", "*3\r\n$1\r\nz\r\n$1\r\na\r\n$1\r\n1\r\n"),
+        ("BZPOPMAX z 0x0.01", "*3\r\n$1\r\nz\r\n$1\r\nb\r\n$1\r\n2\r\n"),
+        ("BZPOPMIN none nan", "-ERR timeout is not a float or out of range\r\n"),
+        ("BZMPOP inf 0 none MIN", "-ERR numkeys should be greater than 0\r\n"),
+        ("BZMPOP abc 1 none foo", "-ERR syntax error\r\n"),
+        ("BZMPOP abc 1 none MIN", "-ERR timeout is not a float or out of range\r\n"),
+    ]);
+}

@@ -178,7 +178,7 @@ pub fn encode(out: &mut Vec<u8>, value: &Value, s: &Settings, depth: usize) -> R
         Value::Table(t) => {
             let depth = depth + 1;
             if depth > s.encode_depth_max.min(DEPTH_LIMIT) {
-                return Err(format!("Cannot serialise, excessive depth ({depth})"));
+                return Err(format!("Cannot serialise, excessive nesting ({depth})"));
             }
             match array_len(t, s)? {
                 Some(len) => {

@@ -78,7 +78,8 @@ fn unpack_some(lua: &Lua, args: &MultiValue, name: &str, limit: Option<i64>, off
         results.push_back(reader.value(lua, 0)?);
         n += 1;
     }
-    if limit.is_some() {
+    // Asked for everything from the beginning, it says no more than a plain unpack.
+    if limit.is_some_and(|limit| limit != 0 || offset != 0) {
         let next = if reader.at >= bytes.len() { -1 } else { reader.at as i64 };
         results.push_front(Value::Integer(next));
     }

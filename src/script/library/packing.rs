@@ -101,10 +101,12 @@ impl<'a> Format<'a> {
                     return integer(n, c == b'i');
                 }
                 b'f' => return Ok(Some(Item::Float)),
-                b'd' | b'n' => return Ok(Some(Item::Double)),
+                b'd' => return Ok(Some(Item::Double)),
                 b's' => return Ok(Some(Item::Zeroed)),
                 b'c' => return Ok(Some(Item::Fixed(self.number()?.unwrap_or(1)))),
                 b'x' => return Ok(Some(Item::Padding)),
+                // Only packing needs to know every letter.
+                other if self.function == "size" && other.is_ascii_alphanumeric() => {}
                 other => {
                     return Err(format!(
                         "bad argument #1 to '{}' (invalid format option '{}')",
@@ -191,7 +193,7 @@ fn pack(lua: &Lua, args: &MultiValue) -> Answer {
                     _ => s.len(),
                 };
                 if s.len() < len {
-                    return Err(format!("bad argument #{arg} to 'pack' (string too short)"));
+                    return Err(format!("bad argument #{} to 'pack' (string too short)", arg + 1));
                 }
                 out.extend_from_slice(&s[..len]);
                 if item == Item::Zeroed {
@@ -252,6 +254,7 @@ fn unpack(lua: &Lua, args: &MultiValue) -> Answer {
             Item::Fixed(n) => {
                 let n = match (n, results.pop()) {
                     (0, Some(Value::Number(len))) if len >= 0.0 => len as usize,
+                    (0, Some(Value::Number(_))) => return Err(short()),
                     (0, _) => return Err("format 'c0' needs a previous size".into()),
                     (n, last) => {
                         results.extend(last);
