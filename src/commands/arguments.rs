@@ -15,6 +15,16 @@ pub fn integer_in(arg: &[u8], low: i64, high: i64, error: CommandError) -> Resul
     if n < low || n > high { Err(error) } else { Ok(n) }
 }
 
+/// A database by number, of so many.
+///
+/// # Errors
+/// Not an integer, not one of 32 bits, not a database: each has its own words.
+pub fn database(given: &[u8], databases: u32) -> Result<u32, CommandError> {
+    let range = CommandError::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
+    let db = integer_in(given, i64::from(i32::MIN), i64::from(i32::MAX), range)?;
+    u32::try_from(db).ok().filter(|db| *db < databases).ok_or(CommandError::DbIndexOutOfRange)
+}
+
 /// A finite or infinite double, never NaN.
 pub fn float(arg: &[u8]) -> Result<f64, CommandError> {
     crate::base::number::parse_f64(arg).ok_or(CommandError::NotFloat)

@@ -1,7 +1,7 @@
 //! PING, ECHO, SELECT, QUIT, RESET, READONLY, READWRITE.
 
 use crate::client::{Client, ReplyMode};
-use crate::commands::arguments::integer;
+use crate::commands::arguments::database;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::resp::reply::Version;
 use crate::spec::{CommandSpec, DatabaseUse, Group};
@@ -72,9 +72,8 @@ fn echo(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 fn select(cx: &mut NodeContext<'_, '_>) -> Outcome {
-    let n = integer(cx.args.at(1))?;
-    let db = u32::try_from(n).ok().filter(|db| *db < cx.space.databases());
-    set_database(cx.client, db.ok_or(CommandError::DbIndexOutOfRange)?);
+    let db = database(cx.args.at(1), cx.space.databases())?;
+    set_database(cx.client, db);
     cx.reply.ok();
     Ok(())
 }

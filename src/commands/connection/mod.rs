@@ -93,7 +93,7 @@ mod tests {
             ("select 15", "+OK\r\n"),
             ("select 16", out),
             ("select -1", out),
-            ("select 4294967296", out),
+            ("select 4294967296", "ERR value is out of range, value must between -2147483648 and 2147483647"),
             ("select 1x", "ERR value is not an integer or out of range"),
         ]);
     }

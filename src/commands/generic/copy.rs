@@ -1,6 +1,6 @@
 //! Copies of keys.
 
-use crate::commands::arguments::Options;
+use crate::commands::arguments::{Options, database};
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
 use crate::spec::{CommandSpec, DatabaseUse, Group, KeySpec};
@@ -22,7 +22,7 @@ fn copy(cx: &mut DataContext<'_, '_>) -> Outcome {
         if words.take("REPLACE") {
             replace = true;
         } else if words.left() > 1 && words.take("DB") {
-            db = super::rename::database(cx, words.value()?)?;
+            db = database(words.value()?, cx.space.databases())?;
         } else {
             return Err(CommandError::Syntax);
         }

@@ -1,6 +1,6 @@
 //! Keys under another name or in another database.
 
-use crate::commands::arguments::integer_in;
+use crate::commands::arguments::database;
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
 use crate::spec::{CommandSpec, DatabaseUse, Group, KeySpec};
@@ -69,7 +69,7 @@ const MOVE_SPEC: CommandSpec = CommandSpec::new("move", 3, Group::Generic, "writ
 pub static MOVE: Command = Command::data(MOVE_SPEC, move_key);
 fn move_key(cx: &mut DataContext<'_, '_>) -> Outcome {
     let source = cx.key(1);
-    let db = database(cx, cx.args.at(2))?;
+    let db = database(cx.args.at(2), cx.space.databases())?;
     if db == cx.db {
         return Err(CommandError::fixed("ERR source and destination objects are the same"));
     }
@@ -86,16 +86,6 @@ fn move_key(cx: &mut DataContext<'_, '_>) -> Outcome {
     cx.space.event(EventClass::GENERIC, "move_to", target);
     cx.reply.integer(1);
     Ok(())
-}
-
-/// A database by number.
-///
-/// # Errors
-/// Not an integer, not one of 32 bits, not a database: each has its own words.
-pub fn database(cx: &DataContext<'_, '_>, given: &[u8]) -> Result<u32, CommandError> {
-    let range = CommandError::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
-    let db = integer_in(given, i64::from(i32::MIN), i64::from(i32::MAX), range)?;
-    u32::try_from(db).ok().filter(|db| *db < cx.space.databases()).ok_or(CommandError::DbIndexOutOfRange)
 }
 
 #[cfg(test)]
