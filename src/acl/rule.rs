@@ -205,6 +205,8 @@ fn apply_permission(selector: &mut Selector, word: &[u8], catalog: &Catalog) -> 
     } else {
         match word {
             [b'~', pattern @ ..] => add_keys(selector, pattern, true, true)?,
+            // Whatever else may be wrong with it.
+            [b'%', ..] if selector.all_keys => return Err(RuleError::AfterAllKeys),
             [b'%', rest @ ..] => {
                 let end = rest.iter().position(|b| *b == b'~').unwrap_or(rest.len());
                 let (mut read, mut write) = (false, false);

@@ -108,7 +108,10 @@ fn a_rule_that_is_refused_changes_nothing_and_says_why() {
         assert_eq!(described(&acl, "u"), before);
     }
     assert_eq!(set(&acl, "u", "(+get ~a"), Err("Unmatched parenthesis in acl selector starting at '(+get'.".into()));
-    assert!(set(&acl, "u", "allkeys ~a").unwrap_err().contains("Adding a pattern after the * pattern"));
+    for late in ["~a", "%R~a", "%X~a", "%~a"] {
+        let why = set(&acl, "u", &format!("allkeys {late}")).unwrap_err();
+        assert!(why.contains("Adding a pattern after the * pattern"), "{late}: {why}");
+    }
 }
 
 #[test]
