@@ -198,6 +198,8 @@ fn the_role_is_handed_over_without_losing_a_write() {
     eventually("roles are exchanged", || field(&mut p, "role") == "slave" && field(&mut r, "role") == "master");
     same_data(&mut r, &mut p);
     assert_eq!(r.line("SET after 1").to_string(), "+OK");
+    let (was, is) = (p.line("HELLO").to_string(), r.line("HELLO").to_string());
+    assert!(was.contains(r#""role" "replica""#) && is.contains(r#""role" "master""#), "{was} {is}");
     same_data(&mut r, &mut p);
     assert_eq!(field(&mut p, "master_failover_state"), "no-failover");
 }
@@ -827,8 +829,10 @@ fn a_replica_that_still_loads_its_file_does_not_say_that_it_is_a_primary() {
         said.is_some()
     });
     let (said, info) = (said.unwrap(), ask("INFO replication").unwrap_or_default());
+    let hello = ask("HELLO").unwrap_or_default();
     assert!(ask("GET k").unwrap_or_default().starts_with("-LOADING"), "it loads");
     child.kill().and_then(|()| child.wait()).unwrap();
     assert!(said.starts_with("*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:1\r\n"), "{said}");
     assert!(info.contains("role:slave\r\n"), "{info}");
+    assert!(hello.contains("\r\nrole\r\n$7\r\nreplica\r\n"), "{hello}");
 }

@@ -261,7 +261,8 @@ fn hello(cx: &mut NodeContext<'_, '_>) -> Outcome {
     r.bulk(b"id");
     r.integer(cx.client.id as i64);
     text(r, "mode", if cx.node.cluster.is_some() { "cluster" } else { "standalone" });
-    text(r, "role", "master");
+    let follows = cx.node.replication.follower.look().is_following();
+    text(r, "role", if follows { "replica" } else { "master" });
     r.bulk(b"modules");
     r.array(0);
     if !zone.is_empty() {
