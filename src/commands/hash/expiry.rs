@@ -85,9 +85,7 @@ impl Conditions {
 fn expire(cx: &mut DataContext<'_, '_>, unit: Unit) -> Outcome {
     let (key, args, now) = (cx.key(1), cx.args, cx.now_ms());
     let Some(word) = (3..args.len()).find(|i| is(args.at(*i), "FIELDS")) else { return Err(NUMFIELDS) };
-    if word + 2 >= args.len() {
-        return Err(args.get(word + 1).map_or(NUMFIELDS, |n| integer(n).err().unwrap_or(NUMFIELDS)));
-    }
+    let Some(number) = args.get(word + 1) else { return Err(NUMFIELDS) };
     let mut conditions = Conditions::default();
     for i in 3..word {
         match args.at(i) {
@@ -103,6 +101,9 @@ fn expire(cx: &mut DataContext<'_, '_>, unit: Unit) -> Outcome {
     }
     if conditions.greater && conditions.less {
         return Err(CommandError::err("GT and LT options at the same time are not compatible"));
+    }
+    if word + 2 == args.len() {
+        return Err(integer(number).err().unwrap_or(NUMFIELDS));
     }
     let fields = counted_fields(args, word, NUMFIELDS)?;
     let Deadline(deadline) = Deadline::read(cx, unit, args.at(2))?;

@@ -188,6 +188,7 @@ fn a_number_of_fields_that_is_none_is_told_before_what_is_missing_behind_it() {
         ("HEXPIRE h 10 XX FIELDS 1.0", number),
         ("HEXPIRE h 10 XX FIELDS 1", fields),
         ("HEXPIRE h 10 XX a FIELDS", fields),
+        ("HEXPIRE h 10 foo FIELDS 1.0", "-ERR Unsupported option foo\r\n"),
         ("HGETEX h EX 3 FIELDS", fields),
         ("HGETEX h foo 3 FIELDS", fields),
         ("HSETEX h foo 3 FIELDS 1", "-ERR syntax error\r\n"),
