@@ -117,12 +117,16 @@ fn the_whole_server_stands_still_while_it_is_told_to_sleep() {
                 let (mut c, over) = (server.connect(), &over);
                 let (mut last, mut hole) = (now_us(&mut c), 0);
                 threads.spawn(move || {
-                    while !over.load(Ordering::Acquire) {
+                    loop {
+                        // Asked once more behind the sleep, however late this thread has begun.
+                        let last_round = over.load(Ordering::Acquire);
                         let now = now_us(&mut c);
                         hole = hole.max(now - last);
                         last = now;
+                        if last_round {
+                            return hole;
+                        }
                     }
-                    hole
                 })
             })
             .collect();
