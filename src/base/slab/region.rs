@@ -272,12 +272,16 @@ mod tests {
             // SAFETY: the slab is as large as that, and nobody else's.
             (0..SLAB_BYTES / 8).for_each(|n| unsafe { *word(slab, n) = slab.as_ptr() as usize ^ n });
         }
-        assert_eq!(REGIONS.lock().small.len(), 3);
+        // Other tests may take slabs of the same regions meanwhile.
+        let waiting = || {
+            let small = &REGIONS.lock().small;
+            slabs.iter().any(|slab| small.contains(&(slab.as_ptr() as usize & !(REGION_BYTES - 1))))
+        };
+        assert!(waiting());
         drop(filling);
-        while REGIONS.lock().settling {
+        while waiting() {
             std::thread::yield_now();
         }
-        assert_eq!(REGIONS.lock().small.len(), 0);
         for slab in slabs {
             for n in 0..SLAB_BYTES / 8 {
                 // SAFETY: as above.
@@ -286,6 +290,5 @@ mod tests {
             // SAFETY: nobody uses it any more.
             unsafe { give(slab) };
         }
-        assert_eq!(figures().1, 0);
     }
 }
