@@ -11,7 +11,7 @@ use crate::keyspace::Keyspace;
 use crate::resp::reply::{Reply, Version};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A client that waits for copies of what it has changed.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but ap
 pub struct Replicas {
     list: Mutex<Vec<Arc<Shared>>>,
     waits: Mutex<Vec<Wait>>,
+    /// There are some.
+    waited_for: AtomicBool,
     /// Those that take copy and stream on two connections.
     pub pairs: Pairs,
     /// Online replicas whose last acknowledgement is young enough, as of the last round of the periodic tasks.
@@ -106,15 +108,17 @@ impl Replicas {
         self.good.store(n as u32, Ordering::Relaxed);
     }
 
+    /// Somebody waits for what replicas have: they are sent it, and are asked, without delay.
+    #[inline]
+    pub fn are_waited_for(&self) -> bool {
+        self.waited_for.load(Ordering::Relaxed)
+    }
+
     /// Puts a client that is on the [`WaitList`] already on the list of those that wait for replicas, and looks whether it still has to.
     pub fn wait(&self, client: &Arc<Shared>, token: u64, for_what: TimeoutReply, to: &Answers<'_>) {
         let mut waits = self.waits.lock();
-        // Whoever has gone or timed out since is not looked after here; who waits anew has a new token.
-        waits.retain(|w| {
-            w.client.id != client.id
-                && w.client.blocked.load(Ordering::Relaxed)
-                && !w.client.killed.load(Ordering::Relaxed)
-        });
+        // Who waits anew has a new token.
+        waits.retain(|w| w.client.id != client.id);
         waits.push(Wait { client: Arc::clone(client), token, for_what });
         self.serve(&mut waits, to);
     }
@@ -157,6 +161,10 @@ impl Replicas {
 
     fn serve(&self, waits: &mut Vec<Wait>, to: &Answers<'_>) {
         waits.retain(|w| {
+            // Whoever has gone or timed out since is not looked after here.
+            if !w.client.blocked.load(Ordering::Relaxed) || w.client.killed.load(Ordering::Relaxed) {
+                return false;
+            }
             let mut reply = Reply::new(Version::Resp2);
             if !self.answer(w.for_what, to.log, &mut reply) {
                 return true;
@@ -166,6 +174,7 @@ impl Replicas {
             }
             false
         });
+        self.waited_for.store(!waits.is_empty(), Ordering::Relaxed);
     }
 }
 

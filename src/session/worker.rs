@@ -118,9 +118,9 @@ pub struct Worker {
     rung: bool,
     /// Connections that had more to send when others' turn came.
     unsent: Vec<usize>,
-    /// Replicas for which the journal has something, and since when.
+    /// Replicas for which the journal has something, and when replicas were last sent anything.
     fed: Vec<usize>,
-    fed_since: Tick,
+    fed_at: Tick,
     aside: Arc<Aside>,
     desk: Arc<Desk>,
     /// Whose command runs aside, and the messages that wait for them.
@@ -182,7 +182,7 @@ impl Worker {
             rung: false,
             unsent: Vec::new(),
             fed: Vec::new(),
-            fed_since: Tick::now(),
+            fed_at: Tick::now(),
             aside: parts.aside,
             away: HashMap::new(),
             busy_ns: 0,
@@ -240,8 +240,7 @@ impl Worker {
     }
 
     fn wait(&self) -> Duration {
-        let busy = [&self.unsent, &self.fed].iter().any(|list| !list.is_empty());
-        if busy || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
+        if !self.unsent.is_empty() || !self.ready.is_empty() || !self.handshakes.is_empty() || self.evictor.pending {
             return Duration::ZERO;
         }
         let now = clock::monotonic_ms();
@@ -249,7 +248,8 @@ impl Worker {
         if let Some(Reverse((d, _, _))) = self.deadlines.peek() {
             until = until.min(*d);
         }
-        Duration::from_millis(until.saturating_sub(now))
+        let wait = Duration::from_millis(until.saturating_sub(now));
+        if self.fed.is_empty() { wait } else { wait.min(self.feed_in()) }
     }
 
     /// One turn: everything that is ready.
@@ -302,10 +302,9 @@ impl Worker {
                 self.drain(i);
             }
         }
-        let idle = self.ready.is_empty() && self.handshakes.is_empty();
         self.serve(now_mono);
         self.unblock_late(now_mono);
-        self.feed_due(idle);
+        self.feed_due();
         if now_mono >= self.next_tick_ms {
             self.next_tick_ms = now_mono + TICK_MS;
             self.tick(now_mono);

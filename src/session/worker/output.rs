@@ -11,13 +11,14 @@ use crate::metrics::counters::Counter;
 use crate::metrics::recorder::Recorder;
 use mio::{Interest, Token};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
 const FEED_BYTES: usize = 1 << 20;
 
-/// While clients keep a worker busy, a replica is sent what they have written once in so many microseconds: a record and a system call
-/// for each turn's few hundred bytes would cost more than the commands.
-const FEED_EVERY_US: u64 = 500;
+/// A replica that was sent something less than so long ago is sent the next only then: a record and a system call for what each turn has
+/// written would cost more than the turn's commands. Who waits for replicas is not made to wait for this.
+const FEED_EVERY: Duration = Duration::from_micros(500);
 
 /// The least limit for a client that is no replica: Valkey's limits do not count the buffer of so many bytes that each client has, so that one
 /// below the size of a usual reply closes who does not read, and not everybody.
@@ -73,22 +74,28 @@ impl Worker {
         }
     }
 
-    /// The journal has something for a replica. It is sent when there is nothing else to do, or after [`FEED_EVERY_US`].
+    /// The journal has something for a replica. It is sent in [`Worker::feed_due`].
     pub(super) fn feed_soon(&mut self, i: usize) {
-        if self.fed.is_empty() {
-            self.fed_since = Tick::now();
-        }
         if !self.fed.contains(&i) {
             self.fed.push(i);
         }
     }
 
-    /// Feeds whose time has come; `idle`: no client has anything to do.
+    /// How long replicas still have to wait for what the journal has for them; see [`FEED_EVERY`].
+    pub(super) fn feed_in(&self) -> Duration {
+        if self.node.replication.replicas.are_waited_for() {
+            return Duration::ZERO;
+        }
+        FEED_EVERY.saturating_sub(Duration::from_nanos(Tick::now().ns_since(self.fed_at)))
+    }
+
+    /// Feeds replicas if it is time.
     #[inline]
-    pub(super) fn feed_due(&mut self, idle: bool) {
-        if self.fed.is_empty() || (!idle && Tick::now().ns_since(self.fed_since) < FEED_EVERY_US * 1000) {
+    pub(super) fn feed_due(&mut self) {
+        if self.fed.is_empty() || !self.feed_in().is_zero() {
             return;
         }
+        self.fed_at = Tick::now();
         for i in std::mem::take(&mut self.fed) {
             self.feed(i);
         }
