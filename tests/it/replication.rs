@@ -185,6 +185,24 @@ fn too_few_replicas_refuse_writes_and_wait_counts_those_that_have_them() {
 }
 
 #[test]
+fn what_is_written_in_the_interval_goes_together_and_who_waits_for_replicas_does_not_wait_for_that() {
+    let primary = Server::with(&[&DEBUG[..], &["--repl-send-interval", "10000000"]].concat());
+    let mut p = primary.connect();
+    let replica = replica_of(&primary, &DEBUG);
+    let mut r = replica.connect();
+    eventually("the link is up", || field(&mut r, "master_link_status") == "up");
+    let sends = |p: &mut Connection| stat(p, "stats", "total_writes_processed").parse::<u64>().expect("a number");
+    let before = sends(&mut p);
+    for i in 0..300 {
+        p.line(&format!("SET key:{i} {i}"));
+    }
+    let with_replies = sends(&mut p) - before;
+    assert!(with_replies < 400, "{with_replies} for 300 replies");
+    assert_eq!(p.line("WAIT 1 8000").to_string(), ":1");
+    same_data(&mut p, &mut r);
+}
+
+#[test]
 fn the_role_is_handed_over_without_losing_a_write() {
     let primary = Server::with(&DEBUG);
     let replica = replica_of(&primary, &DEBUG);

@@ -41,6 +41,8 @@ topic! {
     "repl-backlog-size" => repl_backlog_size: u64 = 10 << 20, AtLeast(16 << 10), Runtime, Open, Standing::Works;
     /// Seconds after the last replica left until they are dropped; 0 never.
     "repl-backlog-ttl" => repl_backlog_ttl_secs: u64 = 3600, LONG, Runtime, Open, Standing::Works;
+    /// Microseconds between two sends to a replica at the least: what is written meanwhile goes together. 0 sends after every turn. While a client waits for replicas (`WAIT`) nothing is held back.
+    "repl-send-interval" => repl_send_interval_us: u32 = 2000, int(0, 10_000_000), Runtime, Open, Standing::Works;
     /// Send small packets together on replication links.
     "repl-disable-tcp-nodelay" => repl_disable_tcp_nodelay: bool = false, YesNo, Runtime, Open, Standing::Later("packets are always sent at once");
     /// Send a full synchronisation without a file.

@@ -16,10 +16,6 @@ use std::time::Duration;
 /// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
 const FEED_BYTES: usize = 1 << 20;
 
-/// A replica that was sent something less than so long ago is sent the next only then: a record and a system call for what each turn has
-/// written would cost more than the turn's commands. Who waits for replicas is not made to wait for this.
-const FEED_EVERY: Duration = Duration::from_micros(500);
-
 /// The least limit for a client that is no replica: Valkey's limits do not count the buffer of so many bytes that each client has, so that one
 /// below the size of a usual reply closes who does not read, and not everybody.
 const LIMIT_MIN: u64 = 16 << 10;
@@ -81,12 +77,14 @@ impl Worker {
         }
     }
 
-    /// How long replicas still have to wait for what the journal has for them; see [`FEED_EVERY`].
+    /// How long replicas still have to wait for what the journal has for them. A record, a system call and a replica that is woken for what each
+    /// turn has written would cost more than the turn's commands.
     pub(super) fn feed_in(&self) -> Duration {
         if self.node.replication.replicas.are_waited_for() {
             return Duration::ZERO;
         }
-        FEED_EVERY.saturating_sub(Duration::from_nanos(Tick::now().ns_since(self.fed_at)))
+        let interval = Duration::from_micros(self.config.replication.repl_send_interval_us.into());
+        interval.saturating_sub(Duration::from_nanos(Tick::now().ns_since(self.fed_at)))
     }
 
     /// Feeds replicas if it is time.
