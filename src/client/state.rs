@@ -110,6 +110,8 @@ pub struct Client {
     pub feed: Option<Cursor>,
     /// What that may be behind, as was last told to the journal.
     pub feed_bytes_max: u64,
+    /// Whether its socket sends small packets at once.
+    pub feed_nodelay: bool,
     /// It has to acknowledge the copy first: what follows would be taken for a part of it.
     pub feed_held: bool,
     /// When the EXEC or script that runs began, in microseconds since the epoch.
@@ -168,6 +170,7 @@ impl Client {
             copy: None,
             feed: None,
             feed_bytes_max: 0,
+            feed_nodelay: true,
             feed_held: false,
             step_us: 0,
             written: 0,

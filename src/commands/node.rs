@@ -166,6 +166,12 @@ impl Node {
         self.aof.holds(written) && written <= self.journal.end()
     }
 
+    /// A snapshot that the configuration asks for could not be saved, and nothing is to be written until one can.
+    pub fn saving_fails(&self, config: &Config) -> bool {
+        let p = &config.persistence;
+        self.saver.has_failed() && p.stop_writes_on_bgsave_error && !p.save.is_empty()
+    }
+
     /// The offset up to which changes are on disk here; `None` where they are not written.
     pub fn log(&self) -> Option<u64> {
         self.config.current().persistence.appendonly.then(|| self.aof.synced())

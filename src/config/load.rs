@@ -588,8 +588,8 @@ mod tests {
         for args in [["--appendonly", "yes"], ["--save", "900 1"], ["--replica-serve-stale-data", "yes"]] {
             assert!(loaded(&args).is_ok(), "{args:?}");
         }
-        let notices = load(&["--repl-disable-tcp-nodelay".into(), "yes".into()]).unwrap().notices;
-        assert_eq!(notices, ["'repl-disable-tcp-nodelay' has no effect: packets are always sent at once"]);
+        let notices = load(&["--cluster-slot-stats-enabled".into(), "yes".into()]).unwrap().notices;
+        assert_eq!(notices, ["'cluster-slot-stats-enabled' has no effect: requests are not counted by slot"]);
     }
 
     #[test]

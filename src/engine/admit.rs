@@ -118,9 +118,7 @@ impl Gates {
             paused_writes,
             paused_all,
             special: paused_writes || busy || node.audit.is_on(),
-            disk_fails: node.saver.has_failed()
-                && config.persistence.stop_writes_on_bgsave_error
-                && !config.persistence.save.is_empty(),
+            disk_fails: node.saving_fails(config),
             log_fails: node.aof.has_failed(),
             behind: node.aof.is_behind() || node.keyspace.is_walk_behind(),
             loading: node.loading.is_running(),

@@ -118,6 +118,10 @@ impl Host for Node {
         self.paused.load(Ordering::Acquire) && self.pause.lock().until_ms > clock::wall_ms()
     }
 
+    fn disk_fails(&self) -> bool {
+        self.aof.has_failed() || self.saving_fails(&self.config.current())
+    }
+
     fn is_ending(&self) -> bool {
         self.shutdown.load(Ordering::Acquire)
     }

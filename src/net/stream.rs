@@ -209,6 +209,18 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// Whether small packets are sent at once; a Unix socket knows no other way.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nodelay(nodelay),
+            Self::Tls(stream) => stream.socket.set_nodelay(nodelay),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
     /// Ends our direction: tells the peer (over TLS by `close_notify`, so that it can tell an end from a cut) and shuts
     /// the socket down for writing. What the socket does not take at once is lost, as is any error: the stream is over.
     pub fn shutdown(&mut self, scratch: &mut Scratch) {

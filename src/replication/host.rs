@@ -40,6 +40,8 @@ pub trait Host: Send + Sync {
     fn pause_writes(&self, hold: bool);
     /// The writes of clients are held back, the primary's among them.
     fn pauses_writes(&self) -> bool;
+    /// What is written here cannot be kept: clients' writes are refused.
+    fn disk_fails(&self) -> bool;
     /// The server ends.
     fn is_ending(&self) -> bool;
     /// Waits while DEBUG SLEEP has the server stand still: other nodes are to take it for dead.

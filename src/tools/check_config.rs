@@ -84,7 +84,7 @@ mod tests {
     fn every_problem_is_named_with_file_line_word_and_nearest_directive() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.conf");
-        std::fs::write(&path, "hz x\n\nmaxmemroy 1\nrepl-disable-tcp-nodelay yes\nport 7000\n").unwrap();
+        std::fs::write(&path, "hz x\n\nmaxmemroy 1\ncluster-slot-stats-enabled yes\nport 7000\n").unwrap();
         let path = path.to_str().unwrap();
         let (code, text) = check(&[path, "--loglevel", "loud"]);
         assert_eq!(code, 1);
@@ -95,7 +95,7 @@ mod tests {
         assert!(text.contains(&format!("{path}:5: port '7000': plaintext is not allowed")));
         assert!(text.contains("command line:7: loglevel 'loud'"), "{text}");
         assert!(
-            text.contains("note: 'repl-disable-tcp-nodelay' has no effect") && text.ends_with("4 problems.\n"),
+            text.contains("note: 'cluster-slot-stats-enabled' has no effect") && text.ends_with("4 problems.\n"),
             "{text}"
         );
     }

@@ -50,6 +50,33 @@ fn scripts_and_functions_are_refused_their_writes_while_the_disk_fails_and_may_r
 }
 
 #[test]
+fn a_replica_applies_nothing_while_its_disk_fails_unless_it_is_told_to() {
+    let primary = Server::plain(&["--repl-diskless-sync-delay", "0"]);
+    let mut p = primary.connect_plain();
+    check(&mut p, &[("SET k old", "+OK")]);
+    let port = primary.plain_port.to_string();
+    let words = ["--save", "3600 1000", "--tls-replication", "no", "--replicaof", "127.0.0.1", &port];
+    let replica = Server::plain(&words);
+    let mut r = replica.connect_plain();
+    let patience = Duration::from_secs(20);
+    eventually("it follows", patience, || r.line("GET k").to_string() == "\"old\"");
+    std::fs::remove_file(replica.folder().join("dump.rdb")).ok();
+    std::fs::create_dir_all(replica.folder().join("dump.rdb/full")).unwrap();
+    check(&mut r, &[("BGSAVE", "+Background saving started")]);
+    eventually("the save fails", patience, || r.line("PING").to_string().starts_with("-MISCONF"));
+    check(&mut p, &[("SET k new", "+OK"), ("WAIT 1 300", ":0")]);
+    check(&mut r, &[("GET k", "\"old\"")]);
+    eventually("it says so", patience, || replica.log().contains("it is not applied until it can"));
+    check(&mut r, &[("CONFIG SET replica-ignore-disk-write-errors yes", "+OK")]);
+    eventually("it applies it", patience, || r.line("GET k").to_string() == "\"new\"");
+    check(&mut r, &[("CONFIG SET replica-ignore-disk-write-errors no", "+OK")]);
+    check(&mut p, &[("SET k newer", "+OK"), ("WAIT 1 300", ":0")]);
+    std::fs::remove_dir_all(replica.folder().join("dump.rdb")).unwrap();
+    check(&mut r, &[("BGSAVE", "+Background saving started")]);
+    eventually("it applies it once the disk heals", patience, || r.line("GET k").to_string() == "\"newer\"");
+}
+
+#[test]
 fn a_transaction_that_was_queued_before_the_disk_failed_is_refused_and_one_that_reads_runs() {
     let server = broken();
     let mut queued = server.connect_plain();

@@ -31,8 +31,8 @@ topic! {
     "replica-announce-port" | "slave-announce-port" => replica_announce_port: u16 = 0, PORT, Runtime, Open, Standing::Works;
     /// Whether Sentinel is shown this replica.
     "replica-announced" => replica_announced: bool = true, YesNo, Runtime, Open, Standing::Works;
-    /// Go on when a replica cannot write to its disk.
-    "replica-ignore-disk-write-errors" => replica_ignore_disk_write_errors: bool = false, YesNo, Runtime, Open, Standing::Later("saving to disk by itself is not there yet");
+    /// Let a replica apply what it cannot write to its disk. Otherwise it waits until it can, and its lag shows that.
+    "replica-ignore-disk-write-errors" => replica_ignore_disk_write_errors: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Refuse writes with fewer replicas than this.
     "min-replicas-to-write" | "min-slaves-to-write" => min_replicas_to_write: u32 = 0, INT, Runtime, Open, Standing::Works;
     /// Seconds a replica may lag and still count.
@@ -43,8 +43,8 @@ topic! {
     "repl-backlog-ttl" => repl_backlog_ttl_secs: u64 = 3600, LONG, Runtime, Open, Standing::Works;
     /// Microseconds between two sends to a replica at the least: what is written meanwhile goes together. 0 sends after every turn. While a client waits for replicas (`WAIT`) nothing is held back.
     "repl-send-interval" => repl_send_interval_us: u32 = 2000, int(0, 10_000_000), Runtime, Open, Standing::Works;
-    /// Send small packets together on replication links.
-    "repl-disable-tcp-nodelay" => repl_disable_tcp_nodelay: bool = false, YesNo, Runtime, Open, Standing::Later("packets are always sent at once");
+    /// Let the kernel hold back small packets to replicas until those before them have arrived.
+    "repl-disable-tcp-nodelay" => repl_disable_tcp_nodelay: bool = false, YesNo, Runtime, Open, Standing::Works;
     /// Send a full synchronisation without a file.
     "repl-diskless-sync" => repl_diskless_sync: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Seconds to wait for more replicas before it starts.

@@ -28,7 +28,7 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 const QUICK_TICK: Duration = Duration::from_millis(10);
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
-/// Bytes that may wait for a pause of writes to end; what is more stays with the primary, which has bounds of its own.
+/// Bytes that may wait until they may be applied; what is more stays with the primary, which has bounds of its own.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 /// Between two signs of life to a primary that has sent everything and waits for us to load it.
 const ALIVE_MS: u64 = 1000;
@@ -42,7 +42,7 @@ struct Session {
     /// The socket is read with the shorter patience.
     quick: bool,
     moment: Option<Moment>,
-    /// Bytes of the stream that wait for a pause of writes to end.
+    /// Bytes of the stream that wait until they may be applied.
     waiting: Vec<u8>,
     /// It stands in CLIENT LIST.
     listed: bool,
@@ -146,7 +146,7 @@ impl Link {
                     return stop;
                 }
             }
-            if let Err(stop) = self.end_pause(stream, session) {
+            if let Err(stop) = self.end_wait(stream, session) {
                 return stop;
             }
             if session.waiting.len() >= WAITING_BYTES_MAX {
@@ -341,10 +341,25 @@ impl Link {
         }
     }
 
-    /// Takes bytes of the stream: they are applied, unless clients' writes are paused. A primary is a client in this.
+    /// Whether what the primary writes has to wait: while clients' writes are paused, or refused because the disk fails. A primary is a client
+    /// in this, only that it is not told.
+    fn is_held(&self) -> bool {
+        let fails =
+            || self.host.disk_fails() && !self.host.config().current().replication.replica_ignore_disk_write_errors;
+        self.host.pauses_writes() || fails()
+    }
+
+    /// Takes bytes of the stream: they are applied, unless they have to wait.
     fn take(&mut self, bytes: &[u8], stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
-        if session.waiting.is_empty() && !self.host.pauses_writes() {
-            return self.apply(bytes, stream, session);
+        if session.waiting.is_empty() {
+            if !self.is_held() {
+                return self.apply(bytes, stream, session);
+            }
+            if self.host.disk_fails() {
+                tracing::warn!(
+                    "What the PRIMARY sends cannot be written to disk: it is not applied until it can (replica-ignore-disk-write-errors no)"
+                );
+            }
         }
         session.waiting.extend_from_slice(bytes);
         let waiting = session.waiting.len() as u64;
@@ -352,9 +367,9 @@ impl Link {
         Ok(())
     }
 
-    /// Applies what has waited, if nothing is paused any more.
-    fn end_pause(&mut self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
-        if session.waiting.is_empty() || self.host.pauses_writes() {
+    /// Applies what has waited, if it need not any more.
+    fn end_wait(&mut self, stream: &mut Dialled, session: &mut Session) -> Result<(), Stop> {
+        if session.waiting.is_empty() || self.is_held() {
             return Ok(());
         }
         let waiting = std::mem::take(&mut session.waiting);

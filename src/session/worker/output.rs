@@ -124,6 +124,13 @@ impl Worker {
                 cursor.set_bound(bytes_max);
                 c.client.feed_bytes_max = bytes_max;
             }
+            let nodelay = !self.config.replication.repl_disable_tcp_nodelay;
+            if c.client.feed_nodelay != nodelay {
+                c.client.feed_nodelay = nodelay;
+                if let Err(e) = c.stream.set_nodelay(nodelay) {
+                    tracing::warn!("repl-disable-tcp-nodelay: {e} (addr={})", c.client.shared.addr);
+                }
+            }
             while let Some(copy) = &mut c.client.copy
                 && !ended
                 && c.client.output.len() < FEED_BYTES
