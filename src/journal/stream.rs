@@ -63,8 +63,8 @@ struct Place {
     bytes_max: u64,
     lost: Option<Lost>,
     wake: Option<Wake>,
-    /// It was woken and has not come back empty-handed since.
-    rung: bool,
+    /// Where the stream ended when it was woken, if it has not come back empty-handed since.
+    rung: Option<u64>,
 }
 
 /// Bytes behind the tail's end that the cache is asked for.
@@ -330,7 +330,7 @@ impl Stream {
     fn place(&mut self, next: u64, bytes_max: u64) -> u64 {
         self.next_id += 1;
         let id = self.next_id;
-        self.cursors.push(Place { id, next, bytes_max, lost: None, wake: None, rung: false });
+        self.cursors.push(Place { id, next, bytes_max, lost: None, wake: None, rung: None });
         id
     }
 
@@ -377,7 +377,7 @@ impl Stream {
         }
         let next = place.next;
         if next == end {
-            place.rung = false;
+            place.rung = None;
             return Ok(None);
         }
         if next >= self.tail_begin {
@@ -399,13 +399,19 @@ impl Stream {
         Ok(Some(chunk))
     }
 
-    /// How to wake the readers that have news and do not know it.
+    /// Half of the backlog: a reader that takes its time is called again when so much more has come.
+    pub fn patience(&self) -> u64 {
+        self.backlog.map_or(u64::MAX, |bytes| bytes / 2)
+    }
+
+    /// How to wake the readers that have news and do not know it, or not how much.
     pub fn due(&mut self) -> Vec<Wake> {
-        let end = self.end();
+        let (end, patience) = (self.end(), self.patience());
         let mut wakers = Vec::new();
         for c in &mut self.cursors {
-            if !c.rung && (c.lost.is_some() || c.next < end) {
-                c.rung = true;
+            let knows = c.rung.is_some_and(|at| end.saturating_sub(at) < patience);
+            if !knows && (c.lost.is_some() || c.next < end) {
+                c.rung = Some(end);
                 wakers.extend(c.wake.clone());
             }
         }

@@ -220,3 +220,24 @@ fn a_reader_is_woken_once_until_it_has_read_everything() {
     assert_eq!(woken.load(Ordering::Relaxed), 2);
     assert!(c.wait(std::time::Duration::ZERO));
 }
+
+#[test]
+fn a_reader_that_takes_its_time_is_called_again_when_half_a_backlog_has_come() {
+    let j = Arc::new(Journal::default());
+    j.keep_backlog(Some(1000));
+    let c = j.cursor_here(0);
+    let woken = Arc::new(AtomicUsize::new(0));
+    let w = Arc::clone(&woken);
+    c.on_append(Arc::new(move || {
+        w.fetch_add(1, Ordering::Relaxed);
+    }));
+    step(&j, &[(0, "A")]);
+    j.ring();
+    let first = j.end();
+    while j.end() < first + 500 {
+        assert_eq!(woken.load(Ordering::Relaxed), 1, "{} bytes later", j.end() - first);
+        step(&j, &[(0, "A")]);
+        j.ring();
+    }
+    assert_eq!(woken.load(Ordering::Relaxed), 2);
+}

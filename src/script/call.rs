@@ -117,7 +117,9 @@ unsafe fn gather(state: *mut ffi::lua_State, own: &mut OwnedArgs) -> Result<(), 
                 ffi::LUA_TNUMBER => {
                     let n = ffi::lua_tonumberx(state, i, std::ptr::null_mut());
                     match n as i64 {
-                        whole if whole as f64 == n && whole != i64::MAX => own.push(IntText::new(whole).as_bytes()),
+                        whole if whole as f64 == n && whole != i64::MAX && whole != i64::MIN => {
+                            own.push(IntText::new(whole).as_bytes())
+                        }
                         _ => own.push(FloatText::new(n).as_bytes()),
                     }
                 }

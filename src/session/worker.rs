@@ -118,9 +118,10 @@ pub struct Worker {
     rung: bool,
     /// Connections that had more to send when others' turn came.
     unsent: Vec<usize>,
-    /// Replicas for which the journal has something, and when replicas were last sent anything.
+    /// Replicas for which the journal has something, when replicas were last sent anything, and where it ended then.
     fed: Vec<usize>,
     fed_at: Tick,
+    fed_to: u64,
     aside: Arc<Aside>,
     desk: Arc<Desk>,
     /// Whose command runs aside, and the messages that wait for them.
@@ -183,6 +184,7 @@ impl Worker {
             unsent: Vec::new(),
             fed: Vec::new(),
             fed_at: Tick::now(),
+            fed_to: 0,
             aside: parts.aside,
             away: HashMap::new(),
             busy_ns: 0,

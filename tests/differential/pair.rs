@@ -44,13 +44,16 @@ impl Reply {
         std::iter::from_fn(|| Reply::read(&mut from)).collect()
     }
 
-    /// HELLO names modules, and scripts are one there.
-    fn forget_modules(&mut self) {
-        if let Some(at) = self.elements.iter().position(|e| e.body == b"modules")
-            && let Some(modules) = self.elements.get_mut(at + 1)
-        {
-            modules.head.clear();
-            modules.elements.clear();
+    /// HELLO names modules, and scripts are one there;
+    /// and the number of a connection is its own; what COMMAND notes is in own words.
+    fn forget_own(&mut self) {
+        self.elements.iter_mut().for_each(Reply::forget_own);
+        let at = |e: &Reply| matches!(e.body.as_slice(), b"modules" | b"notes" | b"id");
+        let own: Vec<usize> = (0..self.elements.len()).filter(|i| at(&self.elements[*i])).collect();
+        for i in own {
+            if let Some(value) = self.elements.get_mut(i + 1) {
+                *value = Reply { head: Vec::new(), body: Vec::new(), elements: Vec::new() };
+            }
         }
     }
 
@@ -99,6 +102,8 @@ impl std::fmt::Debug for Reply {
 }
 
 pub struct Server {
+    name: String,
+    protocol: u8,
     process: Child,
     port: u16,
     stream: BufReader<TcpStream>,
@@ -120,7 +125,16 @@ impl Server {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             match connect(port) {
-                Ok(stream) => return Server { process, port, stream: BufReader::new(stream), _folder: folder },
+                Ok(stream) => {
+                    return Server {
+                        name: binary.into(),
+                        protocol: 2,
+                        process,
+                        port,
+                        stream: BufReader::new(stream),
+                        _folder: folder,
+                    };
+                }
                 Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
                 Err(e) => panic!("{binary} does not listen: {e}"),
             }
@@ -129,7 +143,30 @@ impl Server {
 
     pub fn call(&mut self, words: &[Vec<u8>]) -> Reply {
         self.stream.get_mut().write_all(&encode(words)).expect("the server reads");
-        Reply::read(&mut self.stream).unwrap_or_else(|| panic!("the connection ended or waits after {}", show(words)))
+        Reply::read(&mut self.stream).unwrap_or_else(|| {
+            // One that crashes is seen to have ended once it has written why.
+            std::thread::sleep(Duration::from_secs(1));
+            let state = self.process.try_wait();
+            panic!("{} ended the connection or waits after {}; its process: {state:?}", self.name, show(words))
+        })
+    }
+
+    /// Whether the connection is still there; if not, there is a new one.
+    fn revive(&mut self) -> bool {
+        let sent = self.stream.get_mut().write_all(&encode(&[b"PING".to_vec()]));
+        let lives = sent.is_ok() && Reply::read(&mut self.stream).is_some();
+        if !lives {
+            self.stream = BufReader::new(connect(self.port).expect("a connection"));
+            self.hello(self.protocol);
+        }
+        lives
+    }
+
+    /// Goes on in this protocol.
+    pub fn hello(&mut self, protocol: u8) {
+        self.protocol = protocol;
+        let hello = self.line(&format!("HELLO {protocol}"));
+        assert!(!hello.head.starts_with(b"-"), "{hello:?}");
     }
 
     pub fn line(&mut self, words: &str) -> Reply {
@@ -218,7 +255,7 @@ impl Pair {
         self.asked += 1;
         let [ours, theirs] = replies.map(|reply| {
             reply.map(|mut reply| {
-                reply.forget_modules();
+                reply.forget_own();
                 if marks.contains('%') {
                     reply.blur();
                 }
@@ -265,6 +302,13 @@ impl Pair {
             all
         };
         let (ours, theirs) = (sorted(&self.ours.talk(&bytes)), sorted(&self.theirs.talk(&bytes)));
+        // A command may close others' connections, or have those closed that say nothing for long.
+        let alive = [self.ours.revive(), self.theirs.revive()];
+        if alive[0] != alive[1] {
+            let all: Vec<_> = commands.iter().map(|(_, w)| show(w)).collect();
+            let told = format!("{place}: of another connection after {}: lives {alive:?}", all.join("; "));
+            self.differ("lives".into(), told);
+        }
         // Where each command has one reply, it is known which is whose; otherwise all stand together.
         let single = theirs.len() == commands.len();
         for i in 0..ours.len().max(theirs.len()) {
@@ -299,7 +343,7 @@ impl Pair {
     pub fn empty(&mut self) {
         // A limit of memory that a random word has set is met by one of the two first.
         const ANEW: &str = "CONFIG SET maxmemory 0 maxmemory-policy noeviction";
-        for line in ["FLUSHALL", "FUNCTION FLUSH", "SCRIPT FLUSH", "ACL DELUSER u1 u2 u3", ANEW] {
+        for line in ["REPLICAOF NO ONE", "FLUSHALL", "FUNCTION FLUSH", "SCRIPT FLUSH", "ACL DELUSER u1 u2 u3", ANEW] {
             self.ours.line(line);
             self.theirs.line(line);
         }

@@ -136,7 +136,7 @@ fn test(name: &[u8], value: &[u8], not: bool, databases: u32, acl: &Acl) -> Resu
         letters(value, b"r", "capa")?;
         Test::Capa(own())
     } else if is(name, "DB") {
-        let n = number(value, "DB")?;
+        let n = i32::try_from(number(value, "DB")?).map_err(|_| no_integer("DB"))?;
         match u32::try_from(n).ok().filter(|n| *n < databases) {
             Some(n) => Test::Db(n),
             None => {
@@ -174,7 +174,11 @@ fn id(value: &[u8]) -> Result<u64, CommandError> {
 }
 
 fn number(value: &[u8], what: &str) -> Result<i64, CommandError> {
-    parse_i64(value).ok_or_else(|| CommandError::err(format_args!("{what} is not an integer or out of range")))
+    parse_i64(value).ok_or_else(|| no_integer(what))
+}
+
+fn no_integer(what: &str) -> CommandError {
+    CommandError::err(format_args!("{what} is not an integer or out of range"))
 }
 
 fn positive(n: i64, what: &str) -> Result<u64, CommandError> {

@@ -117,7 +117,7 @@ fn hsetex_writes_nothing_unless_all_conditions_hold() {
     b.run("hset h a 1");
     b.check(&[
         ("hsetex h nx fields 1 a 2", ":0\r\n"),
-        ("hsetex none xx fields 1 a 2", ":0\r\n"),
+        ("hsetex none xx exat abc fields 1 a 2", ":0\r\n"),
         ("hsetex h fnx fields 2 a 2 b 2", ":0\r\n"),
         ("hsetex h fxx fields 2 a 2 b 2", ":0\r\n"),
         ("hsetex h ex 1 px 1 fields 1 a 2", "-ERR syntax error\r\n"),

@@ -125,16 +125,20 @@ fn hsetex(cx: &mut DataContext<'_, '_>) -> Outcome {
             (true, fit)
         }
     };
-    let deadline = match o.expiry {
-        Expiry::At(unit, text) => Some(Deadline::read(cx, unit, text)?),
-        _ => None,
-    };
     let key_fits = match o.key {
         When::Always => true,
         When::Absent => !exists,
         When::Present => exists,
     };
-    if !key_fits || !fields_fit {
+    if !key_fits {
+        cx.reply.integer(0);
+        return Ok(());
+    }
+    let deadline = match o.expiry {
+        Expiry::At(unit, text) => Some(Deadline::read(cx, unit, text)?),
+        _ => None,
+    };
+    if !fields_fit {
         cx.reply.integer(0);
         return Ok(());
     }

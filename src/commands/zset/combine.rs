@@ -118,8 +118,21 @@ impl Aggregate {
         match self {
             // The infinities cancel out to 0: a score is never NaN.
             Aggregate::Sum => number(a + b),
-            Aggregate::Min => a.min(b),
-            Aggregate::Max => a.max(b),
+            // Of two zeros the first stays, whichever sign it has.
+            Aggregate::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Aggregate::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
 }

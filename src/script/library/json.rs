@@ -401,7 +401,7 @@ impl Parser<'_> {
         if !self.settings.decode_invalid && !strict(word) {
             return Token::Bad("invalid number");
         }
-        match text::parse(word).or_else(|| loose(word)) {
+        match text::parse(word).or_else(|| loose(word)).or_else(|| std::str::from_utf8(word).ok()?.parse().ok()) {
             Some(n) => {
                 self.at += len;
                 Token::Number(n)
@@ -418,7 +418,7 @@ impl Parser<'_> {
 
     fn value_of(&mut self, token: Token, at: usize) -> Result<Value, String> {
         match token {
-            Token::String => self.string(at),
+            Token::String => self.string("value"),
             Token::Number(n) => Ok(Value::Number(n)),
             Token::Boolean(yes) => Ok(Value::Boolean(yes)),
             Token::Null => Ok(Value::NULL),
@@ -448,7 +448,7 @@ impl Parser<'_> {
             if token != Token::String {
                 return Err(self.unexpected("object key string", token, at));
             }
-            let key = self.string(at)?;
+            let key = self.string("object key string")?;
             let (colon, colon_at) = self.token();
             if colon != Token::Colon {
                 return Err(self.unexpected("colon", colon, colon_at));
@@ -483,9 +483,9 @@ impl Parser<'_> {
         Ok(Value::Table(t))
     }
 
-    /// A string whose quote has been passed.
-    fn string(&mut self, begin: usize) -> Result<Value, String> {
-        let bad = |p: &Self, why| p.unexpected("value", Token::Bad(why), begin);
+    /// A string whose quote has been passed, where `what` is expected. What is wrong in it is told with its own place.
+    fn string(&mut self, what: &str) -> Result<Value, String> {
+        let bad = |p: &Self, why, at| p.unexpected(what, Token::Bad(why), at);
         let rest = &self.text[self.at..];
         // Most strings have nothing to undo.
         match memchr::memchr2(b'"', b'\\', rest) {
@@ -494,17 +494,20 @@ impl Parser<'_> {
                 return self.lua.create_string(&rest[..end]).map(Value::String).map_err(vm_error);
             }
             Some(_) => {}
-            None => return Err(bad(self, "unexpected end of string")),
+            None => return Err(bad(self, "unexpected end of string", self.text.len())),
         }
         let mut out = Vec::new();
         loop {
-            let Some(&c) = self.text.get(self.at) else { return Err(bad(self, "unexpected end of string")) };
+            let Some(&c) = self.text.get(self.at) else {
+                return Err(bad(self, "unexpected end of string", self.at));
+            };
             self.at += 1;
             match c {
                 b'"' => break,
                 b'\\' => {
+                    let begin = self.at - 1;
                     let Some(&escape) = self.text.get(self.at) else {
-                        return Err(bad(self, "unexpected end of string"));
+                        return Err(bad(self, "invalid escape code", begin));
                     };
                     self.at += 1;
                     match escape {
@@ -515,10 +518,10 @@ impl Parser<'_> {
                         b'r' => out.push(b'\r'),
                         b't' => out.push(b'\t'),
                         b'u' => {
-                            let c = self.unicode().ok_or_else(|| bad(self, "invalid unicode escape code"))?;
+                            let c = self.unicode().ok_or_else(|| bad(self, "invalid unicode escape code", begin))?;
                             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                         }
-                        _ => return Err(bad(self, "invalid escape code")),
+                        _ => return Err(bad(self, "invalid escape code", begin)),
                     }
                 }
                 c => out.push(c),

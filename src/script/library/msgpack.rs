@@ -68,7 +68,8 @@ fn unpack_some(lua: &Lua, args: &MultiValue, name: &str, limit: Option<i64>, off
         return Err(format!("Start offset {offset} greater than input length {}.", bytes.len()));
     }
     let most = match limit {
-        Some(0) | None => usize::MAX,
+        None => usize::MAX,
+        Some(0) if offset == 0 => usize::MAX,
         Some(n) => n as usize,
     };
     let mut reader = Reader { bytes: &bytes, at: offset };
@@ -103,6 +104,8 @@ pub fn pack(out: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(), String
         }
         Value::Boolean(yes) => out.push(if *yes { 0xc3 } else { 0xc2 }),
         Value::Integer(n) => integer(out, *n),
+        // A negative zero is a whole number too.
+        Value::Number(0.0) => integer(out, 0),
         Value::Number(n) => double(out, *n),
         Value::Table(t) if depth < PACK_DEPTH_MAX => table(out, t, depth)?,
         _ => out.push(0xc0),

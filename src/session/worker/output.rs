@@ -78,9 +78,10 @@ impl Worker {
     }
 
     /// How long replicas still have to wait for what the journal has for them. A record, a system call and a replica that is woken for what each
-    /// turn has written would cost more than the turn's commands.
+    /// turn has written would cost more than the turn's commands. It has to be in the backlog anyway: more is not kept for this.
     pub(super) fn feed_in(&self) -> Duration {
-        if self.node.replication.replicas.are_waited_for() {
+        let unsent = self.node.journal.end().saturating_sub(self.fed_to);
+        if self.node.replication.replicas.are_waited_for() || unsent >= self.config.replication.repl_backlog_size / 2 {
             return Duration::ZERO;
         }
         let interval = Duration::from_micros(self.config.replication.repl_send_interval_us.into());
@@ -93,7 +94,7 @@ impl Worker {
         if self.fed.is_empty() || !self.feed_in().is_zero() {
             return;
         }
-        self.fed_at = Tick::now();
+        (self.fed_at, self.fed_to) = (Tick::now(), self.node.journal.end());
         for i in std::mem::take(&mut self.fed) {
             self.feed(i);
         }
