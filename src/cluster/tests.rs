@@ -304,6 +304,33 @@ fn the_last_replica_takes_over_from_one_that_fell_right_after_it_was_promoted() 
 }
 
 #[test]
+fn what_a_primary_says_of_a_slot_after_the_bus_has_told_more_is_no_error_at_its_replica() {
+    let mut net = Net::cluster(6, 22);
+    let slot = SlotId::new(0).unwrap();
+    let (from, to) = (net.id(0), net.id(1));
+    net.act(1, |m| m.set_slot(slot, SetSlot::Importing(from), false).unwrap());
+    net.act(0, |m| m.set_slot(slot, SetSlot::Migrating(to), false).unwrap());
+    net.act(1, |m| m.set_slot(slot, SetSlot::Node(to), false).unwrap());
+    net.act(0, |m| m.set_slot(slot, SetSlot::Node(to), false).unwrap());
+    net.run(3000);
+    let stranger = NodeId::parse(&[b'f'; 40]).expect("forty digits");
+    // 3 follows 0, and 4 follows 1: both know already how it has ended when their streams begin to tell.
+    let streams = [
+        (3, [SetSlot::Migrating(to), SetSlot::Node(to)]),
+        (4, [SetSlot::Importing(from), SetSlot::Node(to)]),
+        (4, [SetSlot::Importing(stranger), SetSlot::Node(stranger)]),
+    ];
+    for (replica, told) in streams {
+        for said in told {
+            net.act(replica, |m| m.follow_slot(slot, said, true));
+        }
+        let m = &net.nodes[replica];
+        assert!(m.migrating.is_empty() && m.importing.is_empty(), "{replica}");
+        assert_eq!(m.nodes[&m.owner(slot)].id, to, "{replica}");
+    }
+}
+
+#[test]
 fn a_slot_on_its_way_stays_on_its_way_when_either_end_is_taken_over() {
     let mut net = Net::cluster(6, 21);
     let slot = SlotId::new(0).unwrap();
@@ -311,7 +338,7 @@ fn a_slot_on_its_way_stays_on_its_way_when_either_end_is_taken_over() {
     net.act(1, |m| m.set_slot(slot, SetSlot::Importing(from), false).unwrap());
     net.act(0, |m| m.set_slot(slot, SetSlot::Migrating(to), true).unwrap());
     // Its stream tells the replica of the source.
-    net.act(3, |m| m.set_slot(slot, SetSlot::Migrating(to), true).unwrap());
+    net.act(3, |m| m.follow_slot(slot, SetSlot::Migrating(to), true));
     net.act(4, |m| m.failover(super::machine::election::Failover::Takeover).unwrap());
     net.run(3000);
     let new_target = net.id(4);

@@ -288,6 +288,19 @@ impl Machine {
         Ok(())
     }
 
+    /// The same as the primary's stream has it, at a replica. The bus may have been quicker and have told how the move has ended: what does not
+    /// fit any more is passed over, for the primary has done it and its stream goes on.
+    pub fn follow_slot(&mut self, slot: SlotId, to: SetSlot, keys: bool) {
+        let keys = match to {
+            // The primary has given it away when it was empty.
+            SetSlot::Node(id) => keys && self.handle(&id) == self.my_primary(),
+            _ => keys,
+        };
+        if let Err(why) = self.set_slot(slot, to, keys) {
+            tracing::debug!("What the PRIMARY says of slot {} is no news: {why}", slot.get());
+        }
+    }
+
     fn slot_to_node(&mut self, slot: SlotId, id: NodeId, mine: Option<Handle>, keys: bool) -> Order {
         let n = slot.get();
         let Some(handle) = self.handle(&id).filter(|h| !self.nodes[h].is(flag::HANDSHAKE)) else {

@@ -293,7 +293,13 @@ fn setslot(cx: &mut NodeContext<'_, '_>) -> Outcome {
     // With every stripe held nobody is in the middle of a command in the slot.
     super::whole(cx, |cx| {
         let keys = keys_in(cx, slot);
-        order_whole(cx, |m, _| m.set_slot(slot, action, keys))?;
+        order_whole(cx, |m, _| {
+            if told {
+                m.follow_slot(slot, action, keys);
+                return Ok(());
+            }
+            m.set_slot(slot, action, keys)
+        })?;
         if cx.node.journal.is_read() {
             // So that a replica that takes over knows what was on its way.
             let words: Vec<&[u8]> = cx.args.iter().take(used).collect();
