@@ -318,7 +318,7 @@ fn what_a_primary_says_of_a_slot_after_the_bus_has_told_more_is_no_error_at_its_
     let streams = [
         (3, [SetSlot::Migrating(to), SetSlot::Node(to)]),
         (4, [SetSlot::Importing(from), SetSlot::Node(to)]),
-        (4, [SetSlot::Importing(stranger), SetSlot::Node(stranger)]),
+        (4, [SetSlot::Node(stranger), SetSlot::Stable]),
     ];
     for (replica, told) in streams {
         for said in told {

@@ -172,6 +172,20 @@ impl Node {
         self.saver.has_failed() && p.stop_writes_on_bgsave_error && !p.save.is_empty()
     }
 
+    /// Tells the replicas which slots are on their way from and to this node: one that has just got its copy has not heard of it.
+    pub fn tell_moves(&self) {
+        let Some(cluster) = &self.cluster else { return };
+        // Under the machine's lock: what changes after this comes after it in the stream too.
+        cluster.look(|m| {
+            let moves = m.migrating.iter().map(|(slot, id)| (slot, "MIGRATING", id));
+            for (slot, word, id) in moves.chain(m.importing.iter().map(|(slot, id)| (slot, "IMPORTING", id))) {
+                let (slot, id) = (slot.get().to_string(), id.to_string());
+                let words: [&[u8]; 5] = [b"CLUSTER", b"SETSLOT", slot.as_bytes(), word.as_bytes(), id.as_bytes()];
+                self.journal.append_talk(&words);
+            }
+        });
+    }
+
     /// The offset up to which changes are on disk here; `None` where they are not written.
     pub fn log(&self) -> Option<u64> {
         self.config.current().persistence.appendonly.then(|| self.aof.synced())

@@ -326,6 +326,21 @@ fn a_replica_takes_over_from_a_primary_that_is_gone() {
 }
 
 #[test]
+fn a_new_replica_hears_which_slots_are_on_their_way() {
+    let (nodes, ca) = nodes(4);
+    let mut all = form(&nodes, &ca);
+    let (from, to) = (id(&mut all[0]), id(&mut all[1]));
+    check(&mut all[0], &[(&format!("CLUSTER SETSLOT 3300 MIGRATING {to}"), "+OK")]);
+    check(&mut all[1], &[(&format!("CLUSTER SETSLOT 3300 IMPORTING {from}"), "+OK")]);
+    for (primary, there) in [(&from, format!("[3300->-{to}]")), (&to, format!("[3300-<-{from}]"))] {
+        assert_eq!(all[3].line(&format!("CLUSTER REPLICATE {primary}")).to_string(), "+OK");
+        eventually("the replica has heard of it", PATIENCE, || {
+            all[3].line("CLUSTER NODES").to_string().contains(&there)
+        });
+    }
+}
+
+#[test]
 fn a_manual_failover_loses_nothing() {
     let (nodes, ca) = nodes(4);
     let mut all = form(&nodes, &ca);

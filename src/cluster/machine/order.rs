@@ -288,17 +288,32 @@ impl Machine {
         Ok(())
     }
 
-    /// The same as the primary's stream has it, at a replica. The bus may have been quicker and have told how the move has ended: what does not
-    /// fit any more is passed over, for the primary has done it and its stream goes on.
+    /// The same as the primary's stream has it, at a replica. The bus may have been quicker and have told how the move has ended, which is then
+    /// passed over; or slower, so that neither the slot's owner nor the other end is known yet.
     pub fn follow_slot(&mut self, slot: SlotId, to: SetSlot, keys: bool) {
-        let keys = match to {
-            // The primary has given it away when it was empty.
-            SetSlot::Node(id) => keys && self.handle(&id) == self.my_primary(),
-            _ => keys,
-        };
-        if let Err(why) = self.set_slot(slot, to, keys) {
-            tracing::debug!("What the PRIMARY says of slot {} is no news: {why}", slot.get());
+        let owner = Some(self.owner(slot));
+        match to {
+            SetSlot::Migrating(id) if self.handle(&id) != owner => {
+                self.migrating.insert(slot, id);
+            }
+            SetSlot::Importing(id) if self.my_primary() != owner => {
+                self.importing.insert(slot, id);
+            }
+            SetSlot::Migrating(_) | SetSlot::Importing(_) => return,
+            SetSlot::Node(id) => {
+                // The primary has given it away when it was empty.
+                let keys = keys && self.handle(&id) == self.my_primary();
+                if let Err(why) = self.set_slot(slot, to, keys) {
+                    tracing::debug!("What the PRIMARY says of slot {} is left to the bus: {why}", slot.get());
+                }
+                return;
+            }
+            SetSlot::Stable => {
+                self.migrating.remove(&slot);
+                self.importing.remove(&slot);
+            }
         }
+        (self.dirty, self.moved) = (true, true);
     }
 
     fn slot_to_node(&mut self, slot: SlotId, id: NodeId, mine: Option<Handle>, keys: bool) -> Order {

@@ -176,6 +176,7 @@ fn go_on(cx: &mut NodeContext<'_, '_>, cursor: Cursor, offset: u64, phase: Repli
     );
     cx.recorder.counters.add(Counter::SyncPartialOk, 1);
     feed(cx, cursor);
+    cx.node.tell_moves();
 }
 
 /// The client's worker reads the journal for it from here on.
@@ -333,17 +334,23 @@ fn ack(cx: &mut NodeContext<'_, '_>, offset: &[u8], synced: Option<&[u8]>) -> Ou
         return Ok(());
     }
     let Some(offset) = parse_i64(offset).and_then(|n| u64::try_from(n).ok()) else { return Ok(()) };
-    {
+    let joins = {
         let mut facts = cx.client.shared.facts.lock();
         facts.acked = facts.acked.max(offset);
         facts.acked_at_ms = clock::monotonic_ms();
         // Not the highest it has ever told: a log that is switched off or begun anew takes back what was said of it.
         facts.synced = synced.and_then(parse_i64).and_then(|n| u64::try_from(n).ok());
         // Before the copy is sent nothing can be acknowledged.
-        if (facts.phase == ReplicaPhase::Copying && cx.client.feed_held) || facts.phase == ReplicaPhase::Beside {
+        let held = facts.phase == ReplicaPhase::Copying && cx.client.feed_held;
+        let joins = held || facts.phase == ReplicaPhase::Beside;
+        if joins {
             facts.phase = ReplicaPhase::Online;
             tracing::info!("Synchronization with replica {} succeeded", cx.client.shared.addr);
         }
+        joins
+    };
+    if joins {
+        cx.node.tell_moves();
     }
     if std::mem::take(&mut cx.client.feed_held) {
         cx.node.clients.send(&cx.client.shared, Message::Feed { client: cx.client.id });

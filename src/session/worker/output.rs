@@ -110,14 +110,19 @@ impl Worker {
             if c.client.dead || c.client.closing || c.client.feed_held {
                 return;
             }
+            let mut joined = false;
             if c.client.output.is_empty() && c.client.copy.is_none() {
                 let mut facts = c.client.shared.facts.lock();
                 if matches!(facts.phase, ReplicaPhase::Copying | ReplicaPhase::Sending) && !facts.copy_only {
                     // A copy of known length is over when its last byte is sent.
                     facts.phase = ReplicaPhase::Online;
+                    joined = true;
                     facts.acked_at_ms = clock::monotonic_ms();
                     tracing::info!("Synchronization with replica {} succeeded", c.client.shared.addr);
                 }
+            }
+            if joined {
+                self.node.tell_moves();
             }
             let (mut ended, mut alone) = (false, false);
             let bytes_max = crate::replication::bytes_behind_max(&self.config);
