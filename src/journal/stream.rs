@@ -400,7 +400,7 @@ impl Stream {
     }
 
     /// Half of the backlog: a reader that takes its time is called again when so much more has come.
-    pub fn patience(&self) -> u64 {
+    fn patience(&self) -> u64 {
         self.backlog.map_or(u64::MAX, |bytes| bytes / 2)
     }
 

@@ -223,6 +223,10 @@ impl Worker {
             std::thread::sleep(Duration::from_millis(1));
         }
         for i in 0..self.connections.len() {
+            if self.connections[i].as_ref().is_some_and(|c| c.client.feed.is_some()) {
+                // What has waited for more to be sent with it.
+                self.feed(i);
+            }
             if let Some(c) = &mut self.connections[i] {
                 // A last try: who does not read now loses what he has not read.
                 while c.drain(&mut self.scratch).is_ok() && c.unsent {}

@@ -200,6 +200,11 @@ fn what_is_written_in_the_interval_goes_together_and_who_waits_for_replicas_does
     assert!(with_replies < 400, "{with_replies} for 300 replies");
     assert_eq!(p.line("WAIT 1 8000").to_string(), ":1");
     same_data(&mut p, &mut r);
+    // Nor is anything kept back by a server that ends, even if it is not to wait for its replicas.
+    p.line("SET last 1");
+    p.line("SET last 2");
+    let _ = p.command(&[b"SHUTDOWN", b"NOSAVE", b"NOW"]);
+    eventually("the last write has come", || r.line("GET last").to_string() == "\"2\"");
 }
 
 #[test]

@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
 const FEED_BYTES: usize = 1 << 20;
 
+/// A copy of the data set is passed on as it is made, so often at the most.
+const COPY_EVERY: Duration = Duration::from_micros(500);
+
 /// The least limit for a client that is no replica: Valkey's limits do not count the buffer of so many bytes that each client has, so that one
 /// below the size of a usual reply closes who does not read, and not everybody.
 const LIMIT_MIN: u64 = 16 << 10;
@@ -84,7 +87,11 @@ impl Worker {
         if self.node.replication.replicas.are_waited_for() || unsent >= self.config.replication.repl_backlog_size / 2 {
             return Duration::ZERO;
         }
-        let interval = Duration::from_micros(self.config.replication.repl_send_interval_us.into());
+        let mut interval = Duration::from_micros(self.config.replication.repl_send_interval_us.into());
+        let copies = |i: &usize| self.connections[*i].as_ref().is_some_and(|c| c.client.copy.is_some());
+        if self.fed.iter().any(copies) {
+            interval = interval.min(COPY_EVERY);
+        }
         interval.saturating_sub(Duration::from_nanos(Tick::now().ns_since(self.fed_at)))
     }
 
