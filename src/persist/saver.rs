@@ -2,6 +2,8 @@
 //!
 //! # Invariants
 //! * A job begins under the locks of all stripes, at its cut; what changed before it (`dirty` then) counts as saved when it succeeds.
+//! * While the data are dropped for a copy that is still to come ([`Saver::withhold`]) nothing on disk is replaced by what is left: neither the
+//!   snapshot file nor the log's base.
 //! * While a save has failed and `stop-writes-on-bgsave-error` says so, writes are refused; the next success heals it.
 
 use super::aof::Aof;
@@ -51,6 +53,8 @@ pub enum Refused {
     Busy(JobKind),
     /// The disk does not take what it is to write; the log has why.
     Disk,
+    /// The data were dropped for a copy that is not there yet: what is on disk is more.
+    Dropped,
 }
 
 struct Job {
@@ -168,6 +172,8 @@ pub struct Saver {
     scheduled: AtomicBool,
     /// A save has failed, and none has succeeded since.
     failed: AtomicBool,
+    /// The data were dropped for a copy that is not there yet.
+    withheld: AtomicBool,
     /// Changes of the key space since the start or the last save.
     pub changes: AtomicU64,
     /// ms since the epoch of the last save that succeeded.
@@ -194,6 +200,16 @@ impl Saver {
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Says that the data were dropped for a copy that is to come, or that what there is counts again. Every stripe is held.
+    pub fn withhold(&self, withheld: bool) {
+        self.withheld.store(withheld, Ordering::Release);
+    }
+
+    /// True while what is on disk is more than what there is.
+    pub fn is_withheld(&self) -> bool {
+        self.withheld.load(Ordering::Acquire)
     }
 
     /// A save that could not begin is to begin when it can.
@@ -348,10 +364,10 @@ impl Saver {
         Ok(())
     }
 
-    /// Takes the place of the one job there may be.
+    /// Takes the place of the one job there may be. Every stripe is held.
     ///
     /// # Errors
-    /// Another has it.
+    /// Another has it, or there is nothing that may replace what is on disk.
     pub fn begin_job(
         &self,
         kind: JobKind,
@@ -360,6 +376,9 @@ impl Saver {
         let mut inner = self.inner.lock();
         if let Some(job) = &inner.job {
             return Err(Refused::Busy(job.kind));
+        }
+        if self.is_withheld() && kind != JobKind::Sync {
+            return Err(Refused::Dropped);
         }
         // Nobody cuts without having this place; should one, it is a sync.
         let snapshot = cut().ok_or(Refused::Busy(JobKind::Sync))?;
@@ -422,7 +441,7 @@ impl Saver {
     pub fn due(&self, config: &Config, now_ms: i64) -> Option<String> {
         let state = {
             let inner = self.inner.lock();
-            if inner.job.is_some() {
+            if inner.job.is_some() || self.is_withheld() {
                 return None;
             }
             inner.state

@@ -211,6 +211,8 @@ impl Replication {
         let id = new_id()?;
         // First of all: a link that is just being continued looks at this before it gives the history a name.
         this.follower.set(None);
+        // Whatever it has: that is the data set now.
+        host.saver().withhold(false);
         let journal = host.keyspace().journal();
         let end = journal.end();
         this.identity.lock().shift(id.clone(), end);

@@ -115,7 +115,10 @@ impl Cron {
     /// Begins a rewrite of the append-only file that is due, or switches it on.
     fn rewrite(&mut self, node: &Arc<Node>, config: &Config) {
         let now = clock::monotonic_ms();
-        if node.saver.running().is_some() || (node.aof.figures().last_rewrite_failed && now < self.next_rewrite_ms) {
+        if node.saver.running().is_some()
+            || node.saver.is_withheld()
+            || (node.aof.figures().last_rewrite_failed && now < self.next_rewrite_ms)
+        {
             return;
         }
         let missing = config.persistence.appendonly && !node.aof.is_active();

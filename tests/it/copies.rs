@@ -105,6 +105,61 @@ fn data_that_go_before_the_copy_are_gone_if_it_is_cut_off_and_take_their_history
     }
 }
 
+#[test]
+fn what_is_on_disk_stays_while_dropped_data_wait_for_their_copy_whoever_saves_or_ends() {
+    for (way, words, cut_off, left) in [
+        ("flush-before-load", &["--appendonly", "no"], false, "mine"),
+        ("flush-before-load", &["--appendonly", "no"], true, "mine"),
+        ("flush-before-load", &["--appendonly", "yes"], true, "mine"),
+        ("disabled", &["--appendonly", "no"], false, "theirs:7"),
+    ] {
+        let (primary, mut p) = slow_primary(&[]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let (dir, ca) = (folder.path().to_str().expect("text"), primary.ca());
+        let kept = ["--dir", dir, "--save", "3600 1", "--tls-ca-cert-file", ca.to_str().expect("text")];
+        let kept = [&DEBUG, &kept[..], &["--repl-diskless-load", way], words].concat();
+        let connect = |s: &Server| Connection::tls(s.port, &folder.path().join("tls/ca.crt")).expect("a connection");
+        let mut replica = Server::with(&kept);
+        let mut r = connect(&replica);
+        r.line("SET mine yes");
+        if way == "disabled" {
+            p.line("CONFIG SET rdb-key-save-delay 0");
+            r.line("CONFIG SET key-load-delay 10000");
+        }
+        assert_eq!(r.line("SAVE").to_string(), "+OK");
+        r.line("SET mine too");
+        follow(&mut r, &primary);
+        eventually("it loads", || stat(&mut r, "loading") == "1");
+        if cut_off {
+            cut(&mut p);
+            eventually("it has given up", || stat(&mut r, "loading") == "0");
+            assert_eq!(r.line("DBSIZE").to_string(), ":0");
+            for command in ["BGSAVE", "SAVE"] {
+                assert!(r.line(command).to_string().starts_with("-ERR"), "{command}");
+            }
+            assert!(r.line("BGREWRITEAOF").to_string().ends_with("scheduled"));
+        }
+        replica.signal("TERM");
+        replica.wait(Duration::from_secs(20));
+        let again = Server::with(&kept);
+        let mut r = connect(&again);
+        assert_eq!(r.line(&format!("EXISTS {left}")).to_string(), ":1", "{way} {words:?} {cut_off}: {}", replica.log());
+    }
+}
+
+#[test]
+fn a_server_that_leads_with_what_was_left_saves_that() {
+    let (primary, mut p) = slow_primary(&[]);
+    let (_replica, mut r) = stranger_of(&primary, "flush-before-load", &["--appendonly", "yes"]);
+    follow(&mut r, &primary);
+    eventually("it loads", || stat(&mut r, "loading") == "1");
+    cut(&mut p);
+    eventually("it leads", || r.line("REPLICAOF NO ONE").to_string() == "+OK");
+    assert_eq!(r.line("SAVE").to_string(), "+OK");
+    let before = stat(&mut r, "aof_rewrites");
+    eventually("the log has a base of it", || stat(&mut r, "aof_rewrites") != before || before != "0");
+}
+
 /// Makes a replica that is in step ask for everything again, while the primary's history stays.
 fn fall_behind(p: &mut Connection) {
     p.line("CONFIG SET repl-backlog-size 16384");

@@ -20,12 +20,18 @@ pub static SAVE: Command = Command::node(SAVE_SPEC, save);
 // A span: it must not take locks of its own while EXEC holds some.
 pub static BGSAVE: Command = Command::span(BGSAVE_SPEC, bgsave);
 
+const DROPPED: &str = "the data were dropped for a copy of the primary that is not there yet, and what is on disk is not to be replaced by less";
+
 /// Writes the snapshot under all locks and notes that it was written.
 ///
 /// # Errors
 /// Those of the disk; the log has them.
 pub fn to_disk(cx: &mut NodeContext<'_, '_>) -> std::io::Result<()> {
     whole(cx, |cx| {
+        if cx.node.saver.is_withheld() {
+            tracing::warn!("Nothing is saved: {DROPPED}");
+            return Err(std::io::Error::other(DROPPED));
+        }
         let result = {
             let about = cx.node.replication.moment(&cx.node.journal);
             snapshot::save(cx.space, cx.config, &cx.node.scripts.functions, about, &|| true)
@@ -93,10 +99,11 @@ fn bgsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
         Err(Refused::Busy(kind)) if kind == JobKind::Save || (kind == JobKind::Sync && !schedule) => {
             return Err(CommandError::fixed("ERR Background save already in progress"));
         }
-        Err(Refused::Busy(_)) if schedule => {
+        Err(Refused::Busy(_) | Refused::Dropped) if schedule => {
             cx.node.saver.schedule();
             cx.reply.status("Background saving scheduled");
         }
+        Err(Refused::Dropped) => return Err(CommandError::err(format_args!("Nothing is saved: {DROPPED}"))),
         // A snapshot finds out what the disk takes when it is written.
         Err(Refused::Busy(_) | Refused::Disk) => {
             return Err(CommandError::fixed(
@@ -135,7 +142,7 @@ fn bgrewriteaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
         Err(Refused::Busy(JobKind::Rewrite)) => {
             return Err(CommandError::fixed("ERR Background append only file rewriting already in progress"));
         }
-        Ok(false) | Err(Refused::Busy(_)) => {
+        Ok(false) | Err(Refused::Busy(_) | Refused::Dropped) => {
             cx.node.aof.schedule();
             cx.reply.status("Background append only file rewriting scheduled");
         }

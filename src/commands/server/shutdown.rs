@@ -191,7 +191,8 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
         end_busy_script(node);
         return Ok(());
     }
-    if config.persistence.appendonly && !node.aof.is_active() && !node.loading.is_running() {
+    let nothing_to_save = node.loading.is_running() || node.saver.is_withheld();
+    if config.persistence.appendonly && !node.aof.is_active() && !nothing_to_save {
         if !options.force {
             tracing::warn!("Writing initial AOF, can't exit");
             return Err(NotNow);
@@ -213,8 +214,7 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
         }
     }
     // A part of the data must not take the place of the whole.
-    let saves =
-        !node.loading.is_running() && (options.save || (!options.nosave && !config.persistence.save.is_empty()));
+    let saves = !nothing_to_save && (options.save || (!options.nosave && !config.persistence.save.is_empty()));
     if saves {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         let result = {

@@ -5,6 +5,7 @@
 //! * Data, history and the journal's offset change together, while every stripe is held, and only if this link is still the one.
 //! * Data that are dropped before the copy is there take the name of their history with them: nobody goes on from an empty data set under a
 //!   name that stands for a full one.
+//! * Until the copy is there, or this server leads, what is on disk of dropped data stays: an empty data set replaces neither file.
 
 use super::super::{Host, new_id};
 use crate::base::clock;
@@ -59,6 +60,7 @@ pub(super) fn empty(host: &dyn Host, epoch: u64) -> Result<bool, String> {
         return Ok(false);
     }
     let (_, flushed) = space.flush(None);
+    host.saver().withhold(true);
     let emptied = host.functions().restore(Vec::new(), RestorePolicy::Flush).map_err(|e| e.to_string());
     host.replication().identity.lock().adopt(id);
     drop(space);
@@ -121,6 +123,7 @@ pub(super) fn replace(
     journal.replaced(moment.offset, loaded.stream_db);
     host.begin_history();
     host.replication().identity.lock().adopt(moment.id.clone());
+    host.saver().withhold(false);
     if let Some(path) = copy.file() {
         host.loaded_from(path);
     }
