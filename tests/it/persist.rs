@@ -147,6 +147,30 @@ fn a_background_save_holds_the_data_of_its_beginning() {
 }
 
 #[test]
+fn a_save_that_a_transaction_asks_for_holds_all_of_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut server = start(dir.path(), &["--save", ""]);
+    let mut c = server.connect_plain();
+    check(
+        &mut c,
+        &[
+            ("MULTI", "+OK"),
+            ("INCR n", "+QUEUED"),
+            ("BGSAVE", "+QUEUED"),
+            ("INCR n", "+QUEUED"),
+            ("EXEC", "[:1 +Background saving scheduled :2]"),
+        ],
+    );
+    crate::support::process::eventually("it is saved", Duration::from_secs(20), || {
+        c.line("INFO persistence").to_string().contains("rdb_saves:1")
+    });
+    server.signal("KILL");
+    server.wait(Duration::from_secs(20));
+    let again = start(dir.path(), &[]);
+    check(&mut again.connect_plain(), &[("GET n", "\"2\"")]);
+}
+
+#[test]
 fn a_log_brings_everything_back_through_rewrites_and_switching() {
     let folder = tempfile::tempdir().unwrap();
     let rewritten = |c: &mut Connection| {

@@ -93,11 +93,21 @@ fn bgsave(cx: &mut NodeContext<'_, '_>) -> Outcome {
         }
         _ => return Err(CommandError::Syntax),
     };
-    let begun = whole(cx, |cx| cx.node.saver.begin(cx.node, cx.space));
+    // A snapshot must not hold the half of a transaction: then it begins after it, as soon as nothing else runs.
+    let schedule = schedule || cx.nested;
+    let begun = match cx.node.saver.running() {
+        Some(kind) => Err(Refused::Busy(kind)),
+        None if cx.nested => Ok(false),
+        None => whole(cx, |cx| cx.node.saver.begin(cx.node, cx.space)).map(|()| true),
+    };
     match begun {
-        Ok(()) => cx.reply.status("Background saving started"),
+        Ok(true) => cx.reply.status("Background saving started"),
         Err(Refused::Busy(kind)) if kind == JobKind::Save || (kind == JobKind::Sync && !schedule) => {
             return Err(CommandError::fixed("ERR Background save already in progress"));
+        }
+        Ok(false) => {
+            cx.node.saver.schedule();
+            cx.reply.status("Background saving scheduled");
         }
         Err(Refused::Busy(_) | Refused::Dropped) if schedule => {
             cx.node.saver.schedule();
