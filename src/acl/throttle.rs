@@ -97,6 +97,11 @@ impl Throttle {
         self.wait_ms(self.tag(b'a', address), limits, now_ms)
     }
 
+    /// Whether a login from this address as this user would wait, before it is looked at or for its answer.
+    pub fn is_hot(&self, address: &[u8], user: &[u8], limits: Limits, now_ms: u64) -> bool {
+        self.before_ms(address, limits, now_ms) > 0 || self.wait_ms(self.tag(b'u', user), limits, now_ms) > 0
+    }
+
     /// Counts a failure. Returns how long its answer waits.
     pub fn failed(&self, address: &[u8], user: &[u8], limits: Limits, now_ms: u64) -> u64 {
         self.count(self.tag(b'a', address), now_ms);

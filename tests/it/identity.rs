@@ -63,6 +63,39 @@ fn who_guesses_is_slowed_down_and_the_true_user_gets_in() {
 }
 
 #[test]
+fn a_transaction_is_no_way_to_guess_faster() {
+    let server = Server::with(&["--auth-throttle-after", "5", "--auth-throttle-delay-max", "300"]);
+    let mut admin = server.connect();
+    admin.line("ACL SETUSER u on >right +@all");
+    let mut guesser = server.connect();
+    guesser.line("MULTI");
+    for _ in 0..50 {
+        assert_eq!(guesser.line("AUTH u guess").to_string(), "+QUEUED");
+    }
+    // Not even the right one is looked at by then.
+    guesser.line("AUTH u right");
+    let replies = guesser.line("EXEC").to_string();
+    assert_eq!(replies.matches("WRONGPASS invalid").count(), 6, "{replies}");
+    assert_eq!(replies.matches("WRONGPASS after so many failed logins").count(), 45, "{replies}");
+    assert_eq!(guesser.line("ACL WHOAMI").to_string(), "\"default\"");
+    assert_eq!(guesser.line("AUTH u right").to_string(), "+OK");
+}
+
+#[test]
+fn a_slow_hash_is_not_verified_under_the_locks_of_a_transaction() {
+    let server = Server::with(&["--acl-password-hash", "pbkdf2"]);
+    let mut admin = server.connect();
+    admin.line("ACL SETUSER u on >correct-horse-battery +@all");
+    for name in ["u", "nobody"] {
+        admin.line("MULTI");
+        admin.line(&format!("AUTH {name} correct-horse-battery"));
+        let replies = admin.line("EXEC").to_string();
+        assert!(replies.contains("ERR a password kept as PBKDF2 is not verified inside a transaction"), "{replies}");
+    }
+    assert_eq!(admin.line("ACL WHOAMI").to_string(), "\"default\"");
+}
+
+#[test]
 fn secrets_may_stand_in_files_of_their_own_and_stay_there() {
     let folder = tempfile::tempdir().unwrap();
     let (conf, secret) = (folder.path().join("h.conf"), folder.path().join("pw"));

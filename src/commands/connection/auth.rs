@@ -15,6 +15,7 @@ use crate::crypto::sha256;
 use crate::metrics::counters::Counter;
 use crate::resp::reply::Version;
 use crate::spec::{CommandSpec, Group};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use zeroize::Zeroizing;
@@ -40,6 +41,14 @@ pub static HELLO: Command = Command::node(HELLO_SPEC, hello);
 
 const DEFAULT: &[u8] = b"default";
 const WRONG: CommandError = CommandError::fixed("WRONGPASS invalid username-password pair or user is disabled.");
+/// Nothing can wait inside EXEC, so what would have to is not looked at there: a transaction is no way to guess faster.
+const NOT_IN_EXEC: CommandError = CommandError::fixed(
+    "WRONGPASS after so many failed logins none is looked at inside a transaction: sign in before MULTI",
+);
+/// It takes a tenth of a second, and others wait for the locks of EXEC.
+const SLOW_IN_EXEC: CommandError = CommandError::fixed(
+    "ERR a password kept as PBKDF2 is not verified inside a transaction: sign in before MULTI",
+);
 
 /// What became of an attempt to sign in.
 #[derive(PartialEq, Eq)]
@@ -49,12 +58,17 @@ enum Step {
     Later,
 }
 
-/// The part of a client's address that its next connection will have too.
-fn host(addr: &str) -> &str {
-    addr.rsplit_once(':').map_or(addr, |(host, _)| host)
+/// The part of a client's address that its next connection will have too. Of an IPv6 address that is the network: who has one
+/// address there has 2^64.
+fn origin(addr: &str) -> Vec<u8> {
+    match addr.parse() {
+        Ok(SocketAddr::V6(v6)) if v6.ip().to_ipv4_mapped().is_none() => v6.ip().octets()[..8].to_vec(),
+        _ => addr.rsplit_once(':').map_or(addr, |(host, _)| host).as_bytes().to_vec(),
+    }
 }
 
-/// Signs the connection in, or says why not. What takes long, or has to wait, is answered later; inside EXEC nothing can.
+/// Signs the connection in, or says why not. What takes long, or has to wait, is answered later; inside EXEC, where nothing can, it is
+/// refused.
 fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Result<Step, CommandError> {
     let now_ms = clock::monotonic_ms();
     let limits = Limits {
@@ -63,15 +77,22 @@ fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Result
     };
     let asked = sha256(&[name, b"\0", password].concat());
     let waiting = cx.client.login.take().filter(|w| w.asked == asked && !cx.nested);
-    let address = host(&cx.client.shared.addr).to_owned();
+    let address = origin(&cx.client.shared.addr);
     let answer = match &waiting {
         Some(w) if now_ms < w.not_before_ms || w.answer() == Answer::Pending => {
             cx.client.login = waiting;
             return Ok(Step::Later);
         }
         Some(w) => w.answer(),
+        None if cx.nested => {
+            if cx.node.acl.throttle.is_hot(&address, name, limits, now_ms) {
+                refused(cx, name);
+                return Err(NOT_IN_EXEC);
+            }
+            Answer::NotAsked
+        }
         None => {
-            let wait = if cx.nested { 0 } else { cx.node.acl.throttle.before_ms(address.as_bytes(), limits, now_ms) };
+            let wait = cx.node.acl.throttle.before_ms(&address, limits, now_ms);
             if wait > 0 {
                 cx.client.login = Some(Arc::new(Login::new(asked, Answer::NotAsked, now_ms + wait)));
                 return Ok(Step::Later);
@@ -85,7 +106,7 @@ fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Result
         Answer::Told => return Err(WRONG),
         Answer::Right => true,
         Answer::Wrong => false,
-        Answer::NotAsked | Answer::Pending => match verdict(cx, user.as_ref(), password, asked) {
+        Answer::NotAsked | Answer::Pending => match verdict(cx, user.as_ref(), password, asked)? {
             Some(right) => right,
             None => return Ok(Step::Later),
         },
@@ -101,7 +122,7 @@ fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Result
             Ok(Step::Done)
         }
         None => {
-            let wait = cx.node.acl.throttle.failed(address.as_bytes(), name, limits, now_ms);
+            let wait = cx.node.acl.throttle.failed(&address, name, limits, now_ms);
             refused(cx, name);
             if wait > 0 && !cx.nested {
                 cx.client.login = Some(Arc::new(Login::new(asked, Answer::Told, now_ms + wait)));
@@ -113,19 +134,27 @@ fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Result
 }
 
 /// Whether the password is right; `None` if that is being found out on another thread.
-fn verdict(cx: &mut NodeContext<'_, '_>, user: Option<&Arc<User>>, password: &[u8], asked: [u8; 32]) -> Option<bool> {
+fn verdict(
+    cx: &mut NodeContext<'_, '_>,
+    user: Option<&Arc<User>>,
+    password: &[u8],
+    asked: [u8; 32],
+) -> Result<Option<bool>, CommandError> {
     // Whoever is named takes as long as a user would, so that the time does not tell which users there are.
     let nobody = [match cx.config.security.acl_password_hash {
         AclPasswordHash::Sha256 => PasswordHash::Sha256([0; 32]),
         AclPasswordHash::Pbkdf2 => PasswordHash::nobody(),
     }];
     if user.is_some_and(|u| u.has_no_password()) {
-        return Some(true);
+        return Ok(Some(true));
     }
     let hashes = user.map_or(&nobody[..], |u| u.passwords());
-    if cx.nested || !hashes.iter().any(PasswordHash::is_slow) {
+    if !hashes.iter().any(PasswordHash::is_slow) {
         let right = hashes.iter().fold(false, |right, hash| hash.verifies(password) | right);
-        return Some(right && user.is_some());
+        return Ok(Some(right && user.is_some()));
+    }
+    if cx.nested {
+        return Err(SLOW_IN_EXEC);
     }
     let login = Arc::new(Login::new(asked, Answer::Pending, 0));
     let (node, shared) = (Arc::clone(cx.node), Arc::clone(&cx.client.shared));
@@ -138,10 +167,10 @@ fn verdict(cx: &mut NodeContext<'_, '_>, user: Option<&Arc<User>>, password: &[u
     });
     if !queued {
         // More logins than clients there may be: this one has to be tried again.
-        return Some(false);
+        return Ok(Some(false));
     }
     cx.client.login = Some(login);
-    None
+    Ok(None)
 }
 
 /// Puts a PBKDF2 hash in the place of a SHA-256 one, if the configuration asks for it, without anybody waiting for it.
@@ -269,4 +298,19 @@ fn hello(cx: &mut NodeContext<'_, '_>) -> Outcome {
         text(r, "availability_zone", zone);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn who_changes_the_port_or_the_host_part_of_an_ipv6_address_is_the_same_guesser() {
+        assert_eq!(origin("10.0.0.1:5"), origin("10.0.0.1:6"));
+        assert_ne!(origin("10.0.0.1:5"), origin("10.0.0.2:5"));
+        assert_eq!(origin("[2001:db8:0:1::1]:5"), origin("[2001:db8:0:1:ffff::2]:6"));
+        assert_ne!(origin("[2001:db8:0:1::1]:5"), origin("[2001:db8:0:2::1]:5"));
+        assert_ne!(origin("[::ffff:10.0.0.1]:5"), origin("[::ffff:10.0.0.2]:5"));
+        assert_eq!(origin("/run/s.sock:0"), b"/run/s.sock");
+    }
 }
