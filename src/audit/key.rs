@@ -1,7 +1,8 @@
 //! The key of the chain: read from a file, or made on the first start.
 
 use crate::crypto::{HmacSha256, hex, random_array};
-use std::io::Write;
+use crate::storage;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -34,11 +35,13 @@ impl Key {
     /// It cannot be read or is too short.
     pub fn read(path: &Path) -> Result<Key, String> {
         let name = path.display();
-        let size = std::fs::metadata(path).map_err(|e| format!("audit key {name}: {e}"))?.len();
-        if size > FILE_BYTES_MAX {
-            return Err(format!("audit key {name}: {size} bytes are no key"));
-        }
-        let bytes = Zeroizing::new(std::fs::read(path).map_err(|e| format!("audit key {name}: {e}"))?);
+        let bytes = match storage::read_regular(path, FILE_BYTES_MAX) {
+            Ok(bytes) => Zeroizing::new(bytes),
+            Err(e) if e.kind() == ErrorKind::FileTooLarge => {
+                return Err(format!("audit key {name}: more than {FILE_BYTES_MAX} bytes are no key"));
+            }
+            Err(e) => return Err(format!("audit key {name}: {e}")),
+        };
         Key::from_bytes(&bytes).map_err(|e| format!("audit key {name}: {e}"))
     }
 

@@ -17,6 +17,7 @@ use super::pattern;
 use super::row::{Directive, Sensitivity, Source};
 use super::types::{Secret, TlsAuthClients};
 use super::words::{quote, split};
+use crate::storage;
 use zeroize::Zeroizing;
 
 /// Files may include files to this depth; deeper is nearly always a file that includes itself.
@@ -179,8 +180,9 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     const BYTES_MAX: u64 = 64 << 10;
     let failed =
         |error: std::io::Error| format!("the secret's file '{}' cannot be read: {}", path.display(), os_text(&error));
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Zeroizing::new(Vec::new());
+    let file = storage::open_secret(path).map_err(failed)?;
+    // Room for it all at once: a secret leaves no copies behind as it grows.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES_MAX as usize + 2));
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > BYTES_MAX {
         return Err(format!("the secret's file '{}' is too large", path.display()));

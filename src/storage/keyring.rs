@@ -169,11 +169,12 @@ fn output_of(line: &str) -> Result<Zeroizing<String>, String> {
 }
 
 fn read_text(path: &str) -> io::Result<Zeroizing<String>> {
-    read_all(std::fs::File::open(path)?)
+    read_all(super::open_secret(std::path::Path::new(path))?)
 }
 
 fn read_all(from: impl Read) -> io::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
+    // Room for it all at once: keys leave no copies behind as it grows.
+    let mut text = Zeroizing::new(String::with_capacity(TEXT_MAX as usize + 1));
     from.take(TEXT_MAX).read_to_string(&mut text)?;
     Ok(text)
 }

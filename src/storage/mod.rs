@@ -25,7 +25,7 @@ pub use seal::{DataFile, Label, MAGIC as SEALED_MAGIC, cut, identity_of, key_of,
 pub use stamp::{read_stamped, stamp, stamp_key_of};
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -386,6 +386,46 @@ pub fn remove(path: &Path) {
     let _ = fs::remove_file(path);
 }
 
+/// Opens a file from outside for reading: certificates, keys, users. Anything else that may stand in its place, a pipe that nobody fills
+/// or a device that never ends, is refused instead of waited for.
+///
+/// # Errors
+/// Those of the disk; it is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // Not to wait is said to pipes alone: files and folders take no notice of it.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.file_type() {
+        kind if kind.is_file() => Ok(file),
+        kind if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    }
+}
+
+/// Reads such a file, if it has at most so many bytes.
+///
+/// # Errors
+/// Those of [`open_regular`]; it is larger.
+pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = open_regular(path)?;
+    let len = file.metadata()?.len();
+    if len > bytes_max {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    // Room for it all at once: what may be a key leaves no copies behind as it grows.
+    let mut bytes = Vec::with_capacity(len as usize + 1);
+    file.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a file of secrets. Under `/dev` and `/proc` it may be a pipe that whoever starts the server has filled (`<(command)`); anywhere
+/// else it is a regular file.
+///
+/// # Errors
+/// See [`open_regular`].
+pub fn open_secret(path: &Path) -> io::Result<File> {
+    if path.starts_with("/dev") || path.starts_with("/proc") { File::open(path) } else { open_regular(path) }
+}
+
 /// Opens a file that is never sealed for reading; `None` if there is none.
 ///
 /// # Errors
@@ -421,6 +461,21 @@ fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
+            assert!(open_regular(path).is_err() && read_regular(path, 10).is_err(), "{}", path.display());
+        }
+        assert!(open_secret(&pipe).is_err());
+        let file = folder.path().join("file");
+        fs::write(&file, "0123456789").unwrap();
+        assert_eq!(read_regular(&file, 10).unwrap(), b"0123456789");
+        assert_eq!(read_regular(&file, 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
 
     #[test]
     fn a_failed_write_leaves_the_old_file_and_nothing_else() {

@@ -316,7 +316,7 @@ impl DataFile {
     /// # Errors
     /// Those of the disk; it is sealed and its key is not there.
     pub fn open_users(ring: &Keyring, path: &Path) -> io::Result<DataFile> {
-        let mut file = File::open(path)?;
+        let mut file = super::open_regular(path)?;
         if is_sealed(&mut file)? {
             return Opener::new(ring, file, Label::Users).map(|o| DataFile::Sealed(Box::new(o)));
         }
