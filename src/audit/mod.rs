@@ -28,6 +28,7 @@ pub use record::{Event, Outcome, Record};
 pub use verify::{Broken, Fault, Verified, verify};
 pub use writer::Settings;
 
+use crate::base::clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -35,6 +36,8 @@ use std::time::Duration;
 
 /// Records on their way to the disk: about ten seconds of a login storm, some MB of memory.
 pub const QUEUE_MAX: usize = 8192;
+/// Between two looks for room in a full queue: a write's time.
+const ROOM_WAIT: Duration = Duration::from_millis(1);
 
 /// Figures of a log that is on.
 #[derive(Debug, Default)]
@@ -113,24 +116,38 @@ impl Audit {
     /// Hands a record over. With `audit-failure block` it waits for room, else a record that finds none is counted as lost.
     pub fn record(&self, record: Record) {
         let Some(sender) = &self.sender else { return };
-        match sender.try_send(Message::Record(record)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(message)) if self.blocks && !self.refuses() => {
-                // The disk is slower than the events: whoever causes them waits.
-                let _ = sender.send(message);
-            }
-            Err(_) => {
-                self.figures.lost.fetch_add(1, Ordering::Relaxed);
-            }
+        let kept = match sender.try_send(Message::Record(record)) {
+            Ok(()) => true,
+            // The disk is slower than the events: whoever causes them waits, as long as it takes records at all.
+            Err(TrySendError::Full(message)) => self.blocks && self.hand_over(sender, message, || self.refuses()),
+            Err(TrySendError::Disconnected(_)) => false,
+        };
+        if !kept {
+            self.figures.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Waits for room, until it is of no use any more. Returns whether there was some.
+    fn hand_over(&self, sender: &SyncSender<Message>, mut message: Message, useless: impl Fn() -> bool) -> bool {
+        while !useless() {
+            message = match sender.try_send(message) {
+                Ok(()) => return true,
+                Err(TrySendError::Full(message)) => message,
+                Err(TrySendError::Disconnected(_)) => return false,
+            };
+            std::thread::sleep(ROOM_WAIT);
+        }
+        false
     }
 
     /// Waits until everything recorded so far is on disk, at most `patience`.
     pub fn flush(&self, patience: Duration) {
         let Some(sender) = &self.sender else { return };
+        let until = clock::monotonic_ms() + patience.as_millis() as u64;
         let (done, wait) = sync_channel(1);
-        if sender.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(patience);
+        // While the disk takes nothing there may be no room even to ask.
+        if self.hand_over(sender, Message::Flush(done), || clock::monotonic_ms() >= until) {
+            let _ = wait.recv_timeout(Duration::from_millis(until.saturating_sub(clock::monotonic_ms())));
         }
     }
 

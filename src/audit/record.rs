@@ -32,6 +32,8 @@ pub enum Event {
     RecordsLost,
     /// The log ended in half a record, which was cut off.
     Recovered,
+    /// Somebody else has removed, replaced or cut the log, or its head, while it was written.
+    LogDamaged,
 }
 
 impl Event {
@@ -54,6 +56,7 @@ impl Event {
             Self::Tracer => "tracer",
             Self::RecordsLost => "records-lost",
             Self::Recovered => "recovered",
+            Self::LogDamaged => "log-damaged",
         }
     }
 }

@@ -244,3 +244,90 @@ fn time_is_written_as_utc() {
     assert_eq!(record::time_text(951_827_696_789), "2000-02-29T12:34:56.789Z");
     assert_eq!(record::time_text(1_795_574_482_741), "2026-11-25T02:41:22.741Z");
 }
+
+#[test]
+fn a_log_that_is_removed_while_it_is_written_is_begun_anew_and_found_to_lack_its_beginning() {
+    let (folder, path) = log_of(0);
+    let audit = Audit::start(settings(&path)).unwrap();
+    let login = |n: usize| {
+        for _ in 0..n {
+            audit.record(Record::new(Event::LoginOk, Outcome::Done));
+        }
+        audit.flush(PATIENCE);
+    };
+    login(3);
+    let kept = folder.path().join("kept");
+    std::fs::rename(&path, &kept).unwrap();
+    login(2);
+    let now = lines(&path);
+    assert!(
+        now.len() == 3 && now[1].contains(r#""event":"log-damaged","outcome":"failed","log":"removed or moved away""#),
+        "{now:?}"
+    );
+    assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::Beheaded { first: 4, head: 1 });
+    // Whoever moved it can put it in its place: nothing is missing.
+    drop(audit);
+    let whole = lines(&kept).into_iter().chain(now).collect::<Vec<_>>();
+    put(&path, &whole);
+    assert_eq!(verify(&path, &key()).unwrap().records, 6);
+}
+
+#[test]
+fn a_log_that_is_cut_or_has_something_else_in_its_place_says_so_and_goes_on_when_it_can() {
+    let (folder, path) = log_of(0);
+    let audit = Audit::start(settings(&path)).unwrap();
+    let login = |patience| {
+        audit.record(Record::new(Event::LoginOk, Outcome::Done));
+        audit.flush(patience);
+    };
+    login(PATIENCE);
+    login(PATIENCE);
+    // Half of the first record is left.
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(40).unwrap();
+    login(PATIENCE);
+    let now = lines(&path);
+    assert!(now.len() == 3 && now[0].len() == 40 && now[2].contains(r#""log":"cut""#), "{now:?}");
+    assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::NotARecord);
+    // Another's file is not written into, and records wait.
+    std::fs::rename(&path, folder.path().join("kept")).unwrap();
+    std::fs::write(&path, "another's\n").unwrap();
+    login(Duration::from_millis(700));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "another's\n");
+    assert!(audit.figures().failing.load(Ordering::Relaxed));
+    // An empty one is what a log rotator leaves.
+    std::fs::write(&path, "").unwrap();
+    audit.flush(PATIENCE);
+    let now = lines(&path);
+    assert!(now.len() == 2 && now[1].contains(r#""log":"replaced""#), "{now:?}");
+    // A head that is gone comes back.
+    std::fs::remove_file(verify::head_path(&path)).unwrap();
+    login(PATIENCE);
+    assert!(verify::Head::read(&path, &key()).unwrap().is_some_and(|head| head.seq >= 7));
+}
+
+#[test]
+fn what_is_no_regular_file_is_no_log_and_no_key_and_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(Audit::start(settings(&path)).unwrap_err().contains("no regular file"));
+    assert!(Key::read(&path).err().unwrap().contains("no regular file"));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(Audit::start(settings(&path)).is_err() && Key::read(&path).is_err());
+}
+
+#[test]
+fn nobody_waits_for_a_log_whose_disk_takes_nothing() {
+    let (folder, path) = log_of(0);
+    let audit = Audit::start(Settings { blocks: true, ..settings(&path) }).unwrap();
+    std::fs::rename(&path, folder.path().join("kept")).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    for _ in 0..QUEUE_MAX + 512 {
+        audit.record(Record::new(Event::LoginOk, Outcome::Done));
+    }
+    assert!(audit.refuses() && audit.figures().lost.load(Ordering::Relaxed) > 0);
+    // The end of a process waits as long as it says, and no longer.
+    audit.flush(Duration::from_millis(50));
+}

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// A record is far shorter; a longer line is not ours.
-const LINE_BYTES_MAX: usize = 1 << 20;
+pub(super) const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]

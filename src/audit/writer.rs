@@ -3,12 +3,13 @@
 use super::collector::{Collector, Item};
 use super::key::Key;
 use super::record::{Event, Outcome, Record};
-use super::verify::{Fault, Head, files, first_of, head_path, judge};
+use super::verify::{Fault, Head, LINE_BYTES_MAX, files, first_of, head_path, judge};
 use super::{Figures, Message};
 use crate::base::clock;
+use crate::storage;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +49,10 @@ pub(super) struct Writer {
     settings: Settings,
     figures: Arc<Figures>,
     file: File,
+    /// Device and inode of the file: another one at its path is not this log.
+    file_is: (u64, u64),
     head: File,
+    head_is: (u64, u64),
     bytes: u64,
     /// Number of the first record in the file, and of the first that is to be kept.
     file_first_seq: u64,
@@ -67,8 +71,32 @@ pub(super) struct Writer {
     next_cleaning_ms: i64,
 }
 
+/// Opens the log. What is no regular file cannot hold one, and a pipe is not waited for.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+}
+
+/// Opens the head file of a log.
+fn open_head(log: &Path) -> io::Result<File> {
+    let path = head_path(log);
+    let mut options = OpenOptions::new();
+    let file =
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("its .head is no regular file")) }
+}
+
+fn identity(m: &std::fs::Metadata) -> (u64, u64) {
+    (m.dev(), m.ino())
+}
+
+/// Device and inode of what stands at a path; `None` if nothing does.
+fn at(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    match std::fs::metadata(path) {
+        Ok(m) => Ok(Some(identity(&m))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 impl Writer {
@@ -77,13 +105,7 @@ impl Writer {
         let path = settings.path.clone();
         let failed = |e: io::Error| format!("audit log {}: {e}", path.display());
         let tail = Tail::read(&path, &settings.key).map_err(|e| format!("audit log {}: {e}", path.display()))?;
-        let head = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(head_path(&path))
-            .map_err(failed)?;
+        let head = open_head(&path).map_err(failed)?;
         if tail.is_new {
             // Before the first record: a log without a head is one that lost it.
             let new = Head { seq: 0, mac: GENESIS.into(), first: Some(1) };
@@ -94,8 +116,11 @@ impl Writer {
             file.set_len(tail.whole_bytes).map_err(failed)?;
         }
         let file_first_seq = tail.file_first_seq.unwrap_or(tail.seq + 1);
+        let is = |file: &File| file.metadata().map(|m| identity(&m));
         let mut writer = Writer {
             figures,
+            file_is: is(&file).map_err(failed)?,
+            head_is: is(&head).map_err(failed)?,
             file,
             head,
             bytes: tail.whole_bytes,
@@ -151,8 +176,10 @@ impl Writer {
                 self.add(&Record::new(Event::RecordsLost, Outcome::Failed).with("records", count));
             }
             let asked = !waiting.is_empty();
-            while let Err(e) =
-                self.write().and_then(|()| if asked { self.name_last() } else { self.name_last_if_due() })
+            while let Err(e) = self
+                .look()
+                .and_then(|()| self.write())
+                .and_then(|()| if asked { self.name_last() } else { self.name_last_if_due() })
             {
                 if !self.figures.failing.swap(true, Ordering::AcqRel) {
                     tracing::error!("The audit log {} cannot be written: {e}", self.settings.path.display());
@@ -182,6 +209,73 @@ impl Writer {
         self.prev = mac;
         self.pending.push_str(&line);
         self.pending.push('\n');
+    }
+
+    /// Looks whether the log is still where it belongs, and whole. Nobody must have to wait for the next start to hear that records
+    /// go where nobody finds them: one that was moved or removed is begun anew, one that was cut is gone on with, each with a record
+    /// of it. The chain goes on, so that the gap is found by who verifies it.
+    ///
+    /// # Errors
+    /// Something else stands in its place: that is not written into.
+    fn look(&mut self) -> io::Result<()> {
+        let path = &self.settings.path;
+        let what = match at(path)? {
+            Some(there) if there == self.file_is => {
+                let len = self.file.metadata()?.len();
+                if len >= self.bytes {
+                    return self.look_at_head();
+                }
+                // What follows does not become part of half a record.
+                if len > 0 {
+                    self.file.write_all(b"\n")?;
+                }
+                self.bytes = len + u64::from(len > 0);
+                "cut"
+            }
+            None => {
+                self.begin(OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?)?;
+                "removed or moved away"
+            }
+            Some(_) => {
+                // A log rotator puts an empty one there.
+                let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+                let file = OpenOptions::new().append(true).custom_flags(flags).open(path)?;
+                let m = file.metadata()?;
+                if !m.is_file() || m.len() > 0 {
+                    return Err(io::Error::other("another file stands in its place"));
+                }
+                self.begin(file)?;
+                "replaced"
+            }
+        };
+        if self.bytes == 0 {
+            self.file_first_seq = self.seq + 1;
+        }
+        tracing::error!("The audit log {} was {what} by somebody else", self.settings.path.display());
+        self.add(&Record::new(Event::LogDamaged, Outcome::Failed).with("log", what));
+        self.look_at_head()
+    }
+
+    fn begin(&mut self, file: File) -> io::Result<()> {
+        self.file_is = identity(&file.metadata()?);
+        (self.file, self.bytes) = (file, 0);
+        Ok(())
+    }
+
+    /// A head that is gone is written again: what it says is known here.
+    fn look_at_head(&mut self) -> io::Result<()> {
+        let path = head_path(&self.settings.path);
+        match at(&path)? {
+            Some(there) if there == self.head_is => return Ok(()),
+            Some(_) => std::fs::remove_file(&path)?,
+            None => {}
+        }
+        self.head = open_head(&self.settings.path)?;
+        self.head_is = identity(&self.head.metadata()?);
+        tracing::error!("The head file of the audit log, {}, was replaced by somebody else", path.display());
+        self.write_head()?;
+        self.add(&Record::new(Event::LogDamaged, Outcome::Failed).with("head", "replaced"));
+        Ok(())
     }
 
     /// Writes what is pending, then the head.
@@ -235,8 +329,7 @@ impl Writer {
         let mut name = self.settings.path.as_os_str().to_owned();
         name.push(format!(".{:020}", self.file_first_seq));
         std::fs::rename(&self.settings.path, &name)?;
-        self.file = open(&self.settings.path)?;
-        self.bytes = 0;
+        self.begin(open(&self.settings.path)?)?;
         self.file_first_seq = self.seq + 1;
         Ok(())
     }
@@ -332,24 +425,48 @@ impl Tail {
         }
         // A head of an earlier version does not say it.
         tail.first_seq = tail.first_seq.or_else(|| all.first().and_then(|f| first_of(f)));
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(e.to_string()),
-        };
-        let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        tail.whole_bytes = whole as u64;
-        tail.unfinished_bytes = (text.len() - whole) as u64;
-        let mut lines = text[..whole].split(|b| *b == b'\n').filter(|line| !line.is_empty());
-        if let Some(first) = lines.next() {
-            let last = lines.next_back().unwrap_or(first);
-            let (seq, _, mac) = judge(last, key).map_err(moved)?;
+        let Some(ends) = ends(path).map_err(|e| e.to_string())? else { return Ok(tail) };
+        (tail.whole_bytes, tail.unfinished_bytes) = (ends.whole_bytes, ends.unfinished_bytes);
+        if !ends.last.is_empty() {
+            let (seq, _, mac) = judge(&ends.last, key).map_err(moved)?;
             if seq < tail.seq {
                 return Err(moved(super::Fault::Cut { last: seq, head: tail.seq }));
             }
             (tail.seq, tail.mac) = (seq, Some(mac));
-            tail.file_first_seq = judge(first, key).ok().map(|(seq, _, _)| seq);
+            tail.file_first_seq = judge(&ends.first, key).ok().map(|(seq, _, _)| seq);
         }
         Ok(tail)
     }
+}
+
+/// The first and the last whole line of a file.
+struct Ends {
+    first: Vec<u8>,
+    last: Vec<u8>,
+    whole_bytes: u64,
+    unfinished_bytes: u64,
+}
+
+/// Reads both ends of a file, however large it is; `None` if there is none.
+fn ends(path: &Path) -> io::Result<Option<Ends>> {
+    let mut file = match storage::open_regular(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let len = file.metadata()?.len();
+    let mut first = Vec::new();
+    BufReader::new(Read::take(&mut file, LINE_BYTES_MAX as u64)).read_until(b'\n', &mut first)?;
+    // The last whole line, and half a line behind it.
+    let from = len.saturating_sub(2 * LINE_BYTES_MAX as u64);
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    Read::take(&mut file, len - from).read_to_end(&mut text)?;
+    let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let last = text[..whole].split(|b| *b == b'\n').rfind(|line| !line.is_empty()).unwrap_or_default().to_vec();
+    if whole == 0 && from > 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its end is no record"));
+    }
+    first.pop_if(|b| *b == b'\n');
+    Ok(Some(Ends { first, last, whole_bytes: from + whole as u64, unfinished_bytes: (text.len() - whole) as u64 }))
 }
