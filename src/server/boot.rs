@@ -531,7 +531,7 @@ fn prepare_process(config: &Config) {
 }
 
 fn announce(t: &tls::Tls) {
-    for s in &t.server.left_out {
+    for s in &t.server.warnings {
         tracing::warn!("{s}");
     }
     if let Some(g) = &t.generated {

@@ -24,6 +24,8 @@ pub fn of(config: &Config) -> Result<Option<Collector>, String> {
     let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty()) else {
         return Err(format!("audit-syslog-tls '{named}' is no host:port, such as logs.example.com:6514"));
     };
+    // The files are read anew for each connection; whether they can be used is told now.
+    client_tls(config, config.audit.syslog_ca_cert_file.as_deref()).map_err(|e| format!("audit-syslog-tls: {e}"))?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let config = config.clone();
     let dial = move || {

@@ -33,20 +33,24 @@ pub struct Reloader {
 /// # Errors
 /// What is wrong with it; nothing has changed but the note of it in INFO.
 pub fn apply(node: &Node, doors: &Doors, endpoint: &Http, config: &Config, dir: &Path) -> Result<(), String> {
-    let own = http::prepare(config, dir).map_err(|e| e.to_string())?;
-    if config.tls.port == 0 {
-        endpoint.take(own);
-        *node.tls.write() = Default::default();
-        return Ok(());
-    }
-    let outcome = tls::setup(config, dir, clock::wall_ms() / 1000);
     let audited = |outcome, detail: &str| {
         let record = Record::new(Event::CertificateReload, outcome);
         node.audit.record(record.with("detail", detail));
     };
+    let own = http::prepare(config, dir).map_err(|e| e.to_string());
+    if config.tls.port == 0 {
+        endpoint.take(own.inspect_err(|e| audited(Outcome::Failed, e))?);
+        *node.tls.write() = Default::default();
+        return Ok(());
+    }
+    // Both have the same files: what is wrong with them is told once, whoever finds it first.
+    let outcome = own.and_then(|own| match tls::setup(config, dir, clock::wall_ms() / 1000) {
+        Ok(t) => Ok((own, t)),
+        Err(e) => Err(e.to_string()),
+    });
     match outcome {
-        Ok(t) => {
-            t.server.left_out.iter().for_each(|s| tracing::warn!("{s}"));
+        Ok((own, t)) => {
+            t.server.warnings.iter().for_each(|s| tracing::warn!("{s}"));
             let mut facts = tls::facts(config, dir, &t);
             let mut current = node.tls.write();
             (facts.reloads, facts.failed_reloads) = (current.reloads + 1, current.failed_reloads);
@@ -67,9 +71,9 @@ pub fn apply(node: &Node, doors: &Doors, endpoint: &Http, config: &Config, dir: 
         Err(e) => {
             let mut current = node.tls.write();
             current.failed_reloads += 1;
-            current.last_error = e.to_string();
-            audited(Outcome::Failed, &e.to_string());
-            Err(e.to_string())
+            current.last_error.clone_from(&e);
+            audited(Outcome::Failed, &e);
+            Err(e)
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::base::clock;
 use crate::config::Config;
 use crate::config::types::TlsAuthClients;
+use crate::engine::client_tls;
 use crate::net::tls::certificate;
 use crate::net::tls::config::{AuthClients, ServerTls, TlsError, TlsParameters, server};
 use crate::net::tls::facts::{Facts, stamp};
@@ -18,6 +19,8 @@ pub enum TlsSetupError {
     Half(&'static str),
     Generate(GenerateError),
     Tls(TlsError),
+    /// The certificate shown to other servers.
+    Client(String),
 }
 
 impl std::fmt::Display for TlsSetupError {
@@ -30,6 +33,7 @@ impl std::fmt::Display for TlsSetupError {
             Self::Half(missing) => write!(f, "TLS has only half a certificate: {missing} is not set"),
             Self::Generate(e) => write!(f, "TLS material could not be generated: {e}"),
             Self::Tls(e) => e.fmt(f),
+            Self::Client(e) => f.write_str(e),
         }
     }
 }
@@ -43,7 +47,12 @@ pub struct Tls {
 
 /// Makes the configuration of the TLS listeners.
 pub fn setup(config: &Config, dir: &Path, now_s: i64) -> Result<Tls, TlsSetupError> {
-    with_clients(config, config.tls.auth_clients, dir, now_s)
+    let tls = with_clients(config, config.tls.auth_clients, dir, now_s)?;
+    if config.tls.client_cert_file.is_some() || config.tls.client_key_file.is_some() {
+        // What is shown to other servers is read when they are dialled; whether it can be used is told now.
+        client_tls(config, None).map_err(TlsSetupError::Client)?;
+    }
+    Ok(tls)
 }
 
 /// Makes the configuration of the HTTP endpoint: the same certificate, its own rule for clients.

@@ -242,7 +242,10 @@ fn certificates_change_while_connections_go_on_and_bad_ones_never_take_their_pla
     let folder = tempfile::tempdir().unwrap();
     let f = folder.path();
     certificates(f, &[("other", "localhost", "DNS:localhost,IP:127.0.0.1")]);
-    let server = server_with(f, &["--tls-auth-clients", "no"]);
+    // The endpoint for metrics has the same certificate, and is the first to look at it.
+    let (http, audit) = (crate::support::server::free_port().to_string(), f.join("audit.log"));
+    let words = ["--tls-auth-clients", "no", "--http-port", &http, "--audit-file", audit.to_str().unwrap()];
+    let server = server_with(f, &words);
     let ca = f.join("ca.crt");
     let mut old = Connection::tls(server.port, &ca).unwrap();
     let serial = |c: &mut Connection| {
@@ -258,7 +261,10 @@ fn certificates_change_while_connections_go_on_and_bad_ones_never_take_their_pla
     server.signal("HUP");
     wait(|| server.log().contains("could not be reloaded"));
     assert_eq!(serial(&mut old), first);
-    assert!(old.line("INFO tls").to_string().contains("is not the key of the certificate"));
+    let info = old.line("INFO tls").to_string();
+    assert!(info.contains("is not the key of the certificate") && info.contains("tls_failed_reloads:1"), "{info}");
+    let failed = "\"event\":\"certificate-reload\",\"outcome\":\"failed\"";
+    wait(|| std::fs::read_to_string(&audit).unwrap().contains(failed));
     assert_eq!(Connection::tls(server.port, &ca).unwrap().line("PING").to_string(), "+PONG");
 
     // With its key it is taken.
@@ -291,6 +297,107 @@ fn a_revoked_certificate_is_refused() {
     let mut admin = connect_as(&server, f, "good").unwrap();
     let info = admin.line("INFO stats").to_string() + &admin.line("INFO fips").to_string();
     assert!(info.contains("tls_refused_certificate:1"), "{info}");
+}
+
+#[test]
+fn a_revocation_list_that_would_lock_everybody_out_is_refused_and_an_old_one_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let f = folder.path();
+    certificates(f, &[("good", "good", "URI:urn:g"), ("bad", "bad", "URI:urn:b")]);
+    openssl(
+        f,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca2.key -out ca2.crt -days 30 -subj /CN=ca",
+    );
+    std::fs::write(f.join("index.txt"), "").unwrap();
+    std::fs::write(f.join("crlnumber"), "01\n").unwrap();
+    std::fs::write(
+        f.join("ca.cnf"),
+        "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=10\n",
+    )
+    .unwrap();
+    openssl(f, "ca -config ca.cnf -keyfile ca.key -cert ca.crt -revoke bad.crt");
+    let old = "-crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z";
+    for (name, ca, more) in [
+        ("good.pem", "ca", ""),
+        ("forged.pem", "ca2", ""),
+        ("sha1.pem", "ca", " -md sha1"),
+        ("old.pem", "ca", &format!(" {old}")),
+    ] {
+        openssl(f, &format!("ca -config ca.cnf -keyfile {ca}.key -cert {ca}.crt -gencrl -out {name}{more}"));
+    }
+    let crl = f.join("crl.pem");
+    let put = |name: &str| std::fs::copy(f.join(name), &crl).map(drop).unwrap();
+    put("good.pem");
+    let server = server_with(f, &["--tls-crl-file", crl.to_str().unwrap(), "--http-port", "0"]);
+    let mut admin = connect_as(&server, f, "good").unwrap();
+    for (name, says) in
+        [("forged.pem", "is not signed by the authority of that name"), ("sha1.pem", "is signed with ECDSA with SHA-1")]
+    {
+        put(name);
+        server.signal("HUP");
+        wait(|| server.log().contains(says));
+        assert!(admin.line("INFO tls").to_string().contains(says), "{name}");
+        assert_eq!(connect_as(&server, f, "good").unwrap().line("PING").to_string(), "+PONG", "{name}");
+    }
+    put("old.pem");
+    server.signal("HUP");
+    wait(|| server.log().contains("should have been replaced by"));
+    assert_eq!(connect_as(&server, f, "good").unwrap().line("PING").to_string(), "+PONG");
+    let refused = connect_as(&server, f, "bad").map(|mut c| c.command(&[b"PING"]));
+    assert!(!matches!(refused, Ok(Ok(_))), "a revoked certificate was let in");
+}
+
+#[test]
+fn what_is_configured_for_later_is_looked_at_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let f = folder.path();
+    certificates(f, &[("other", "other", "URI:urn:o")]);
+    let server = server_with(f, &["--tls-auth-clients", "no"]);
+    let mut admin = Connection::tls(server.port, &f.join("ca.crt")).unwrap();
+    let path = |name: &str| f.join(name).display().to_string();
+    let mut refused = |words: &str, says: &str| {
+        let reply = admin.line(&format!("CONFIG SET {words}")).to_string();
+        assert!(reply.starts_with("-ERR") && reply.contains(says), "{words}: {reply}");
+    };
+    // No client is asked for a certificate, nor any server dialled.
+    refused(&format!("tls-ca-cert-file {}", path("nowhere")), "cannot be read");
+    refused(&format!("tls-crl-file {}", path("ca.crt")), "holds no certificate revocation list");
+    refused(
+        &format!("tls-client-cert-file {}", path("other.crt")),
+        "one of tls-client-cert-file and tls-client-key-file",
+    );
+    let pair = |key: &str| format!("tls-client-cert-file {} tls-client-key-file {}", path("other.crt"), path(key));
+    refused(&pair("server.key"), "is not the key of the certificate");
+    assert_eq!(admin.line(&format!("CONFIG SET {}", pair("other.key"))).to_string(), "+OK");
+}
+
+#[test]
+fn a_pipe_or_a_device_in_the_place_of_a_file_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let f = folder.path();
+    certificates(f, &[]);
+    let (pipe, users, secret) = (f.join("pipe"), f.join("users.acl"), f.join("secret"));
+    let mkfifo = |path: &Path| {
+        let _ = std::fs::remove_file(path);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    mkfifo(&pipe);
+    std::fs::write(&users, "user default on nopass ~* &* +@all\n").unwrap();
+    std::fs::write(&secret, "a secret of the tests\n").unwrap();
+    let words = ["--aclfile", users.to_str().unwrap(), "--primaryauth-file", secret.to_str().unwrap()];
+    let server = server_with(f, &words);
+    let mut admin = Connection::tls(server.port, &f.join("ca.crt")).unwrap();
+    for directive in ["tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-crl-file"] {
+        for path in [pipe.to_str().unwrap(), "/dev/zero"] {
+            let reply = admin.line(&format!("CONFIG SET {directive} {path}")).to_string();
+            assert!(reply.contains("it is no regular file"), "{directive} {path}: {reply}");
+        }
+    }
+    [&users, &secret].into_iter().for_each(|path| mkfifo(path));
+    assert!(admin.line("ACL LOAD").to_string().contains("it is no regular file"));
+    server.signal("HUP");
+    wait(|| server.log().contains("ACL file not read again") && server.log().contains("A secret not read again"));
+    assert_eq!(admin.line("CONFIG GET primaryauth").to_string(), "[\"primaryauth\" \"a secret of the tests\"]");
 }
 
 fn wait(done: impl Fn() -> bool) {

@@ -16,9 +16,11 @@ use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
+use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::signature_algorithm::SignatureAlgorithm;
+use x509_parser::x509::AlgorithmIdentifier;
 
-use crate::crypto;
+use crate::{crypto, storage};
 
 /// Below this RSA is not approved for signatures (SP 800-131A).
 const RSA_BITS_MIN: usize = 2048;
@@ -43,6 +45,9 @@ pub enum CertificateError {
     Expired { path: PathBuf, subject: String, since: String },
     NotYetValid { path: PathBuf, subject: String, from: String },
     Mismatch { certificate: PathBuf, key: PathBuf },
+    BadCrl { path: PathBuf, error: String },
+    CrlSignature { path: PathBuf, issuer: String, algorithm: String },
+    CrlForged { path: PathBuf, issuer: String },
 }
 
 impl std::fmt::Display for CertificateError {
@@ -96,6 +101,18 @@ impl std::fmt::Display for CertificateError {
             Self::Mismatch { certificate, key } => {
                 write!(f, "{}: is not the key of the certificate in {}", key.display(), certificate.display())
             }
+            Self::BadCrl { path, error } => write!(f, "{}: the revocation list is malformed: {error}", path.display()),
+            Self::CrlSignature { path, issuer, algorithm } => write!(
+                f,
+                "{}: the revocation list of {issuer} is signed with {algorithm}, approved are SHA-256, SHA-384 and SHA-512 \
+                 with RSA or ECDSA",
+                path.display()
+            ),
+            Self::CrlForged { path, issuer } => write!(
+                f,
+                "{}: the revocation list says it is of {issuer}, and is not signed by the authority of that name",
+                path.display()
+            ),
         }
     }
 }
@@ -161,6 +178,8 @@ pub fn load(certificate: &Path, key: &Path, now_s: i64) -> Result<Loaded, Certif
 #[derive(Debug, Clone)]
 pub struct Roots {
     pub store: Arc<RootCertStore>,
+    /// What is in it, as it came.
+    pub certificates: Vec<CertificateDer<'static>>,
     /// The one that expires first.
     pub earliest: Option<Identity>,
     /// One sentence for each certificate that was left out, for the log.
@@ -173,6 +192,7 @@ pub struct Roots {
 /// so there it is left out and named.
 pub fn load_roots(file: Option<&Path>, folder: Option<&Path>, now_s: i64) -> Result<Roots, CertificateError> {
     let mut store = RootCertStore::empty();
+    let mut certificates = Vec::new();
     let mut left_out = Vec::new();
     let mut earliest: Option<Identity> = None;
     let mut note = |identity: Option<Identity>| {
@@ -185,6 +205,7 @@ pub fn load_roots(file: Option<&Path>, folder: Option<&Path>, now_s: i64) -> Res
     if let Some(file) = file {
         for der in read_certificates(file)? {
             let identity = identify(&der);
+            certificates.push(der.clone());
             add_root(&mut store, file, der, now_s)?;
             note(identity);
         }
@@ -198,11 +219,14 @@ pub fn load_roots(file: Option<&Path>, folder: Option<&Path>, now_s: i64) -> Res
         paths.sort();
         for path in paths.iter().filter(|p| p.is_file()) {
             match read_certificates(path) {
-                Ok(certificates) => {
-                    for der in certificates {
+                Ok(found) => {
+                    for der in found {
                         let identity = identify(&der);
-                        match add_root(&mut store, path, der, now_s) {
-                            Ok(()) => note(identity),
+                        match add_root(&mut store, path, der.clone(), now_s) {
+                            Ok(()) => {
+                                certificates.push(der);
+                                note(identity);
+                            }
                             Err(error) => left_out.push(error.to_string()),
                         }
                     }
@@ -215,7 +239,7 @@ pub fn load_roots(file: Option<&Path>, folder: Option<&Path>, now_s: i64) -> Res
         let path = file.or(folder).unwrap_or(Path::new("")).to_owned();
         return Err(CertificateError::NoCertificate { path });
     }
-    Ok(Roots { store: Arc::new(store), earliest, left_out })
+    Ok(Roots { store: Arc::new(store), certificates, earliest, left_out })
 }
 
 fn add_root(
@@ -279,7 +303,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, CertificateError> {
     if bytes > PEM_BYTES_MAX {
         return Err(CertificateError::TooBig { path: path.to_owned(), bytes });
     }
-    std::fs::read(path).map_err(unreadable)
+    storage::read_regular(path, PEM_BYTES_MAX).map_err(unreadable)
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
@@ -293,8 +317,17 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certif
     Ok(chain)
 }
 
-/// Reads the revocation lists of a PEM file.
-pub fn load_crls(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, CertificateError> {
+/// Revocation lists to believe.
+#[derive(Debug, Clone, Default)]
+pub struct Crls {
+    pub lists: Vec<CertificateRevocationListDer<'static>>,
+    /// A sentence for each that is out of its dates, for the log: it is believed all the same, since what it revokes stays revoked.
+    pub stale: Vec<String>,
+}
+
+/// Reads the revocation lists of a PEM file. One that says it is of one of `authorities` is signed by it: where such a list could not
+/// be verified every client would be refused. One of another name may be an intermediate authority's, which is not known here.
+pub fn load_crls(path: &Path, authorities: &[CertificateDer<'_>], now_s: i64) -> Result<Crls, CertificateError> {
     let text = read_bounded(path)?;
     let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
@@ -302,7 +335,39 @@ pub fn load_crls(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static
     if lists.is_empty() {
         return Err(CertificateError::NoCrl { path: path.to_owned() });
     }
-    Ok(lists)
+    let mut stale = Vec::new();
+    for der in &lists {
+        let bad = |e: String| CertificateError::BadCrl { path: path.to_owned(), error: e };
+        let (_, list) = CertificateRevocationList::from_der(der).map_err(|e| bad(e.to_string()))?;
+        let issuer = list.issuer().to_string();
+        if let Err(algorithm) = approved(&list.signature_algorithm) {
+            return Err(CertificateError::CrlSignature { path: path.to_owned(), issuer, algorithm });
+        }
+        let mut named = authorities
+            .iter()
+            .filter_map(|der| X509Certificate::from_der(der).ok())
+            .map(|(_, authority)| authority)
+            .filter(|authority| authority.subject().as_raw() == list.issuer().as_raw())
+            .peekable();
+        if named.peek().is_some() && !named.any(|authority| signed(&list, &authority)) {
+            return Err(CertificateError::CrlForged { path: path.to_owned(), issuer });
+        }
+        if let Some(next) = list.next_update().filter(|next| next.timestamp() < now_s) {
+            stale.push(format!(
+                "{}: the revocation list of {issuer} should have been replaced by {next}: what was revoked since then is let in",
+                path.display()
+            ));
+        }
+    }
+    Ok(Crls { lists, stale })
+}
+
+/// Whether a list has the signature of an authority.
+fn signed(list: &CertificateRevocationList<'_>, authority: &X509Certificate<'_>) -> bool {
+    let key = &authority.public_key().subject_public_key.data;
+    let algorithms = crypto::provider(&[]).signature_verification_algorithms.all;
+    // One of another kind of key, or of another digest, verifies nothing.
+    algorithms.iter().any(|a| a.verify_signature(key, list.tbs_cert_list.as_ref(), &list.signature_value.data).is_ok())
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
@@ -377,14 +442,23 @@ fn check_key(path: &Path, parsed: &X509Certificate<'_>, der: &[u8]) -> Result<Id
     }
 }
 
-/// The digest is what matters: SHA-1 and MD5 by name, and anything that is not known to be approved by its number.
 fn check_signature(path: &Path, parsed: &X509Certificate<'_>) -> Result<(), CertificateError> {
-    let oid = parsed.signature_algorithm.algorithm.to_id_string();
-    let algorithm = match oid.as_str() {
+    approved(&parsed.signature_algorithm).map_err(|algorithm| CertificateError::Signature {
+        path: path.to_owned(),
+        subject: parsed.subject().to_string(),
+        algorithm,
+    })
+}
+
+/// Whether signatures of this kind are approved, or its name. The digest is what matters: SHA-1 and MD5 by name, and anything that is
+/// not known to be approved by its number.
+fn approved(algorithm: &AlgorithmIdentifier<'_>) -> Result<(), String> {
+    let oid = algorithm.algorithm.to_id_string();
+    Err(match oid.as_str() {
         // RSA with SHA-256, -384, -512; ECDSA with the same.
         "1.2.840.113549.1.1.11" | "1.2.840.113549.1.1.12" | "1.2.840.113549.1.1.13" => return Ok(()),
         "1.2.840.10045.4.3.2" | "1.2.840.10045.4.3.3" | "1.2.840.10045.4.3.4" => return Ok(()),
-        "1.2.840.113549.1.1.10" => match pss_digest(parsed).as_deref() {
+        "1.2.840.113549.1.1.10" => match pss_digest(algorithm).as_deref() {
             Some("2.16.840.1.101.3.4.2.1" | "2.16.840.1.101.3.4.2.2" | "2.16.840.1.101.3.4.2.3") => return Ok(()),
             // What the standard takes when the parameters are absent.
             Some("1.3.14.3.2.26") | None => "RSA-PSS with SHA-1".to_owned(),
@@ -397,12 +471,11 @@ fn check_signature(path: &Path, parsed: &X509Certificate<'_>) -> Result<(), Cert
         "1.2.840.10040.4.3" => "DSA with SHA-1".to_owned(),
         "1.3.101.112" => "Ed25519".to_owned(),
         other => other.to_owned(),
-    };
-    Err(CertificateError::Signature { path: path.to_owned(), subject: parsed.subject().to_string(), algorithm })
+    })
 }
 
-fn pss_digest(parsed: &X509Certificate<'_>) -> Option<String> {
-    match SignatureAlgorithm::try_from(&parsed.signature_algorithm).ok()? {
+fn pss_digest(algorithm: &AlgorithmIdentifier<'_>) -> Option<String> {
+    match SignatureAlgorithm::try_from(algorithm).ok()? {
         SignatureAlgorithm::RSASSA_PSS(parameters) => Some(parameters.hash_algorithm_oid().to_id_string()),
         _ => None,
     }

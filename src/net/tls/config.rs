@@ -15,7 +15,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme, SupportedProtocolVersion};
 
-use super::certificate::{self, CertificateError, Identity};
+use super::certificate::{self, CertificateError, Crls, Identity};
 use super::tickets::{Kept, Tickets};
 use crate::crypto::{self, APPROVED_SUITES, Suite};
 
@@ -125,8 +125,8 @@ pub struct ServerTls {
     pub identity: Identity,
     /// The authority for clients that expires first.
     pub ca: Option<Identity>,
-    /// CAs of a folder that were left out, a sentence each.
-    pub left_out: Vec<String>,
+    /// A sentence for each CA of a folder that was left out, and for each revocation list that is out of its dates.
+    pub warnings: Vec<String>,
 }
 
 /// Makes the configuration all TLS listeners of a server share. `now_s` is in seconds since 1970.
@@ -137,26 +137,31 @@ pub fn server(p: &TlsParameters, now_s: i64) -> Result<ServerTls, TlsError> {
     let versions = protocols(&p.protocols)?;
     let provider = crypto::provider(&suites(&p.ciphers, &p.ciphersuites, &versions)?);
     let loaded = certificate::load(&p.certificate, &p.key, now_s)?;
-    let mut left_out = Vec::new();
+    // Also where no client is asked for a certificate: what is configured and cannot be used is told now, not on the day it is needed.
+    let roots = match (&p.ca_file, &p.ca_folder) {
+        (None, None) if p.auth_clients != AuthClients::No => return Err(TlsError::CaMissing),
+        (None, None) => None,
+        (file, folder) => Some(certificate::load_roots(file.as_deref(), folder.as_deref(), now_s)?),
+    };
+    let known = roots.as_ref().map_or(&[][..], |r| &r.certificates);
+    let crls = match &p.crl_file {
+        Some(path) => certificate::load_crls(path, known, now_s)?,
+        None => Crls::default(),
+    };
+    let mut warnings = crls.stale;
     let mut ca = None;
-
-    let verifier = match p.auth_clients {
-        AuthClients::No => WebPkiClientVerifier::no_client_auth(),
-        wanted => {
-            if p.ca_file.is_none() && p.ca_folder.is_none() {
-                return Err(TlsError::CaMissing);
-            }
-            let roots = certificate::load_roots(p.ca_file.as_deref(), p.ca_folder.as_deref(), now_s)?;
-            left_out = roots.left_out;
+    let verifier = match (p.auth_clients, roots) {
+        (AuthClients::No, _) | (_, None) => WebPkiClientVerifier::no_client_auth(),
+        (wanted, Some(roots)) => {
+            warnings.extend(roots.left_out);
             ca = roots.earliest;
-            let crls = match &p.crl_file {
-                Some(path) => certificate::load_crls(path)?,
-                None => Vec::new(),
-            };
             let builder = WebPkiClientVerifier::builder_with_provider(roots.store, provider.clone());
             // An authority without a list revokes nothing; a list that is there is believed for the certificates it speaks of.
-            let builder =
-                if crls.is_empty() { builder } else { builder.with_crls(crls).allow_unknown_revocation_status() };
+            let builder = if crls.lists.is_empty() {
+                builder
+            } else {
+                builder.with_crls(crls.lists).allow_unknown_revocation_status()
+            };
             let builder = if wanted == AuthClients::Optional { builder.allow_unauthenticated() } else { builder };
             builder.build().map_err(|e| TlsError::Verifier(e.to_string()))?
         }
@@ -184,7 +189,7 @@ pub fn server(p: &TlsParameters, now_s: i64) -> Result<ServerTls, TlsError> {
     if !config.fips() {
         return Err(TlsError::NotFips);
     }
-    Ok(ServerTls { config: Arc::new(config), identity: loaded.identity, ca, left_out })
+    Ok(ServerTls { config: Arc::new(config), identity: loaded.identity, ca, warnings })
 }
 
 /// How a client decides whether to believe the server.
