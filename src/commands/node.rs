@@ -254,6 +254,8 @@ pub fn redacted<'a>(entry: &Entry, args: Args<'a>) -> Vec<&'a [u8]> {
     let from = match name {
         ("", "auth") => 1,
         ("acl", "setuser" | "getuser" | "deluser") => 2,
+        // What is tried out may be what has secrets in it.
+        ("acl", "dryrun") => 4,
         _ => usize::MAX,
     };
     let (sets, greets, migrates) = (name == ("config", "set"), name == ("", "hello"), name == ("", "migrate"));
@@ -299,6 +301,7 @@ mod tests {
             ("config set maxmemory 1 masteruser u", "config set maxmemory 1 masteruser (redacted)"),
             ("config set slowlog-log-slower-than 0", "config set slowlog-log-slower-than 0"),
             ("acl setuser u +get >pw", "acl setuser (redacted) (redacted) (redacted)"),
+            ("acl dryrun u auth u pw", "acl dryrun u auth (redacted) (redacted)"),
             ("acl deluser a b", "acl deluser (redacted) (redacted)"),
             ("migrate h 1 key 9 5000 AUTH pw", "migrate h 1 key 9 5000 AUTH (redacted)"),
             ("migrate h 1 key 9 5000 AUTH2 u pw", "migrate h 1 key 9 5000 AUTH2 (redacted) (redacted)"),

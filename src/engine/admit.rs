@@ -467,6 +467,7 @@ impl Turn<'_> {
         if !t.broken {
             t.queue.push(Queued { command: entry.id, args: own });
         }
+        client.last_command(entry.id);
         self.reply.raw(b"+QUEUED\r\n");
         Ok(Pass::Answered)
     }

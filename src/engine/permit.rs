@@ -53,6 +53,10 @@ impl Turn<'_> {
         let context = if queues { Context::Multi } else { Context::Toplevel };
         let user = std::sync::Arc::clone(&client.user);
         let refused = self.judge(&user, entry, args, db);
+        if refused.is_some() {
+            // The log shows the refused command as the client's, also where it was to be queued.
+            client.last_command(entry.id);
+        }
         let Some(refusal) = refused.map(|denied| self.refused(&user, &client.shared, entry, &denied, context)) else {
             return Ok(());
         };
@@ -188,7 +192,7 @@ impl Turn<'_> {
                 .with_bytes("object", object);
             self.node.audit.record(record);
         }
-        // The log shows the refused command as the client's, but EXEC as what ran the queue.
+        // That of a waiter too; but of what was queued, EXEC.
         if context == Context::Toplevel {
             client.last_command.store(u32::from(entry.id), std::sync::atomic::Ordering::Relaxed);
         }

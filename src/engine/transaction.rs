@@ -156,8 +156,9 @@ impl Turn<'_> {
         let exec = client.shared.last_command.load(std::sync::atomic::Ordering::Relaxed);
         for (q, entry) in queue.iter().zip(entries) {
             self.run_queued(client, entry, q.args.args());
+            // What runs the queue is what the client is seen to run, before each of its commands and after the last.
+            client.shared.last_command.store(exec, std::sync::atomic::Ordering::Relaxed);
         }
-        client.shared.last_command.store(exec, std::sync::atomic::Ordering::Relaxed);
         if !self.space.changes.ready.is_empty() {
             self.serve_waiters();
         }

@@ -46,9 +46,8 @@ const NOT_IN_EXEC: CommandError = CommandError::fixed(
     "WRONGPASS after so many failed logins none is looked at inside a transaction: sign in before MULTI",
 );
 /// It takes a tenth of a second, and others wait for the locks of EXEC.
-const SLOW_IN_EXEC: CommandError = CommandError::fixed(
-    "ERR a password kept as PBKDF2 is not verified inside a transaction: sign in before MULTI",
-);
+const SLOW_IN_EXEC: CommandError =
+    CommandError::fixed("ERR a password kept as PBKDF2 is not verified inside a transaction: sign in before MULTI");
 
 /// What became of an attempt to sign in.
 #[derive(PartialEq, Eq)]
