@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::pki_types::ServerName;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::os::fd::AsFd;
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use crate::base::clock;
 use crate::crypto;
 
 /// A connection to a server; what it reads and writes is plaintext.
@@ -198,6 +201,40 @@ impl Dialled {
         };
         self.set_nonblocking(false)?;
         read
+    }
+
+    /// Writes all of `bytes`, or says after `patience` that it cannot: however little the other side takes at a time, it is not waited for
+    /// longer. After an error the connection is of no use.
+    ///
+    /// # Errors
+    /// Those of the socket; it took too long.
+    pub fn write_within(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        let Self::Tls(stream) = self else {
+            self.set_write_timeout(Some(patience))?;
+            return self.write_all(bytes);
+        };
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "the other side takes nothing any more");
+        let until = clock::monotonic_ms() + patience.as_millis() as u64;
+        let (connection, socket) = (&mut stream.conn, &mut stream.sock);
+        // Neither a write nor the read that the library tries behind one that is held up may wait by itself.
+        socket.set_nonblocking(true)?;
+        let mut rest = bytes;
+        while !rest.is_empty() || connection.wants_write() {
+            rest = &rest[connection.writer().write(rest)?..];
+            match connection.write_tls(socket) {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let left = until.saturating_sub(clock::monotonic_ms());
+                    let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+                    if left == 0 || poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], wait)? == 0 {
+                        return Err(late());
+                    }
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        socket.set_nonblocking(false)
     }
 
     fn set_nonblocking(&self, yes: bool) -> io::Result<()> {

@@ -7,7 +7,7 @@ use crate::net::dial::{self, Dialled};
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// How long a connection, and each write, may take.
+/// How long a connection, and each message, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `audit-syslog-tls` names, if anything.
@@ -32,7 +32,6 @@ pub fn of(config: &Config) -> Result<Option<Collector>, String> {
         // The files are read anew for each connection: certificates are replaced while the server runs.
         let tls = client_tls(&config, config.audit.syslog_ca_cert_file.as_deref())?;
         let socket = dial::tls(&host, port, Some(PATIENCE), tls, None, None).map_err(|e| e.to_string())?;
-        socket.set_write_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
         Ok(Box::new(Connection(socket)) as Box<dyn Link>)
     };
     Ok(Some(Collector { name: named.to_owned(), host: super::tls::hostname(), dial: Box::new(dial) }))
@@ -42,7 +41,7 @@ struct Connection(Dialled);
 
 impl Write for Connection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.write_within(bytes, PATIENCE).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

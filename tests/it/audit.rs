@@ -3,6 +3,8 @@
 use crate::support::Server;
 use crate::support::process::eventually;
 use crate::support::server::BINARY;
+use holdfast::net::dial;
+use holdfast::net::tls::config::{ClientParameters, Trust, client};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::{Read, Write};
@@ -88,9 +90,8 @@ fn until(what: &str, f: impl FnMut() -> bool) {
     eventually(what, Duration::from_secs(30), f);
 }
 
-/// A collector with the certificate that `of` has made for itself: what it is sent, connection by connection. It ends each connection after
-/// so many bytes.
-fn collector(of: &Server, bytes_max: usize) -> (u16, Arc<Mutex<Vec<String>>>) {
+/// TLS with the certificate that `of` has made for itself.
+fn collector_tls(of: &Server) -> Arc<rustls::ServerConfig> {
     let folder = of.ca().parent().unwrap().to_owned();
     let chain: Vec<_> = CertificateDer::pem_file_iter(folder.join("server.crt")).unwrap().map(Result::unwrap).collect();
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::default_fips_provider()))
@@ -99,9 +100,15 @@ fn collector(of: &Server, bytes_max: usize) -> (u16, Arc<Mutex<Vec<String>>>) {
         .with_no_client_auth()
         .with_single_cert(chain, PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap())
         .unwrap();
+    Arc::new(config)
+}
+
+/// A collector with the certificate that `of` has made for itself: what it is sent, connection by connection. It ends each connection after
+/// so many bytes.
+fn collector(of: &Server, bytes_max: usize) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, sent) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
-    let (config, kept) = (Arc::new(config), Arc::clone(&sent));
+    let (config, kept) = (collector_tls(of), Arc::clone(&sent));
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let mut stream =
@@ -172,6 +179,31 @@ fn records_are_sent_to_a_collector_over_tls_in_their_order_through_its_restarts(
     for part in ["audit_collector_reached:1", &sent, "audit_records_unsent:0"] {
         until(part, || c.line("INFO audit").to_string().contains(part));
     }
+}
+
+#[test]
+fn what_takes_nothing_any_more_is_given_up_in_time_however_little_it_took() {
+    let of = Server::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, config) = (listener.local_addr().unwrap().port(), collector_tls(&of));
+    // It shakes hands, and then reads a byte now and then.
+    std::thread::spawn(move || {
+        let mut socket = listener.accept().unwrap().0;
+        let mut connection = rustls::ServerConnection::new(config).unwrap();
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket).unwrap();
+        }
+        while socket.read(&mut [0; 1]).is_ok_and(|n| n > 0) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let trust = Trust::Roots { file: Some(of.ca()), folder: None };
+    let now_s = holdfast::base::clock::wall_ms() / 1000;
+    let parameters = ClientParameters { trust, identity: None, ciphers: String::new(), ciphersuites: String::new() };
+    let mut socket = dial::tls("localhost", port, None, client(&parameters, now_s).unwrap(), None, None).unwrap();
+    // More than the kernel takes on the way.
+    let mut write = || (0..4096).try_for_each(|_| socket.write_within(&[b'x'; 4096], Duration::from_millis(200)));
+    assert_eq!(write().unwrap_err().kind(), std::io::ErrorKind::TimedOut);
 }
 
 #[test]
