@@ -140,15 +140,14 @@ impl Audit {
         false
     }
 
-    /// Waits until everything recorded so far is on disk, at most `patience`.
-    pub fn flush(&self, patience: Duration) {
-        let Some(sender) = &self.sender else { return };
+    /// Waits until everything recorded so far is on disk, at most `patience`. Returns whether it is.
+    pub fn flush(&self, patience: Duration) -> bool {
+        let Some(sender) = &self.sender else { return true };
         let until = clock::monotonic_ms() + patience.as_millis() as u64;
         let (done, wait) = sync_channel(1);
         // While the disk takes nothing there may be no room even to ask.
-        if self.hand_over(sender, Message::Flush(done), || clock::monotonic_ms() >= until) {
-            let _ = wait.recv_timeout(Duration::from_millis(until.saturating_sub(clock::monotonic_ms())));
-        }
+        let left = || Duration::from_millis(until.saturating_sub(clock::monotonic_ms()));
+        self.hand_over(sender, Message::Flush(done), || left().is_zero()) && wait.recv_timeout(left()).is_ok()
     }
 
     /// Waits until everything written so far has been sent to the collector too, if it is reached.

@@ -261,7 +261,8 @@ fn a_log_that_is_removed_while_it_is_written_is_begun_anew_and_found_to_lack_its
     login(2);
     let now = lines(&path);
     assert!(
-        now.len() == 3 && now[1].contains(r#""event":"log-damaged","outcome":"failed","log":"removed or moved away""#),
+        now.len() == 3
+            && now.concat().contains(r#""event":"log-damaged","outcome":"failed","log":"removed or moved away""#),
         "{now:?}"
     );
     assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::Beheaded { first: 4, head: 1 });
@@ -287,7 +288,7 @@ fn a_log_that_is_cut_or_has_something_else_in_its_place_says_so_and_goes_on_when
     file.set_len(40).unwrap();
     login(PATIENCE);
     let now = lines(&path);
-    assert!(now.len() == 3 && now[0].len() == 40 && now[2].contains(r#""log":"cut""#), "{now:?}");
+    assert!(now.len() == 3 && now[0].len() == 40 && now.concat().contains(r#""log":"cut""#), "{now:?}");
     assert_eq!(verify(&path, &key()).unwrap_err().fault, Fault::NotARecord);
     // Another's file is not written into, and records wait.
     std::fs::rename(&path, folder.path().join("kept")).unwrap();
@@ -299,7 +300,7 @@ fn a_log_that_is_cut_or_has_something_else_in_its_place_says_so_and_goes_on_when
     std::fs::write(&path, "").unwrap();
     audit.flush(PATIENCE);
     let now = lines(&path);
-    assert!(now.len() == 2 && now[1].contains(r#""log":"replaced""#), "{now:?}");
+    assert!(now.len() == 2 && now.concat().contains(r#""log":"replaced""#), "{now:?}");
     // A head that is gone comes back.
     std::fs::remove_file(verify::head_path(&path)).unwrap();
     login(PATIENCE);
@@ -329,5 +330,29 @@ fn nobody_waits_for_a_log_whose_disk_takes_nothing() {
     }
     assert!(audit.refuses() && audit.figures().lost.load(Ordering::Relaxed) > 0);
     // The end of a process waits as long as it says, and no longer.
-    audit.flush(Duration::from_millis(50));
+    assert!(!audit.flush(Duration::from_millis(50)));
+}
+
+#[test]
+fn a_chain_goes_on_after_a_kill_right_behind_a_rotation_and_not_without_the_file_it_ended_in() {
+    let (folder, path) = log_of(0);
+    let rotating = || Settings { bytes_max: 1, ..settings(&path) };
+    write(rotating(), 3);
+    let early = std::fs::read(verify::head_path(&path)).unwrap();
+    write(rotating(), 3);
+    let aside = verify::files(&path).into_iter().rfind(|f| *f != path).unwrap();
+    assert_eq!(lines(&path).len(), 0, "everything was put aside");
+    // The head was not written any more.
+    std::fs::write(verify::head_path(&path), early).unwrap();
+    write(rotating(), 3);
+    assert_eq!(verify(&path, &key()).unwrap().records, 9);
+    // The newest file is gone, and the head tells.
+    let kept = folder.path().join("kept");
+    for missing in [&path, verify::files(&path).iter().rfind(|f| **f != path).unwrap()] {
+        std::fs::rename(missing, &kept).unwrap();
+        let fault = Audit::start(settings(&path)).err();
+        assert_eq!(fault.is_some_and(|e| e.contains("its end was cut off")), missing != &path, "{}", missing.display());
+        std::fs::rename(&kept, missing).unwrap();
+    }
+    let _ = aside;
 }

@@ -425,16 +425,28 @@ impl Tail {
         }
         // A head of an earlier version does not say it.
         tail.first_seq = tail.first_seq.or_else(|| all.first().and_then(|f| first_of(f)));
-        let Some(ends) = ends(path).map_err(|e| e.to_string())? else { return Ok(tail) };
-        (tail.whole_bytes, tail.unfinished_bytes) = (ends.whole_bytes, ends.unfinished_bytes);
-        if !ends.last.is_empty() {
-            let (seq, _, mac) = judge(&ends.last, key).map_err(moved)?;
-            if seq < tail.seq {
-                return Err(moved(super::Fault::Cut { last: seq, head: tail.seq }));
+        let mut last = None;
+        if let Some(ends) = ends(path).map_err(|e| e.to_string())? {
+            (tail.whole_bytes, tail.unfinished_bytes) = (ends.whole_bytes, ends.unfinished_bytes);
+            if !ends.last.is_empty() {
+                tail.file_first_seq = judge(&ends.first, key).ok().map(|(seq, _, _)| seq);
+                last = Some(ends.last);
             }
-            (tail.seq, tail.mac) = (seq, Some(mac));
-            tail.file_first_seq = judge(&ends.first, key).ok().map(|(seq, _, _)| seq);
         }
+        // A file that has just been begun has nothing in it: the log ends in the one that was put aside, which may be ahead of the head.
+        if last.is_none()
+            && let Some(aside) = all.iter().rfind(|f| *f != path)
+        {
+            last = ends(aside).map_err(|e| format!("{}: {e}", aside.display()))?.map(|ends| ends.last);
+        }
+        let (seq, mac) = match last {
+            Some(line) => judge(&line, key).map(|(seq, _, mac)| (seq, Some(mac))).map_err(moved)?,
+            None => (0, None),
+        };
+        if seq < tail.seq {
+            return Err(moved(Fault::Cut { last: seq, head: tail.seq }));
+        }
+        (tail.seq, tail.mac) = (seq, mac);
         Ok(tail)
     }
 }

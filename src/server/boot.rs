@@ -308,7 +308,10 @@ fn leave(node: &Node, config: &Config, hints: &[PathBuf]) {
         let _ = std::fs::remove_file(p);
     }
     node.audit.record(Record::new(Event::Stop, Outcome::Done).with("pid", std::process::id().to_string()));
-    node.audit.flush(std::time::Duration::from_secs(5));
+    if !node.audit.flush(std::time::Duration::from_secs(5)) {
+        let last = node.audit.figures().last_seq.load(Ordering::Relaxed);
+        tracing::error!("The audit log cannot be written: what was to follow record {last} is lost");
+    }
     node.audit.send_rest(std::time::Duration::from_secs(2));
     tracing::warn!("Holdfast is now ready to exit, bye bye...");
 }
