@@ -23,6 +23,11 @@ pub enum TimeoutReply {
         here: bool,
         wanted: usize,
     },
+    /// The command runs again once `wanted` replicas have acknowledged the offset, and otherwise has not run.
+    Run {
+        offset: u64,
+        wanted: usize,
+    },
 }
 
 /// A handler's wish to wait.

@@ -4,6 +4,7 @@ use super::copy::CopyReader;
 use super::subscription::{Published, Subscription};
 use super::tracking::Notice;
 use crate::journal::Cursor;
+use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
 use std::sync::OnceLock;
@@ -29,6 +30,8 @@ pub enum Message {
     OverLimit { client: u64 },
     /// The answer to a blocked command that another worker served.
     Served { client: u64, token: u64, reply: Reply },
+    /// What a blocked command waited for has come: it runs again.
+    Again { client: u64, token: u64, request: std::sync::Arc<OwnedArgs> },
     /// Ends a wait, as if its time were up or with an error.
     Unblock { client: u64, error: Option<&'static str> },
     /// This server is no primary any more: a wait for what only a primary does ends.
@@ -58,6 +61,7 @@ impl Message {
             Message::Kill { client, .. }
             | Message::OverLimit { client }
             | Message::Served { client, .. }
+            | Message::Again { client, .. }
             | Message::Unblock { client, .. }
             | Message::RoleLost { client }
             | Message::LostShardChannel { client, .. }

@@ -55,6 +55,8 @@ pub struct ReplicaFacts {
     /// `REPLCONF listening-port` and `ip-address`.
     pub port: u16,
     pub address: String,
+    /// Its name in the cluster (`REPLCONF set-cluster-node-id`); empty until it says.
+    pub node: String,
     /// It takes a copy whose length nobody knows.
     pub takes_eof: bool,
     /// It understands that a history may go on under another name.

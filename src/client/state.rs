@@ -10,6 +10,7 @@ use super::tracking::ClientTracking;
 use super::transaction::Transaction;
 use crate::acl::{Acl, User};
 use crate::journal::Cursor;
+use crate::resp::args::OwnedArgs;
 use crate::resp::parser::Partial;
 use crate::resp::reply::Version;
 use std::sync::Arc;
@@ -96,6 +97,8 @@ pub struct Client {
     pub import_source: bool,
     /// ASKING has been said: the next command may use a slot that is coming.
     pub asking: bool,
+    /// What its next command would wait for has come.
+    pub has_waited: bool,
     /// SCRIPT DEBUG SYNC: its next script is debugged.
     pub debugs: bool,
     /// MONITOR has been said: it is sent what others run, and runs nothing on keys.
@@ -121,6 +124,15 @@ pub struct Client {
 }
 
 impl Client {
+    /// Puts a request before what has been received and not run.
+    pub fn read_first(&mut self, request: &OwnedArgs) {
+        let mut query = Vec::with_capacity(request.args().bytes() + self.query.len());
+        request.args().write_request(&mut query);
+        query.append(&mut self.query);
+        self.query = query;
+        self.partial = Partial::default();
+    }
+
     /// A connection that has said nothing yet: the default user's, signed in if that one asks for no password.
     pub fn new(shared: Arc<Shared>, acl: &Acl, now_mono_ms: u64) -> Client {
         // Before the user: a change in between is then looked at once more.
@@ -163,6 +175,7 @@ impl Client {
             paused: false,
             import_source: false,
             asking: false,
+            has_waited: false,
             debugs: false,
             monitor: false,
             tracking: None,

@@ -146,12 +146,12 @@ impl WaitList {
     }
 
     /// Takes one wait of a client off the list, by its token: not the next one it has begun since.
-    pub fn cancel_one(&self, keyspace: &Keyspace, client: u64, token: u64) -> bool {
+    pub fn take_one(&self, keyspace: &Keyspace, client: u64, token: u64) -> Option<Waiter> {
         let n = {
             let lists = self.lists.lock();
             lists.by_client.get(&client).copied().filter(|n| lists.waiters.get(n).is_some_and(|w| w.token == token))
         };
-        n.is_some_and(|n| self.take(keyspace, n).is_some())
+        self.take(keyspace, n?)
     }
 
     /// Clients that wait.

@@ -91,7 +91,7 @@ impl Cluster {
         let config = host.config().current();
         for waiter in host.waiting().all() {
             let Some(text) = host.redirect(&view, &config, &waiter) else { continue };
-            if host.waiting().cancel_one(host.keyspace(), waiter.client.id, waiter.token) {
+            if host.waiting().take_one(host.keyspace(), waiter.client.id, waiter.token).is_some() {
                 let mut reply = Reply::new(Version::Resp2);
                 reply.error(&text);
                 let message = Message::Served { client: waiter.client.id, token: waiter.token, reply };

@@ -249,6 +249,22 @@ fn a_slot_that_was_moved_is_believed_by_all() {
 }
 
 #[test]
+fn a_slot_that_its_owner_gives_up_is_whose_it_was_on_its_way_to() {
+    let mut net = Net::cluster(6, 2);
+    let (slot, from, to) = (SlotId::new(0).unwrap(), net.id(0), net.id(2));
+    net.act(2, |m| m.set_slot(slot, SetSlot::Importing(from), false).unwrap());
+    // 5 follows 2.
+    net.act(5, |m| m.follow_slot(slot, SetSlot::Importing(from), false));
+    net.act(0, |m| m.set_slot(slot, SetSlot::Node(to), false).unwrap());
+    net.run(3000);
+    for m in &net.nodes {
+        assert_eq!(m.nodes.get(&m.owner(slot)).map(|n| n.id), Some(to));
+        assert!(m.importing.is_empty());
+    }
+    assert!(net.nodes[2].myself().config_epoch > net.nodes[0].myself().config_epoch);
+}
+
+#[test]
 fn a_forgotten_node_is_forgotten_everywhere_and_does_not_come_back_by_gossip() {
     let mut net = Net::cluster(4, 4);
     let gone = net.id(3);

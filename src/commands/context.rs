@@ -153,7 +153,9 @@ impl<'a> DataContext<'a, '_> {
             TimeoutReply::Null => self.reply.null(),
             TimeoutReply::Integer(n) => self.reply.integer(n),
             // No command on keys waits for replicas.
-            TimeoutReply::Replicas { .. } | TimeoutReply::Disks { .. } => self.reply.integer(0),
+            TimeoutReply::Replicas { .. } | TimeoutReply::Disks { .. } | TimeoutReply::Run { .. } => {
+                self.reply.integer(0)
+            }
         }
     }
 }

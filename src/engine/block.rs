@@ -54,7 +54,8 @@ impl Turn<'_> {
             needs_key: request.needs_key,
         };
         self.node.waiting.add(&self.node.keyspace, waiter);
-        if matches!(request.timeout_reply, TimeoutReply::Replicas { .. } | TimeoutReply::Disks { .. }) {
+        use TimeoutReply::{Disks, Replicas, Run};
+        if matches!(request.timeout_reply, Replicas { .. } | Disks { .. } | Run { .. }) {
             let node = self.node;
             node.replication.replicas.wait(&client.shared, token, request.timeout_reply, &node.answers());
         }

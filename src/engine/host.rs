@@ -83,6 +83,10 @@ impl Host for Node {
         &self.replication
     }
 
+    fn node_id(&self) -> Option<String> {
+        self.cluster.as_ref().map(|c| c.id().to_string())
+    }
+
     fn access(&self, now_ms: i64) -> Access {
         access(&self.config.current(), now_ms)
     }

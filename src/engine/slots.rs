@@ -6,9 +6,11 @@
 //!   whoever asked before that asks again under his locks.
 
 use super::Turn;
+use crate::base::number::parse_i64;
 use crate::base::slot::{SlotId, slot_of};
 use crate::client::{Client, WaiterFacts};
 use crate::cluster::{Cluster, Owner, Seen, View};
+use crate::commands::arguments::is;
 use crate::commands::table::{Handler, TransactionCommand};
 use crate::commands::{CommandError, Entry, Node};
 use crate::config::Config;
@@ -55,6 +57,38 @@ const DOWN_FOR_WRITES: CommandError =
 const NOT_SERVED: CommandError = CommandError::fixed("CLUSTERDOWN Hash slot not served");
 const CROSSING: CommandError = CommandError::fixed("CROSSSLOT Keys in request don't hash to the same slot");
 const TRY_AGAIN: CommandError = CommandError::fixed("TRYAGAIN Multiple keys request during rehashing of slot");
+
+/// Whether a call goes from its database to another. Of a slot that is on its way nobody could say whether a key is here then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Across {
+    Nothing,
+    Others,
+    /// What it says of databases makes no sense.
+    Misspelt,
+}
+
+impl Across {
+    /// Of MOVE, and of COPY with DB.
+    fn databases(entry: &Entry, args: Args<'_>, db: u32) -> Across {
+        match entry.spec().name {
+            "move" => return Across::Others,
+            "copy" => {}
+            _ => return Across::Nothing,
+        }
+        let (mut to, mut i) = (i64::from(db), 3);
+        while let Some(word) = args.get(i) {
+            match args.get(i + 1) {
+                _ if is(word, "REPLACE") => i += 1,
+                Some(number) if is(word, "DB") => match parse_i64(number) {
+                    Some(n) => (to, i) = (n, i + 2),
+                    None => return Across::Misspelt,
+                },
+                _ => return Across::Misspelt,
+            }
+        }
+        if to == i64::from(db) { Across::Nothing } else { Across::Others }
+    }
+}
 
 /// How a client is connected.
 pub fn seen(client: &crate::client::Shared, config: &Config) -> Seen {
@@ -144,7 +178,15 @@ impl Turn<'_> {
         };
         let view = cluster.view();
         let seen = seen(&client.shared, &self.config);
+        let across = Across::databases(entry, args, client.db);
+        if across == Across::Others && !asked.crossing && !view.is_settled(slot) {
+            return Err(TRY_AGAIN);
+        }
         self.check_asked(&view, seen, &asked)?;
+        if across == Across::Misspelt {
+            // It will say so itself.
+            return Ok(());
+        }
         if view.is_settled(slot) || asked.pubsub || asked.moves {
             return Ok(());
         }
@@ -163,10 +205,18 @@ impl Turn<'_> {
                 return Ok(());
             }
             let calls: Vec<_> = client.transaction.queue.iter().map(|q| (q.command, q.args.clone())).collect();
+            let mut db = client.db;
             for (command, args) in calls {
-                if let Some(queued) = self.node.commands.by_id(command) {
-                    self.count_there(client.db, queued, args.args(), true, &mut there);
+                let Some(queued) = self.node.commands.by_id(command) else { continue };
+                if Across::databases(queued, args.args(), db) == Across::Others {
+                    return Err(TRY_AGAIN);
                 }
+                if queued.spec().name == "select" {
+                    // One that is refused leaves the database as it is.
+                    let other = parse_i64(args.args().at(1)).and_then(|n| u32::try_from(n).ok());
+                    db = other.filter(|db| *db < self.space.databases()).unwrap_or(db);
+                }
+                self.count_there(db, queued, args.args(), true, &mut there);
             }
         } else {
             self.count_there(client.db, entry, args, locked, &mut there);

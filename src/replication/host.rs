@@ -21,6 +21,8 @@ pub trait Host: Send + Sync {
     fn freer(&self) -> &Freer;
     fn functions(&self) -> &Functions;
     fn replication(&self) -> &Arc<Replication>;
+    /// This server's name in the cluster, if it is in one.
+    fn node_id(&self) -> Option<String>;
     /// How accesses are noted at this instant.
     fn access(&self, now_ms: i64) -> Access;
     /// Runs requests of the primary; there is one, and who uses it has it alone.

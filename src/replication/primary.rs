@@ -75,6 +75,11 @@ impl Replicas {
         }
     }
 
+    /// Replicas that follow the stream.
+    pub fn online(&self) -> usize {
+        self.list.lock().iter().filter(|r| r.facts.lock().phase == ReplicaPhase::Online).count()
+    }
+
     /// Replicas that have everything up to `offset`.
     pub fn acknowledged(&self, offset: u64) -> usize {
         let has = |r: &Arc<Shared>| {
@@ -155,6 +160,7 @@ impl Replicas {
                 }
                 enough
             }
+            TimeoutReply::Run { offset, wanted } => self.acknowledged(offset) >= wanted,
             TimeoutReply::NullArray | TimeoutReply::Null | TimeoutReply::Integer(_) => true,
         }
     }
@@ -169,8 +175,13 @@ impl Replicas {
             if !self.answer(w.for_what, to.log, &mut reply) {
                 return true;
             }
-            if to.waiting.cancel_one(to.keyspace, w.client.id, w.token) {
-                to.clients.send(&w.client, Message::Served { client: w.client.id, token: w.token, reply });
+            let (client, token) = (w.client.id, w.token);
+            if let Some(waiter) = to.waiting.take_one(to.keyspace, client, token) {
+                let message = match w.for_what {
+                    TimeoutReply::Run { .. } => Message::Again { client, token, request: waiter.args },
+                    _ => Message::Served { client, token, reply },
+                };
+                to.clients.send(&w.client, message);
             }
             false
         });

@@ -146,6 +146,7 @@ fn nodes(n: usize) -> (Vec<Node>, std::path::PathBuf) {
         let port = bus.to_string();
         let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", &port, "--cluster-node-timeout", "3000"];
         all.extend_from_slice(&["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"]);
+        all.extend_from_slice(&["--cluster-databases", "3"]);
         all.extend_from_slice(words);
         Node { server: Server::with(&all), bus }
     };
@@ -337,6 +338,112 @@ fn a_new_replica_hears_which_slots_are_on_their_way() {
         eventually("the replica has heard of it", PATIENCE, || {
             all[3].line("CLUSTER NODES").to_string().contains(&there)
         });
+    }
+}
+
+/// The last of four nodes follows the first, which knows that it does.
+fn follow_first(all: &mut [Connection]) {
+    let primary = id(&mut all[0]);
+    assert_eq!(all[3].line(&format!("CLUSTER REPLICATE {primary}")).to_string(), "+OK");
+    eventually("the link is up", PATIENCE, || {
+        all[3].line("INFO replication").to_string().contains("master_link_status:up")
+            && all[0].line("INFO replication").to_string().contains("state=online")
+    });
+    eventually("all know the replica", PATIENCE, || {
+        (0..4).all(|i| all[i].line(&format!("CLUSTER REPLICAS {primary}")).to_string().contains("slave"))
+    });
+}
+
+#[test]
+fn a_primary_that_ends_hands_over_to_a_replica_that_has_everything() {
+    let (nodes, ca) = nodes(4);
+    let mut all = form(&nodes, &ca);
+    follow_first(&mut all);
+    // By itself it would not.
+    check(&mut all[3], &[("CONFIG SET cluster-replica-no-failover yes", "+OK")]);
+    for i in 0..100 {
+        all[0].line(&format!("SET {{b}}{i} {i}"));
+    }
+    check(&mut all[0], &[("CONFIG SET shutdown-on-sigterm failover", "+OK")]);
+    nodes[0].server.signal("TERM");
+    eventually("the replica leads", PATIENCE, || all[3].line("SET {b}new 1").to_string() == "+OK");
+    check(&mut all[3], &[("GET {b}99", "\"99\"")]);
+    assert!(nodes[0].server.log().contains("Perform auto failover to replica"));
+    assert!(nodes[3].server.log().contains("Forced failover primary request accepted"));
+}
+
+#[test]
+fn a_primary_that_ends_without_a_replica_that_has_everything_says_so() {
+    let (nodes, ca) = nodes(3);
+    let mut all = form(&nodes, &ca);
+    all[0].send(b"*3\r\n$8\r\nSHUTDOWN\r\n$6\r\nNOSAVE\r\n$8\r\nFAILOVER\r\n").expect("sent");
+    eventually("it has ended", PATIENCE, || nodes[0].server.log().contains("bye bye"));
+    assert!(nodes[0].server.log().contains("Unable to find a replica to perform the auto failover"));
+}
+
+#[test]
+fn nothing_goes_to_another_database_while_its_slot_is_on_its_way() {
+    let (nodes, ca) = nodes(3);
+    let mut all = form(&nodes, &ca);
+    let to = id(&mut all[1]);
+    let again = "-TRYAGAIN Multiple keys request during rehashing of slot";
+    check(
+        &mut all[0],
+        &[
+            ("MSET b 1 {b}2 2", "+OK"),
+            ("SELECT 1", "+OK"),
+            ("SET {b}1 1", "+OK"),
+            ("SELECT 0", "+OK"),
+            ("MOVE b 2", ":1"),
+            ("SET b 1", "+OK"),
+            (&format!("CLUSTER SETSLOT 3300 MIGRATING {to}"), "+OK"),
+            ("MOVE b 1", again),
+            ("COPY b {b}2 REPLACE DB 1", again),
+            ("COPY b {b}2 DB 0 DB 1", again),
+            ("COPY b {b}none", again),
+            ("COPY b {b}none DB", "-ERR syntax error"),
+            ("COPY b {b}2 DB 0 REPLACE", ":1"),
+            // A transaction's keys are looked for where it is when it comes to them.
+            ("MULTI", "+OK"),
+            ("EXISTS b", "+QUEUED"),
+            ("SELECT 1", "+QUEUED"),
+            ("EXISTS {b}1", "+QUEUED"),
+            ("EXEC", "[:1 +OK :1]"),
+            ("SELECT 0", "+OK"),
+            ("MULTI", "+OK"),
+            ("EXISTS b", "+QUEUED"),
+            ("SELECT 1", "+QUEUED"),
+            ("EXISTS b", "+QUEUED"),
+            ("EXEC", again),
+            ("GET b", "\"1\""),
+        ],
+    );
+}
+
+#[test]
+fn a_slot_is_not_moved_before_the_replicas_have_heard_of_it() {
+    let (nodes, ca) = nodes(4);
+    let mut all = form(&nodes, &ca);
+    follow_first(&mut all);
+    let to = id(&mut all[1]);
+    let (migrating, there) = (format!("CLUSTER SETSLOT 3300 MIGRATING {to}"), format!("[3300->-{to}]"));
+    nodes[3].server.signal("STOP");
+    check(
+        &mut all[0],
+        &[
+            (&format!("{migrating} TIMEOUT x"), "-ERR timeout is not an integer or out of range"),
+            (
+                "CLUSTER SETSLOT 3300 MIGRATING 0000000000000000000000000000000000000000",
+                "-ERR I don't know about node 0000000000000000000000000000000000000000",
+            ),
+            (&format!("{migrating} TIMEOUT 100"), "-NOREPLICAS Not enough good replicas to write."),
+        ],
+    );
+    assert!(!all[0].line("CLUSTER NODES").to_string().contains(&there));
+    nodes[3].server.signal("CONT");
+    check(&mut all[0], &[(&format!("{migrating} TIMEOUT 20000"), "+OK"), ("PING", "+PONG")]);
+    for i in [0, 3] {
+        assert!(all[i].line("CLUSTER NODES").to_string().contains(&there), "{i}");
     }
 }
 

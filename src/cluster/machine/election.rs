@@ -23,6 +23,8 @@ pub enum Failover {
     Force,
     /// Nobody is.
     Takeover,
+    /// The primary itself has asked, as it ends.
+    Asked,
 }
 
 impl Machine {
@@ -222,8 +224,9 @@ impl Machine {
             return Ok(());
         }
         self.manual.until_ms = self.now_ms + self.settings.manual_failover_timeout_ms;
-        if how == Failover::Force {
-            tracing::info!("Forced failover user request accepted.");
+        if matches!(how, Failover::Force | Failover::Asked) {
+            let from = if how == Failover::Asked { "primary" } else { "user" };
+            tracing::info!("Forced failover {from} request accepted.");
             self.manual.can_start = true;
             self.begin_election_anew();
         } else {

@@ -252,28 +252,14 @@ impl Machine {
     /// # Errors
     /// Why not.
     pub fn set_slot(&mut self, slot: SlotId, to: SetSlot, keys: bool) -> Order {
-        let (me, n) = (self.me, slot.get());
-        let mine = if self.myself().is_primary() { Some(me) } else { self.my_primary() };
+        let handle = self.may_set_slot(slot, to, keys)?;
+        let n = slot.get();
         match to {
             SetSlot::Migrating(id) => {
-                if Some(self.owner(slot)) != mine {
-                    return Err(format!("I'm not the owner of hash slot {n}"));
-                }
-                let handle = self.known_primary(&id)?;
-                if Some(handle) == mine {
-                    return Err("Target node is myself".into());
-                }
                 self.migrating.insert(slot, id);
                 tracing::info!("Migrating slot {n} to node {id}");
             }
             SetSlot::Importing(id) => {
-                if Some(self.owner(slot)) == mine {
-                    return Err(format!("I'm already the owner of hash slot {n}"));
-                }
-                let handle = self.known_primary(&id)?;
-                if Some(handle) == mine {
-                    return Err("Target node is myself".into());
-                }
                 self.importing.insert(slot, id);
                 tracing::info!("Importing slot {n} from node {id}");
             }
@@ -281,11 +267,48 @@ impl Machine {
                 self.migrating.remove(&slot);
                 self.importing.remove(&slot);
             }
-            SetSlot::Node(id) => self.slot_to_node(slot, id, mine, keys)?,
+            SetSlot::Node(id) => self.slot_to_node(slot, id, handle, keys),
         }
         (self.dirty, self.moved) = (true, true);
         self.settle();
         Ok(())
+    }
+
+    /// Whether [`Machine::set_slot`] would do it, and the node it names; this node for STABLE.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_set_slot(&self, slot: SlotId, to: SetSlot, keys: bool) -> Order<Handle> {
+        let (mine, n) = (self.led_by(), slot.get());
+        let is_mine = Some(self.owner(slot)) == mine;
+        let other = |id: NodeId| match self.known_primary(&id)? {
+            handle if Some(handle) == mine => Err("Target node is myself".to_owned()),
+            handle => Ok(handle),
+        };
+        match to {
+            SetSlot::Migrating(_) if !is_mine => Err(format!("I'm not the owner of hash slot {n}")),
+            SetSlot::Importing(_) if is_mine => Err(format!("I'm already the owner of hash slot {n}")),
+            SetSlot::Migrating(id) | SetSlot::Importing(id) => other(id),
+            SetSlot::Stable => Ok(self.me),
+            SetSlot::Node(id) => {
+                let handle = self.handle(&id).filter(|h| !self.nodes[h].is(flag::HANDSHAKE));
+                let handle = handle.ok_or_else(|| format!("Unknown node {id}"))?;
+                if !self.nodes[&handle].is_primary() {
+                    return Err("Target node is not a master".into());
+                }
+                if is_mine && Some(handle) != mine && keys {
+                    return Err(format!(
+                        "Can't assign hashslot {n} to a different node while I still hold keys for this hash slot."
+                    ));
+                }
+                Ok(handle)
+            }
+        }
+    }
+
+    /// The primary of this shard.
+    fn led_by(&self) -> Option<Handle> {
+        if self.myself().is_primary() { Some(self.me) } else { self.my_primary() }
     }
 
     /// The same as the primary's stream has it, at a replica. The bus may have been quicker and have told how the move has ended, which is then
@@ -316,19 +339,8 @@ impl Machine {
         (self.dirty, self.moved) = (true, true);
     }
 
-    fn slot_to_node(&mut self, slot: SlotId, id: NodeId, mine: Option<Handle>, keys: bool) -> Order {
-        let n = slot.get();
-        let Some(handle) = self.handle(&id).filter(|h| !self.nodes[h].is(flag::HANDSHAKE)) else {
-            return Err(format!("Unknown node {id}"));
-        };
-        if !self.nodes[&handle].is_primary() {
-            return Err("Target node is not a master".into());
-        }
-        if Some(self.owner(slot)) == mine && Some(handle) != mine && keys {
-            return Err(format!(
-                "Can't assign hashslot {n} to a different node while I still hold keys for this hash slot."
-            ));
-        }
+    fn slot_to_node(&mut self, slot: SlotId, id: NodeId, handle: Handle, keys: bool) {
+        let (mine, n) = (self.led_by(), slot.get());
         // The last key has gone: so has the move.
         if !keys {
             self.migrating.remove(&slot);
@@ -356,6 +368,5 @@ impl Machine {
             tracing::info!("Lost my last slot during slot migration. Reconfiguring myself as a replica of {id}");
             self.follow(handle);
         }
-        Ok(())
     }
 }

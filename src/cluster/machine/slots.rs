@@ -41,11 +41,32 @@ impl Machine {
                 tracing::info!("Slot {} is no longer being migrated: node {} has it", slot.get(), self.nodes[&by].id);
             }
             self.give(slot, by);
+            if self.my_primary() == Some(by) {
+                // It has come.
+                self.importing.remove(&slot);
+            }
         }
-        // What it does not say any more is whoever's next says so.
+        // What it does not say any more is whoever's next says so; ours, if it was on its way to us.
         let silent: Vec<SlotId> = self.nodes[&by].slots.iter().filter(|s| !slots.has(*s)).collect();
+        let (id, known) = (self.nodes[&by].id, self.nodes[&by].config_epoch);
+        let mut come = false;
         for slot in silent {
-            self.unclaimed.set(slot, true);
+            // What it said before it had the slot may come late, with an older epoch.
+            if self.myself().is_primary() && epoch >= known && self.importing.get(&slot) == Some(&id) {
+                tracing::info!(
+                    "Slot {} has been given up by node {id}, from which it was imported. It is mine.",
+                    slot.get()
+                );
+                self.importing.remove(&slot);
+                self.give(slot, me);
+                come = true;
+            } else {
+                self.unclaimed.set(slot, true);
+            }
+        }
+        if come {
+            self.take_epoch();
+            self.broadcast_pong(false);
         }
         for old in replaced {
             self.succeed(old, by);

@@ -2,6 +2,7 @@
 
 use super::{cluster, order, order_whole};
 use crate::base::number::parse_i64;
+use crate::client::Source;
 use crate::cluster::machine::election::Failover;
 use crate::cluster::node::NodeId;
 use crate::commands::arguments::is;
@@ -132,6 +133,9 @@ fn replicate(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 fn failover(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cluster(cx)?;
+    if cx.client.source == Source::Primary && cx.args.len() == 5 && is(cx.args.at(3), "REPLICAID") {
+        return take_over(cx);
+    }
     let how = match cx.args.get(2) {
         None => Failover::Default,
         Some(_) if cx.args.len() > 3 => return Err(cx.syntax_hint()),
@@ -141,6 +145,15 @@ fn failover(cx: &mut NodeContext<'_, '_>) -> Outcome {
     };
     tracing::info!("CLUSTER FAILOVER was asked for by {}", cx.client.shared.addr);
     order_whole(cx, |m, _| m.failover(how))?;
+    cx.reply.ok();
+    Ok(())
+}
+
+/// A primary that ends says in its stream which of its replicas is to take its place. That one has all the stream before it.
+fn take_over(cx: &mut NodeContext<'_, '_>) -> Outcome {
+    if NodeId::parse(cx.args.at(4)) == Some(cluster(cx)?.id()) {
+        order_whole(cx, |m, _| m.failover(Failover::Asked))?;
+    }
     cx.reply.ok();
     Ok(())
 }

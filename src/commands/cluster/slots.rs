@@ -3,10 +3,11 @@
 use super::{cluster, order, order_whole};
 use crate::base::number::parse_i64;
 use crate::base::slot::SlotId;
-use crate::client::Source;
+use crate::client::{Source, TimeoutReply};
 use crate::cluster::node::NodeId;
 use crate::cluster::{Change, SetSlot, drop_keys};
 use crate::commands::arguments::{integer, is};
+use crate::commands::replication::ask_and_wait;
 use crate::commands::{Command, CommandError, NodeContext, Outcome};
 use crate::spec::{CommandSpec, DatabaseUse, Group};
 
@@ -268,47 +269,63 @@ fn setslot_action(cx: &NodeContext<'_, '_>) -> Result<(SetSlot, usize), CommandE
     Ok((action, 5))
 }
 
+/// How long replicas are waited for if nobody says, in milliseconds.
+const SETSLOT_TIMEOUT_MS: u64 = 2000;
+
+/// A replica that takes over has to know which slots are on their way, and which have come: so it hears of it first, and the primary does it once
+/// all replicas that follow have said that they have heard.
 fn setslot(cx: &mut NodeContext<'_, '_>) -> Outcome {
     cluster(cx)?;
     let slot = slot(cx.args.at(2))?;
     let (action, used) = setslot_action(cx)?;
-    match (cx.args.get(used), cx.args.get(used + 1)) {
-        (None, _) => {}
-        (Some(word), value) if is(word, "TIMEOUT") => {
-            let value = value.ok_or(CommandError::fixed("ERR Missing timeout value"))?;
-            let ms = parse_i64(value).ok_or(CommandError::fixed("ERR timeout is not an integer or out of range"))?;
-            if ms < 0 {
-                return Err(CommandError::fixed("ERR timeout is negative"));
-            }
-            if cx.args.len() > used + 2 {
-                return Err(SETSLOT_WRONG);
-            }
-        }
-        (Some(_), _) => return Err(SETSLOT_WRONG),
-    }
+    let timeout_ms = setslot_timeout(cx, used)?;
     let told = cx.client.source == Source::Primary;
     if !told && cluster(cx)?.look(|m| !m.myself().is_primary()) {
         return Err(CommandError::fixed("ERR You can use SETSLOT only with masters."));
     }
+    let has_waited = std::mem::take(&mut cx.client.has_waited);
     // With every stripe held nobody is in the middle of a command in the slot.
     super::whole(cx, |cx| {
         let keys = keys_in(cx, slot);
-        order_whole(cx, |m, _| {
-            if told {
+        if told {
+            order_whole(cx, |m, _| {
                 m.follow_slot(slot, action, keys);
-                return Ok(());
-            }
-            m.set_slot(slot, action, keys)
-        })?;
-        if cx.node.journal.is_read() {
+                Ok(())
+            })?;
+        } else if !has_waited {
+            cluster(cx)?.look(|m| m.may_set_slot(slot, action, keys)).map_err(CommandError::err)?;
+        }
+        if cx.node.journal.is_read() && !has_waited {
             // So that a replica that takes over knows what was on its way.
             let words: Vec<&[u8]> = cx.args.iter().take(used).collect();
-            cx.node.journal.append_talk(&words);
+            let offset = cx.node.journal.append_talk(&words);
+            let wanted = cx.node.replication.replicas.online();
+            if !told && !cx.nested && wanted > 0 {
+                ask_and_wait(cx, timeout_ms, TimeoutReply::Run { offset, wanted });
+                return Ok(());
+            }
         }
+        if !told {
+            order_whole(cx, |m, _| m.set_slot(slot, action, keys))?;
+        }
+        cx.reply.ok();
         Ok(())
-    })?;
-    cx.reply.ok();
-    Ok(())
+    })
+}
+
+/// How long replicas are waited for, in milliseconds.
+fn setslot_timeout(cx: &NodeContext<'_, '_>, used: usize) -> Result<u64, CommandError> {
+    let Some(word) = cx.args.get(used) else { return Ok(SETSLOT_TIMEOUT_MS) };
+    if !is(word, "TIMEOUT") {
+        return Err(SETSLOT_WRONG);
+    }
+    let value = cx.args.get(used + 1).ok_or(CommandError::fixed("ERR Missing timeout value"))?;
+    let ms = parse_i64(value).ok_or(CommandError::fixed("ERR timeout is not an integer or out of range"))?;
+    let ms = u64::try_from(ms).map_err(|_| CommandError::fixed("ERR timeout is negative"))?;
+    if cx.args.len() > used + 2 {
+        return Err(SETSLOT_WRONG);
+    }
+    Ok(ms)
 }
 
 fn flushslot(cx: &mut NodeContext<'_, '_>) -> Outcome {

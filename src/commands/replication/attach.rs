@@ -279,6 +279,10 @@ fn replconf(cx: &mut NodeContext<'_, '_>) -> Outcome {
             facts.takes_two |= is(value, "dual-channel");
         } else if is(word, "version") {
             facts.version = String::from_utf8_lossy(&value[..value.len().min(32)]).into_owned();
+        } else if is(word, "set-cluster-node-id") {
+            let wrong = CommandError::err("REPLCONF set-cluster-node-id takes 40 hexadecimal digits");
+            let id = crate::cluster::node::NodeId::parse(value).ok_or(wrong)?;
+            facts.node = id.to_string();
         } else if is(word, "backup-result") {
             // `holdfast backup` tells how it went.
             let wrong = CommandError::err("REPLCONF backup-result is ok|err:made:bytes:seconds");

@@ -5,6 +5,8 @@ mod failover;
 mod follow;
 mod wait;
 
+pub(super) use wait::ask_and_wait;
+
 use super::Command;
 
 /// The rows in reading order.

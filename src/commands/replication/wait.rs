@@ -89,7 +89,7 @@ fn waitaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
 }
 
 /// Asks the replicas how far they are, and waits.
-fn ask_and_wait(cx: &mut NodeContext<'_, '_>, timeout_ms: u64, timeout_reply: TimeoutReply) {
+pub(in crate::commands) fn ask_and_wait(cx: &mut NodeContext<'_, '_>, timeout_ms: u64, timeout_reply: TimeoutReply) {
     // They tell by themselves once a second; those who wait do not wait for that.
     if !cx.node.replication.replicas.is_empty() {
         cx.node.journal.append_talk(&[b"REPLCONF", b"GETACK", b"*"]);

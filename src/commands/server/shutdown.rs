@@ -10,13 +10,14 @@
 
 use crate::base::clock;
 use crate::client::{BlockRequest, Message, ReplicaPhase, TimeoutReply};
+use crate::cluster::node::NodeId;
 use crate::commands::arguments::is;
 use crate::commands::{Command, CommandError, Node, NodeContext, Outcome};
 use crate::config::Config;
 use crate::config::types::ShutdownOptions;
 use crate::keyspace::{Plan, Space};
 use crate::persist::snapshot;
-use crate::replication::Host;
+use crate::replication::{Host, is_older};
 use crate::spec::{CommandSpec, Group};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -105,7 +106,13 @@ pub fn request(
     }
     let timeout_ms = u64::from(config.general.shutdown_timeout_secs) * 1000;
     let leads = !node.replication.follower.look().is_following();
-    if !options.now && timeout_ms > 0 && leads && !node.keyspace.is_busy() && ending.is_none() && online(node) > 0 {
+    if !options.now
+        && timeout_ms > 0
+        && leads
+        && !node.keyspace.is_busy()
+        && ending.is_none()
+        && node.replication.replicas.online() > 0
+    {
         let until_ms = clock::monotonic_ms() + timeout_ms;
         tracing::info!("Waiting for replicas before shutting down.");
         *ending = Some(Ending { options, until_ms, target: None, waiters: waiter.into_iter().collect() });
@@ -115,16 +122,11 @@ pub fn request(
     }
     let ended = ending.take();
     drop(ending);
-    let result = end(node, config, space, options);
+    let result = end(node, config, space, options, None);
     if let (Err(NotNow), Some(ended)) = (&result, ended) {
         give_up(node, ended);
     }
     result.map(|()| Wish::Granted)
-}
-
-/// Replicas that follow the stream.
-fn online(node: &Node) -> usize {
-    node.replication.replicas.all().iter().filter(|r| r.facts.lock().phase == ReplicaPhase::Online).count()
 }
 
 /// Goes on with an end that waits, if there is one. Its lock is not held while stripes are waited for: INFO in a transaction takes it under
@@ -141,13 +143,13 @@ pub fn step(node: &Node, config: &Config) {
                 ending.target = Some(end);
             }
             // Who has said that it has everything is not asked: the offset stays where it is.
-            if node.replication.replicas.acknowledged(end) < online(node) {
+            if node.replication.replicas.acknowledged(end) < node.replication.replicas.online() {
                 node.journal.append_talk(&[b"REPLCONF", b"GETACK", b"*"]);
             }
         }
         return;
     };
-    let (online, synced) = (online(node), node.replication.replicas.acknowledged(target));
+    let (online, synced) = (node.replication.replicas.online(), node.replication.replicas.acknowledged(target));
     if synced < online && clock::monotonic_ms() < until_ms {
         return;
     }
@@ -164,7 +166,7 @@ pub fn step(node: &Node, config: &Config) {
     }
     tracing::info!("{synced} of {} replicas are in sync when shutting down.", node.replication.replicas.len());
     let Some(ended) = node.ending.lock().take() else { return };
-    if end(node, config, &mut space, ended.options).is_err() {
+    if end(node, config, &mut space, ended.options, Some(target)).is_err() {
         tracing::warn!("Errors trying to shut down the server. Check the logs for more information.");
         give_up(node, ended);
     }
@@ -182,11 +184,17 @@ fn give_up(node: &Node, ended: Ending) {
 
 const NOT_NOW: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 
-/// Saves what is to be saved and lets the server end. No lock is held.
+/// Saves what is to be saved and lets the server end. No lock is held. `stopped`: where the journal ended when writes were held up, if they are.
 ///
 /// # Errors
 /// The last snapshot could not be written, or the end is not safe, and it is not forced.
-pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: ShutdownOptions) -> Result<(), NotNow> {
+pub fn end(
+    node: &Node,
+    config: &Config,
+    space: &mut Space<'_>,
+    options: ShutdownOptions,
+    stopped: Option<u64>,
+) -> Result<(), NotNow> {
     if node.keyspace.is_busy() && (options.nosave || !is_stopped(node)) {
         end_busy_script(node);
         return Ok(());
@@ -241,11 +249,45 @@ pub fn end(node: &Node, config: &Config, space: &mut Space<'_>, options: Shutdow
             }
         }
     }
+    if options.failover {
+        hand_over(node, stopped);
+    }
     // Before the locks go: see the module.
     node.shutdown.store(true, Ordering::Release);
     space.unlock();
     node.clients.ring_all();
     Ok(())
+}
+
+/// Has a replica take the place of a primary that ends, by a line of the stream: it has all that stands before it when it reads that. One that is
+/// behind may be hanging, and is not asked. Every stripe is held. `stopped`: where the journal ended when writes were held up.
+fn hand_over(node: &Node, stopped: Option<u64>) {
+    let Some(cluster) = node.cluster.as_ref().filter(|_| has_slots(node)) else { return };
+    let end = stopped.unwrap_or_else(|| node.journal.end());
+    let (mut best, mut older): (Option<(u64, NodeId)>, bool) = (None, false);
+    for replica in node.replication.replicas.all() {
+        let facts = replica.facts.lock();
+        if facts.phase != ReplicaPhase::Online {
+            continue;
+        }
+        older |= is_older(&facts.version);
+        let name = NodeId::parse(facts.node.as_bytes()).filter(|_| facts.acked >= end);
+        if let Some(id) = name.filter(|_| best.is_none_or(|(acked, _)| facts.acked > acked)) {
+            best = Some((facts.acked, id));
+        }
+    }
+    if older {
+        // They would not understand the line, and part from the stream.
+        tracing::warn!("Unable to perform auto failover on shutdown since there are legacy replicas.");
+        return;
+    }
+    let follows = |id: &NodeId| cluster.look(|m| m.replicas_of(m.myself().id).any(|(_, n)| n.id == *id));
+    let Some((_, id)) = best.filter(|(_, id)| follows(id)) else {
+        tracing::warn!("Unable to find a replica to perform the auto failover on shutdown.");
+        return;
+    };
+    tracing::info!("Perform auto failover to replica {id} on shutdown.");
+    node.journal.append_talk(&[b"CLUSTER", b"FAILOVER", b"FORCE", b"REPLICAID", id.bytes()]);
 }
 
 /// The cluster would go without some of its slots.

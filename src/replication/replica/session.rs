@@ -61,6 +61,7 @@ impl Link {
             listening_port: if r.replica_announce_port != 0 { r.replica_announce_port } else { own_port },
             announced_address: r.replica_announce_ip.clone(),
             version: names::VALKEY_VERSION.into(),
+            node: self.host.node_id(),
             have,
             failover: self.failover,
             two: r.dual_channel_replication_enabled,

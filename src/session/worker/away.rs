@@ -53,11 +53,7 @@ impl Worker {
             self.recorder.counters.add(Counter::CommandsProcessed, n);
             if flow == Flow::Paused {
                 // Not run: it is the first thing to look at when the pause ends.
-                let mut query = Vec::with_capacity(request.args().bytes() + c.client.query.len());
-                request.args().write_request(&mut query);
-                query.append(&mut c.client.query);
-                c.client.query = query;
-                c.client.partial = Default::default();
+                c.client.read_first(&request);
                 c.client.paused = true;
                 self.node.clients.set_paused(&c.client.shared, true);
                 self.paused.push(i);

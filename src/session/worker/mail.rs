@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::metrics::counters::Counter;
 use crate::net::Stream;
 use crate::net::doors::Arrival;
+use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
 use crate::session::connection::Connection;
 use crate::spec::CommandFlags;
@@ -20,6 +21,8 @@ use std::sync::atomic::Ordering;
 
 /// Published messages up to this size are copied into a subscriber's output: small ones are joined that way.
 const PUBLISHED_COPY_MAX: usize = 1024;
+
+const NO_REPLICAS: &str = "NOREPLICAS Not enough good replicas to write.";
 
 const ROLE_LOST: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
@@ -111,6 +114,7 @@ impl Worker {
                     }
                 }
                 Message::Served { client, token, reply } => self.answer(client, Some(token), reply, now_mono),
+                Message::Again { client, token, request } => self.again(client, token, &request),
                 Message::Unblock { client, error } => self.unblock(client, error, now_mono),
                 Message::RoleLost { client } => self.role_lost(client, now_mono),
                 Message::LostShardChannel { client, name } => {
@@ -235,6 +239,20 @@ impl Worker {
         }
     }
 
+    /// Runs a blocked client's command again, now that it need not wait, and goes on with its requests.
+    fn again(&mut self, client: u64, token: u64, request: &OwnedArgs) {
+        let Some(&i) = self.by_id.get(&client) else { return };
+        let Some(c) = self.connections[i].as_mut() else { return };
+        if c.client.blocked.as_ref().is_none_or(|b| b.token != token) {
+            return;
+        }
+        c.client.blocked = None;
+        c.client.shared.blocked.store(false, Ordering::Relaxed);
+        c.client.has_waited = true;
+        c.client.read_first(request);
+        self.list(i);
+    }
+
     pub(super) fn unblock(&mut self, client: u64, error: Option<&str>, now_mono: u64) {
         let Some(&i) = self.by_id.get(&client) else { return };
         let Some(c) = self.connections[i].as_ref() else { return };
@@ -308,6 +326,7 @@ pub(super) fn timeout_reply(node: &Node, reply: &mut Reply, kind: TimeoutReply) 
         TimeoutReply::Replicas { offset, .. } => {
             reply.integer(node.replication.replicas.acknowledged(offset) as i64);
         }
+        TimeoutReply::Run { .. } => reply.error(NO_REPLICAS.as_bytes()),
         TimeoutReply::Disks { offset, .. } => {
             let here = node.log().is_some_and(|synced| synced >= offset);
             reply.array(2);

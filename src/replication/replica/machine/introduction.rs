@@ -11,6 +11,8 @@ pub struct Introduction {
     pub listening_port: u16,
     pub announced_address: Option<String>,
     pub version: String,
+    /// Our name in the cluster.
+    pub node: Option<String>,
     /// The history we have and the number of the byte we want next (counted from 1); `None` asks for everything.
     pub have: Option<(String, u64)>,
     /// This primary is to hand its role to us, or rather we to it: it must take over.
@@ -54,6 +56,9 @@ impl Introduction {
             replconf(&[b"capa", b"eof", b"capa", b"psync2"]);
         }
         replconf(&[b"version", i.version.as_bytes()]);
+        if let Some(node) = &i.node {
+            replconf(&[b"set-cluster-node-id", node.as_bytes()]);
+        }
         (bytes, asked)
     }
 
