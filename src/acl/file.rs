@@ -5,7 +5,7 @@
 //!
 //! Invariant: a file is read as a whole or refused as a whole, with every fault in it named.
 
-use super::rule::{Policy, has_separator, join_selectors};
+use super::rule::{Policy, is_no_name, join_selectors};
 use super::store::Acl;
 use super::user::User;
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub fn parse(acl: &Acl, text: &[u8], path: &str, policy: &Policy) -> Result<Vec<
             faults.push(format!("{path}:{number} should start with user keyword followed by the username."));
             continue;
         };
-        if has_separator(name) {
+        if is_no_name(name) {
             faults.push(format!("'{path}:{number}: username '{}' contains invalid characters.", lossy(name)));
             continue;
         }
@@ -79,7 +79,7 @@ pub fn parse(acl: &Acl, text: &[u8], path: &str, policy: &Policy) -> Result<Vec<
 /// What is wrong with it.
 pub fn parse_line(acl: &Acl, words: &[Vec<u8>], policy: &Policy) -> Result<User, String> {
     let Some((name, rules)) = words.split_first() else { return Err("a user line needs a name".into()) };
-    if has_separator(name) {
+    if is_no_name(name) {
         return Err("Spaces not allowed in ACL usernames".into());
     }
     let rules = join_selectors(rules.iter().map(Vec::as_slice))

@@ -9,6 +9,10 @@ use crate::config::types::{AclPasswordHash, AclPubsubDefault};
 
 /// Patterns and passwords one user may have; the check walks the patterns, so there has to be a bound.
 const LIST_MAX: usize = 4096;
+/// Passwords of before that are kept at the most: what `acl-password-history` may ask for.
+const HISTORY_MAX: usize = 24;
+/// What stands before the hash of a password of before.
+pub(super) const PAST: &[u8] = b"past#";
 /// Selectors one user may have.
 const SELECTORS_MAX: usize = 256;
 
@@ -21,6 +25,8 @@ pub struct Policy {
     pub hash: HashKind,
     /// Bytes a new password has at least.
     pub password_bytes_min: usize,
+    /// Passwords of before that are not taken again.
+    pub passwords_remembered: usize,
 }
 
 impl Policy {
@@ -34,13 +40,14 @@ impl Policy {
                 AclPasswordHash::Pbkdf2 => HashKind::Pbkdf2,
             },
             password_bytes_min: s.acl_password_min_length as usize,
+            passwords_remembered: s.acl_password_history as usize,
         }
     }
 }
 
 impl Default for Policy {
     fn default() -> Policy {
-        Policy { all_channels: false, hash: HashKind::Sha256, password_bytes_min: 0 }
+        Policy { all_channels: false, hash: HashKind::Sha256, password_bytes_min: 0, passwords_remembered: 0 }
     }
 }
 
@@ -61,6 +68,8 @@ pub enum RuleError {
     PasswordTooShort {
         bytes_min: usize,
     },
+    /// It was this user's before.
+    PasswordOfBefore,
     /// PBKDF2 is approved only from this length on.
     PasswordTooShortForPbkdf2,
     /// The module made no random bytes.
@@ -90,6 +99,7 @@ impl std::fmt::Display for RuleError {
             Self::PasswordTooShort { bytes_min } => {
                 return write!(f, "the password is shorter than acl-password-min-length ({bytes_min} bytes)");
             }
+            Self::PasswordOfBefore => "the password was this user's before (acl-password-history)",
             Self::PasswordTooShortForPbkdf2 => {
                 "the password is shorter than 14 bytes, below which PBKDF2 is not approved: use a longer one, or give its \
                  SHA-256 as #<hash>"
@@ -106,23 +116,39 @@ pub fn has_separator(text: &[u8]) -> bool {
     text.iter().any(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0))
 }
 
+/// Names go into files, logs and terminals, where a control character could pass for something else.
+pub fn is_no_name(name: &[u8]) -> bool {
+    has_separator(name) || name.iter().any(u8::is_ascii_control)
+}
+
 /// Applies a rule to a user: of passwords and state, of selectors, or of its own permissions.
 pub(super) fn apply(user: &mut User, word: &[u8], catalog: &Catalog, policy: &Policy) -> Result<(), RuleError> {
     let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     // An empty rule changes nothing.
     let Some((first, rest)) = word.split_first() else { return Ok(()) };
     match first {
-        b'>' => return add_password(user, PasswordHash::make(rest, policy)?),
+        b'>' => {
+            if user.past.iter().take(policy.passwords_remembered).any(|p| p.verifies(rest)) {
+                return Err(RuleError::PasswordOfBefore);
+            }
+            return add_password(user, PasswordHash::make(rest, policy)?);
+        }
         b'<' => {
             let at = user.passwords.iter().position(|p| p.verifies(rest)).ok_or(RuleError::NoSuchPassword)?;
-            user.passwords.remove(at);
+            user.forget_passwords(at..at + 1, policy);
             return Ok(());
         }
-        b'#' => return add_password(user, PasswordHash::parse(rest).ok_or(RuleError::BadHash)?),
+        b'#' => {
+            let hash = PasswordHash::parse(rest).ok_or(RuleError::BadHash)?;
+            if user.past.iter().take(policy.passwords_remembered).any(|p| *p == hash) {
+                return Err(RuleError::PasswordOfBefore);
+            }
+            return add_password(user, hash);
+        }
         b'!' => {
             let hash = PasswordHash::parse(rest).ok_or(RuleError::BadHash)?;
             let at = user.passwords.iter().position(|p| *p == hash).ok_or(RuleError::NoSuchPassword)?;
-            user.passwords.remove(at);
+            user.forget_passwords(at..at + 1, policy);
             return Ok(());
         }
         b'(' => {
@@ -145,10 +171,10 @@ pub(super) fn apply(user: &mut User, word: &[u8], catalog: &Catalog, policy: &Po
         user.enabled = false;
     } else if is("nopass") {
         user.no_password = true;
-        user.passwords.clear();
+        user.forget_passwords(.., policy);
     } else if is("resetpass") {
         user.no_password = false;
-        user.passwords.clear();
+        user.forget_passwords(.., policy);
     } else if is("certificate") {
         user.needs_certificate = true;
     } else if is("nocertificate") {
@@ -157,6 +183,10 @@ pub(super) fn apply(user: &mut User, word: &[u8], catalog: &Catalog, policy: &Po
         user.selectors.clear();
     } else if is("reset") {
         user.reset(catalog, policy);
+    } else if let Some(hash) = word.strip_prefix(PAST) {
+        // As it stands in a file: the newest first.
+        user.past.push(PasswordHash::parse(hash).ok_or(RuleError::BadHash)?);
+        user.past.truncate(HISTORY_MAX);
     } else if is("sanitize-payload") || is("skip-sanitize-payload") {
         // Payloads are always checked in full; the words are accepted because files of other servers have them.
     } else {

@@ -3,7 +3,7 @@
 use super::catalog::Catalog;
 use super::log::AclLog;
 use super::password::PasswordHash;
-use super::rule::{Policy, RuleError, has_separator, join_selectors};
+use super::rule::{Policy, RuleError, is_no_name, join_selectors};
 use super::throttle::Throttle;
 use super::user::User;
 use parking_lot::{Mutex, RwLock};
@@ -20,7 +20,7 @@ pub const DEFAULT: &[u8] = b"default";
 /// Why a user was not changed. `Display` is the text after `ERR `.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetUserError {
-    /// Blanks or NUL in the name.
+    /// Blanks or control characters in the name.
     Name,
     /// A selector that never closes; the word that opens it.
     Unmatched(Vec<u8>),
@@ -145,7 +145,7 @@ impl Acl {
         let words = join_selectors(words.iter().copied()).map_err(SetUserError::Unmatched)?;
         let _one_at_a_time = self.changing.lock();
         let before = self.get(name);
-        if before.is_none() && has_separator(name) {
+        if before.is_none() && is_no_name(name) {
             return Err(SetUserError::Name);
         }
         let mut user = match &before {

@@ -16,6 +16,8 @@ pub struct User {
     /// Signs in only over a connection whose certificate was verified.
     pub(super) needs_certificate: bool,
     pub(super) passwords: Vec<PasswordHash>,
+    /// Those of before, newest first, as far as the policy asks for them.
+    pub(super) past: Vec<PasswordHash>,
     pub(super) root: Selector,
     pub(super) selectors: Vec<Selector>,
     /// Nothing is ever refused.
@@ -32,6 +34,7 @@ impl User {
             no_password: false,
             needs_certificate: false,
             passwords: Vec::new(),
+            past: Vec::new(),
             root: Selector::none(catalog, policy.all_channels),
             selectors: Vec::new(),
             full: false,
@@ -65,9 +68,17 @@ impl User {
         Ok(())
     }
 
-    /// As it was made, but for its name.
+    /// As it was made, but for its name and the passwords it may not have again.
     pub(super) fn reset(&mut self, catalog: &Catalog, policy: &Policy) {
-        *self = User::new(&self.name, self.serial, catalog, policy);
+        self.forget_passwords(.., policy);
+        let past = std::mem::take(&mut self.past);
+        *self = User { past, ..User::new(&self.name, self.serial, catalog, policy) };
+    }
+
+    /// Takes passwords away, and remembers them if the policy asks for it.
+    pub(super) fn forget_passwords(&mut self, which: impl std::ops::RangeBounds<usize>, policy: &Policy) {
+        self.past.splice(..0, self.passwords.drain(which).rev());
+        self.past.truncate(policy.passwords_remembered);
     }
 
     /// Sets the only password, or none for an empty one: what `requirepass` says.
@@ -147,6 +158,7 @@ impl User {
             words.push(b"certificate".to_vec());
         }
         words.extend(self.passwords.iter().map(|p| format!("#{p}").into_bytes()));
+        words.extend(self.past.iter().map(|p| [rule::PAST, p.to_string().as_bytes()].concat()));
         words.push(self.root.describe());
         for s in &self.selectors {
             words.push([b"(", s.describe().as_slice(), b")"].concat());

@@ -2,6 +2,7 @@
 
 use super::key::Key;
 use super::record::MAC_BEGIN;
+use crate::storage;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -187,7 +188,7 @@ pub fn verify(log: &Path, key: &Key) -> Result<Verified, Broken> {
 fn verify_file(file: &Path, is_last: bool, key: &Key, done: &mut Verified) -> Result<(), Broken> {
     let broken = |line, fault| Broken { file: file.to_path_buf(), line, fault };
     let unreadable = |e: std::io::Error| broken(0, Fault::Unreadable(e.to_string()));
-    let mut reader = BufReader::new(std::fs::File::open(file).map_err(unreadable)?);
+    let mut reader = BufReader::new(storage::open_regular(file).map_err(unreadable)?);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();

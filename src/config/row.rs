@@ -143,6 +143,12 @@ impl Directive {
             _ => words,
         };
         (self.set)(config, words, source)?;
+        // Into files, logs and terminals they would go. A password is any bytes, and so are the keys of a user's patterns: those are
+        // written escaped.
+        let any_bytes = self.sensitivity == Sensitivity::Secret || self.name == "user";
+        if !any_bytes && words.iter().flatten().any(u8::is_ascii_control) {
+            return Err("control characters are not allowed".into());
+        }
         if let Standing::Missing(why) = self.standing
             && (self.get)(config) != (self.get)(Config::defaults())
         {

@@ -173,6 +173,19 @@ fn users_of_the_configuration_survive_a_rewrite() {
 }
 
 #[test]
+fn names_with_control_characters_are_no_names() {
+    let server = Server::start();
+    let mut admin = server.connect();
+    for name in [&b"u\x1b[2J"[..], b"u\x01", b"u\nuser x on nopass +@all", b"u\x7f"] {
+        let reply = admin.command(&[b"ACL", b"SETUSER", name, b"on"]).unwrap().to_string();
+        assert_eq!(reply, "-ERR Usernames can't contain spaces or null characters", "{name:?}");
+        let reply = admin.command(&[b"REPLICAOF", name, b"6379"]).unwrap().to_string();
+        assert_eq!(reply, "-ERR Invalid master host", "{name:?}");
+    }
+    assert_eq!(admin.line("ACL USERS").to_string(), "[\"default\"]");
+}
+
+#[test]
 fn a_server_whose_users_are_in_doubt_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("u.acl"), "user a on\nuser a off\n").unwrap();

@@ -96,6 +96,37 @@ fn a_slow_hash_is_not_verified_under_the_locks_of_a_transaction() {
 }
 
 #[test]
+fn a_password_of_before_is_not_taken_again_as_long_as_it_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users.acl");
+    std::fs::write(&file, "user default on nopass ~* &* +@all\n").unwrap();
+    let server = Server::with(&["--aclfile", file.to_str().unwrap(), "--acl-password-history", "2"]);
+    let mut admin = server.connect();
+    let mut set = |rules: &str| admin.line(&format!("ACL SETUSER u on {rules}")).to_string();
+    let before = "the password was this user's before";
+    assert_eq!(set(">first"), "+OK");
+    for way in ["resetpass >first", "reset >first", "nopass >first", "<first >first"] {
+        let reply = set(way);
+        assert!(reply.contains(before) && !reply.contains("first"), "{way}: {reply}");
+    }
+    assert_eq!(set("resetpass >second"), "+OK");
+    // It is remembered through the file, and through another change.
+    assert_eq!(admin.line("ACL SAVE").to_string(), "+OK");
+    assert_eq!(admin.line("ACL LOAD").to_string(), "+OK");
+    let mut set = |rules: &str| admin.line(&format!("ACL SETUSER u on {rules}")).to_string();
+    assert!(set(">first").contains(before));
+    assert_eq!(set("resetpass >third"), "+OK");
+    assert_eq!(set("resetpass >fourth"), "+OK");
+    assert!(set(">third").contains(before) && set(">second").contains(before));
+    assert_eq!(set(">first"), "+OK", "two are remembered");
+    // The hash of one of before is refused as well.
+    let second = "#16367aacb67a4a017c8da8ab95682ccb390863780f7114dda0a0e0c55644c7c4";
+    assert_eq!(set("resetpass >fifth >second"), "+OK");
+    assert_eq!(set("<second"), "+OK");
+    assert!(set(second).contains(before));
+}
+
+#[test]
 fn secrets_may_stand_in_files_of_their_own_and_stay_there() {
     let folder = tempfile::tempdir().unwrap();
     let (conf, secret) = (folder.path().join("h.conf"), folder.path().join("pw"));

@@ -74,7 +74,8 @@ fn set(cx: &mut NodeContext<'_, '_>) -> Outcome {
 
 /// Rules for a log: a password's hash is not for everybody who may read it.
 fn without_hashes(rules: &str) -> String {
-    rules.split(' ').map(|w| if w.starts_with('#') { "#(redacted)" } else { w }).collect::<Vec<_>>().join(" ")
+    let hash = |w: &str| w.starts_with('#') || w.starts_with("past#");
+    rules.split(' ').map(|w| if hash(w) { "#(redacted)" } else { w }).collect::<Vec<_>>().join(" ")
 }
 
 fn delete(cx: &mut NodeContext<'_, '_>) -> Outcome {

@@ -57,7 +57,7 @@ fn replicaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     }
     let port = parse_i64(cx.args.at(2)).and_then(|p| u16::try_from(p).ok());
     let port = port.ok_or(CommandError::fixed("ERR Invalid master port"))?;
-    let address = std::str::from_utf8(cx.args.at(1)).ok().filter(|a| !a.is_empty() && a.len() < 256);
+    let address = std::str::from_utf8(cx.args.at(1)).ok().filter(|a| is_host(a));
     let address = address.ok_or(CommandError::fixed("ERR Invalid master host"))?;
     if this.follower.following().is_some_and(|f| f.port == port && f.host.eq_ignore_ascii_case(address)) {
         tracing::info!("REPLICAOF would result into synchronization with the primary we are already connected with.");
@@ -70,6 +70,11 @@ fn replicaof(cx: &mut NodeContext<'_, '_>) -> Outcome {
     node.config.adjust(|c| c.replication.replicaof = Some((address.to_owned(), port)));
     cx.reply.ok();
     Ok(())
+}
+
+/// What may stand in a configuration as the name of a host.
+fn is_host(name: &str) -> bool {
+    !name.is_empty() && name.len() < 256 && !name.contains(|c: char| c.is_control() || c == ' ')
 }
 
 fn at_one_instant(cx: &mut NodeContext<'_, '_>, f: impl FnOnce(&crate::keyspace::Space<'_>) -> Outcome) -> Outcome {

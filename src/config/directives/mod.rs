@@ -179,6 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_reach_no_file_but_escaped_in_passwords_and_users() {
+        use crate::config::row::{Sensitivity, Source};
+        for row in directives().filter(|row| row.sensitivity != Sensitivity::Secret && row.name != "user") {
+            for value in [&b"x\ny"[..], b"x\0y", b"\x1b[2J", b"x\ty", b"\x7f"] {
+                for source in [Source::Load, Source::Runtime] {
+                    let refused = row.apply(&mut Config::default(), &[value.to_vec()], source);
+                    assert!(refused.is_err(), "{} {value:?}", row.name);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_other_databases_mean_is_a_directive_here() {
         for (there, here) in ELSEWHERE {
             assert!(find(here.as_bytes()).is_some(), "{here}");

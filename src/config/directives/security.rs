@@ -30,6 +30,9 @@ topic! {
     "auth-throttle-delay-max" => auth_throttle_delay_max_ms: u32 = 1000, int(0, 60_000), Runtime, Open, Standing::Works;
     /// Bytes a new clear password has at least.
     "acl-password-min-length" => acl_password_min_length: u32 = 0, int(0, 512), Runtime, Open, Standing::Works;
+    /// Passwords of before that a user may not be given again with ACL SETUSER; they are kept as hashes, in the ACL file as
+    /// `past#<hash>`, which other servers do not know. 0 keeps none.
+    "acl-password-history" => acl_password_history: u32 = 0, int(0, 24), Runtime, Open, Standing::Works;
     /// Give a command another name, or take it away with an empty one; may repeat.
     "rename-command" => rename_command: Vec<Rename> = Vec::new(), Renames, Start, Unlisted, Standing::Works;
     /// Whether CONFIG SET may change directives that move files: `no`, `yes`, or `local` connections only.
