@@ -5,12 +5,19 @@
 //! each failure up to a bound. So a guesser gets slower and slower, while the right password of a user who is being guessed at is
 //! answered at once from anywhere else, and after at most the bound from the guesser's own address.
 //!
+//! A slow hash takes a tenth of a second of a thread that all share, so each address has few of them under way: a flood of logins from
+//! one holds up those from there.
+//!
 //! # Invariants
 //! * The wait of a login is fixed when it arrives: what others do meanwhile does not prolong it.
 //! * Memory is [`SLOTS`] counts, whatever comes: a new one takes the place of one that is colder.
 
+use super::store::Acl;
 use crate::crypto::{random_array, sha256};
 use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 /// Counts that are kept: 64 KiB.
 const SLOTS: usize = 4096;
@@ -19,6 +26,8 @@ const NEAR: usize = 4;
 const HALF_LIFE_MS: u64 = 10_000;
 /// The wait after the first failure too many.
 const FIRST_MS: u64 = 25;
+/// Slow hashes that are verified for one address at a time: the others of that address wait for these, and nobody else for them all.
+const VERIFYING_MAX: u32 = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
@@ -49,13 +58,35 @@ pub struct Throttle {
     slots: Mutex<Box<[Slot]>>,
     /// Nobody outside can choose two names for one place.
     salt: [u8; 16],
+    /// Slow hashes that are being verified, by address: as many as there are clients at the most.
+    verifying: Mutex<HashMap<u64, u32>>,
+}
+
+/// The place of a login whose slow hash is being verified.
+#[derive(Debug)]
+pub struct Verifying {
+    of: Arc<Acl>,
+    tag: u64,
+}
+
+impl Drop for Verifying {
+    fn drop(&mut self) {
+        let verifying = &mut *self.of.throttle.verifying.lock();
+        if let Entry::Occupied(mut own) = verifying.entry(self.tag) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+    }
 }
 
 impl Default for Throttle {
     fn default() -> Throttle {
         // Without random bytes a place can be guessed, and no more than that is lost.
         let salt = random_array().unwrap_or_default();
-        Throttle { slots: Mutex::new(vec![Slot::default(); SLOTS].into_boxed_slice()), salt }
+        let slots = Mutex::new(vec![Slot::default(); SLOTS].into_boxed_slice());
+        Throttle { slots, salt, verifying: Mutex::default() }
     }
 }
 
@@ -100,6 +131,17 @@ impl Throttle {
     /// Whether a login from this address as this user would wait, before it is looked at or for its answer.
     pub fn is_hot(&self, address: &[u8], user: &[u8], limits: Limits, now_ms: u64) -> bool {
         self.before_ms(address, limits, now_ms) > 0 || self.wait_ms(self.tag(b'u', user), limits, now_ms) > 0
+    }
+
+    /// Takes a place for a login from this address whose hash is slow; `None` while too many others have one.
+    pub fn verify(of: &Arc<Acl>, address: &[u8]) -> Option<Verifying> {
+        let tag = of.throttle.tag(b'a', address);
+        let verifying = &mut *of.throttle.verifying.lock();
+        let own = verifying.entry(tag).or_insert(0);
+        (*own < VERIFYING_MAX).then(|| {
+            *own += 1;
+            Verifying { of: Arc::clone(of), tag }
+        })
     }
 
     /// Counts a failure. Returns how long its answer waits.

@@ -2,6 +2,9 @@
 
 use crate::support::process::eventually;
 use crate::support::{Connection, Server};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -60,6 +63,32 @@ fn who_guesses_is_slowed_down_and_the_true_user_gets_in() {
     assert_eq!(guesser.read().unwrap().to_string(), WRONG);
     let log = server.log();
     assert!(log.contains("Failed login as 'u' from 127.0.0.1:"), "{log}");
+}
+
+#[test]
+fn a_flood_of_slow_logins_holds_up_those_of_its_own_address_alone() {
+    let server = Server::plain(&["--acl-password-hash", "pbkdf2", "--maxclients", "200"]);
+    let mut admin = server.connect_plain();
+    assert_eq!(admin.line("ACL SETUSER u on >correct-horse-battery ~* +@all").to_string(), "+OK");
+    let mut guessers: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let address = |ip: [u8; 4], port| SockAddr::from(SocketAddr::from((ip, port)));
+            socket.bind(&address([127, 0, 0, 2], 0)).unwrap();
+            socket.connect(&address([127, 0, 0, 1], server.plain_port)).unwrap();
+            socket.into()
+        })
+        .collect();
+    guessers.iter_mut().for_each(|g| g.write_all(b"AUTH u wrong-horse-battery\r\n").unwrap());
+    // Some of them are being verified.
+    guessers[0].read_exact(&mut [0; 1]).unwrap();
+    assert_eq!(admin.line("AUTH u correct-horse-battery").to_string(), "+OK");
+    let mut answered = 0;
+    for guesser in &guessers[1..] {
+        guesser.set_nonblocking(true).unwrap();
+        answered += usize::from(guesser.peek(&mut [0; 1]).is_ok());
+    }
+    assert!(answered < 20, "{answered} were answered first");
 }
 
 #[test]

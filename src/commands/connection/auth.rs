@@ -4,7 +4,7 @@
 
 use super::client::checked_name;
 use crate::acl::throttle::Limits;
-use crate::acl::{Context, HashKind, PasswordHash, Policy, Reason, User};
+use crate::acl::{Context, HashKind, PasswordHash, Policy, Reason, Throttle, User};
 use crate::audit::Event;
 use crate::base::clock;
 use crate::client::{Answer, Login, Message};
@@ -48,6 +48,9 @@ const NOT_IN_EXEC: CommandError = CommandError::fixed(
 /// It takes a tenth of a second, and others wait for the locks of EXEC.
 const SLOW_IN_EXEC: CommandError =
     CommandError::fixed("ERR a password kept as PBKDF2 is not verified inside a transaction: sign in before MULTI");
+
+/// Between two looks for a place among the logins of an address whose hashes are slow: less than one takes.
+const PLACE_WAIT_MS: u64 = 40;
 
 /// What became of an attempt to sign in.
 #[derive(PartialEq, Eq)]
@@ -105,7 +108,7 @@ fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Result
         Answer::Told => return Err(WRONG),
         Answer::Right => true,
         Answer::Wrong => false,
-        Answer::NotAsked | Answer::Pending => match verdict(cx, user.as_ref(), password, asked)? {
+        Answer::NotAsked | Answer::Pending => match verdict(cx, user.as_ref(), password, asked, &address)? {
             Some(right) => right,
             None => return Ok(Step::Later),
         },
@@ -138,6 +141,7 @@ fn verdict(
     user: Option<&Arc<User>>,
     password: &[u8],
     asked: [u8; 32],
+    address: &[u8],
 ) -> Result<Option<bool>, CommandError> {
     // Whoever is named takes as long as a user would, so that the time does not tell which users there are.
     let nobody = [match cx.config.security.acl_password_hash {
@@ -155,12 +159,18 @@ fn verdict(
     if cx.nested {
         return Err(SLOW_IN_EXEC);
     }
+    let Some(place) = Throttle::verify(&cx.node.acl, address) else {
+        let again = clock::monotonic_ms() + PLACE_WAIT_MS;
+        cx.client.login = Some(Arc::new(Login::new(asked, Answer::NotAsked, again)));
+        return Ok(None);
+    };
     let login = Arc::new(Login::new(asked, Answer::Pending, 0));
     let (node, shared) = (Arc::clone(cx.node), Arc::clone(&cx.client.shared));
     let (hashes, password, known) = (hashes.to_vec(), Zeroizing::new(password.to_vec()), user.is_some());
     let answer = Arc::clone(&login);
     let queued = cx.node.background.run(move || {
         let right = hashes.iter().any(|hash| hash.verifies(&password)) && known;
+        drop(place);
         answer.set(if right { Answer::Right } else { Answer::Wrong });
         node.clients.send(&shared, Message::Look);
     });
