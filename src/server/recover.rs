@@ -18,7 +18,7 @@ use crate::persist::rdb::{self, LoadOptions, Loaded, RdbError};
 use crate::persist::{Owner, snapshot};
 use crate::resp::args::Args;
 use crate::script::{self, RestorePolicy};
-use crate::storage::{self, Keyring, Sealing};
+use crate::storage::{self, Keyring, Sealing, leftover};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +46,10 @@ impl<'n> Replay<'n> {
 }
 
 impl Target for Replay<'_> {
+    fn begin_file(&mut self) {
+        self.client.db = 0;
+    }
+
     fn snapshot(&mut self, from: &mut dyn Read) -> Result<(Loaded, u64), RdbError> {
         let config = self.node.config.current();
         let mut space = self.node.keyspace.space(access(&config, clock::wall_ms()));
@@ -160,13 +164,22 @@ pub fn recover(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<
     result
 }
 
+/// Frees what a process of this server that was killed had begun to write in a folder: the disk may be full of it.
+fn delete_leftovers(folder: &Path, is_temporary: impl Fn(&str) -> bool) {
+    for name in leftover::clear(folder, is_temporary) {
+        tracing::info!("{name}: deleted, being what a process left that was killed while it wrote it");
+    }
+}
+
 fn bring_back(node: &Arc<Node>, config: &Config, recorder: Recorder) -> Result<(), BootError> {
+    delete_leftovers(Path::new("."), leftover::is_of_snapshots);
     if !config.persistence.appendonly {
         return load_snapshot(node, config);
     }
     // Before anything there is repaired.
     let claimed = node.aof.claim(&aof::folder(config));
     claimed.map_err(|e| BootError(format!("The append only folder cannot be used: {e}")))?;
+    delete_leftovers(&aof::folder(config), |name| name.starts_with(aof::TEMPORARY));
     aof::bring_back(config).map_err(|e| {
         BootError(format!(
             "Fatal error: what the doublewrite buffer in {} holds can't be brought back to the log: {e}. Without the buffer the log may lack what \

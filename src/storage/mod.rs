@@ -11,6 +11,7 @@ mod doublewrite_tests;
 mod fault;
 mod grow_sealed;
 mod keyring;
+pub mod leftover;
 mod seal;
 #[cfg(test)]
 mod seal_tests;
@@ -213,6 +214,7 @@ fn make<T, E: From<io::Error>>(
 ) -> Result<T, E> {
     let result = (|| {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+        leftover::hold(&file);
         let mut out = writer(file)?;
         let value = write(&mut out)?;
         out.finish()?;
@@ -302,6 +304,7 @@ fn rename_made<T, E: From<io::Error>>(path: &Path, make: impl FnOnce(&Path) -> R
 /// Those of the disk and of the module.
 pub fn create_temporary(path: &Path) -> io::Result<Writer> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+    leftover::hold(&file);
     open_writer(file, false, &keyring())
 }
 

@@ -892,6 +892,30 @@ fn a_snapshot_loaded_by_a_primary_leaves_out_what_is_past_its_deadline_and_count
 }
 
 #[test]
+fn each_file_of_a_log_begins_in_database_0_and_a_start_deletes_what_a_killed_rewrite_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join("appendonlydir").join(name);
+    std::fs::create_dir(folder.path().join("appendonlydir")).unwrap();
+    std::fs::write(
+        at("appendonly.aof.1.incr.aof"),
+        "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n",
+    )
+    .unwrap();
+    std::fs::write(at("appendonly.aof.2.incr.aof"), "*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n").unwrap();
+    let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\nfile appendonly.aof.2.incr.aof seq 2 type i\n";
+    std::fs::write(at("appendonly.aof.manifest"), manifest).unwrap();
+    let left = [at("temp-rewriteaof-bg-17.aof"), folder.path().join("temp-17.rdb")];
+    for path in &left {
+        let an_hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+        std::fs::File::create(path).unwrap().set_modified(an_hour_ago).unwrap();
+    }
+    let server = start(folder.path(), &["--appendonly", "yes"]);
+    let steps = [("GET b", "\"2\""), ("GET a", "nil"), ("SELECT 3", "+OK"), ("GET a", "\"1\""), ("GET b", "nil")];
+    check(&mut server.connect_plain(), &steps);
+    assert!(left.iter().all(|path| !path.exists()), "{}", server.log());
+}
+
+#[test]
 fn scripts_in_a_log_write_whatever_would_be_refused_a_client() {
     let folder = tempfile::tempdir().unwrap();
     drop(start(folder.path(), &["--save", "", "--appendonly", "yes"]));

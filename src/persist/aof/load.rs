@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// Where the data go.
 pub trait Target {
+    /// Another file begins: it is read as if none had come before it, in database 0.
+    fn begin_file(&mut self) {}
+
     /// Loads the snapshot at the beginning of `from`. Returns how long it is.
     ///
     /// # Errors
@@ -295,6 +298,7 @@ fn load_file(
         begin = bytes;
         file.seek_to(begin).map_err(io)?;
     }
+    target.begin_file();
     let mut reader = Reader::new(&mut file, begin);
     let mut steps = Steps::new(begin);
     let fault = loop {

@@ -38,7 +38,7 @@ mod tests;
 mod writer;
 
 use crate::storage;
-pub use rewrite::{adopt, begin, bring_back, folder, open, prepare, ready};
+pub use rewrite::{TEMPORARY, adopt, begin, bring_back, folder, open, prepare, ready};
 pub use writer::{Opened, start};
 
 use crate::config::Config;

@@ -82,7 +82,7 @@ impl Steps {
     pub fn request(&mut self, word: &[u8], end: u64) {
         if word.eq_ignore_ascii_case(b"multi") {
             self.open = true;
-        } else if word.eq_ignore_ascii_case(b"exec") {
+        } else if [&b"exec"[..], b"discard"].iter().any(|end| word.eq_ignore_ascii_case(end)) {
             self.open = false;
         }
         self.note(end);

@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// What the names of files begin with that are to become a base.
+pub const TEMPORARY: &str = "temp-rewriteaof-";
+
 /// The folder of the log, in the working directory.
 pub fn folder(config: &Config) -> PathBuf {
     PathBuf::from(&config.persistence.appenddirname)
@@ -58,10 +61,10 @@ struct Base {
 impl Base {
     fn new(config: &Config, infix: &str) -> Base {
         let (folder, pid) = (folder(config), std::process::id());
-        let path = folder.join(format!("temp-rewriteaof-{infix}{pid}.aof"));
+        let path = folder.join(format!("{TEMPORARY}{infix}{pid}.aof"));
         let snapshot = match config.persistence.aof_use_rdb_preamble {
             true => path.clone(),
-            false => folder.join(format!("temp-rewriteaof-{infix}{pid}.rdb")),
+            false => folder.join(format!("{TEMPORARY}{infix}{pid}.rdb")),
         };
         let second = config.persistence.aof_timestamp_enabled.then(|| clock::wall_ms() / 1000);
         Base { snapshot, path, second }
@@ -180,7 +183,7 @@ pub fn adopt<S: Owner>(server: &S, snapshot: &Path) {
     if !p.appendonly || !p.aof_use_rdb_preamble || server.saver().running() == Some(JobKind::Rewrite) {
         return;
     }
-    let path = folder(&config).join(format!("temp-rewriteaof-sync-{}.aof", std::process::id()));
+    let path = folder(&config).join(format!("{TEMPORARY}sync-{}.aof", std::process::id()));
     let bytes = match storage::link(snapshot, &path) {
         Ok(bytes) => bytes,
         Err(e) => {

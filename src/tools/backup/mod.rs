@@ -34,7 +34,8 @@ use std::process::ExitCode;
 /// `holdfast backup ... FOLDER`
 #[derive(Parser, Debug)]
 #[command(
-    name = "holdfast backup [connection options of holdfast cli]",
+    name = "holdfast backup",
+    override_usage = "holdfast backup [CONNECTION OPTIONS OF holdfast cli] [OPTIONS] <FOLDER>",
     about = "Backs a running server up into a folder of backups, and reads the backup back"
 )]
 struct Arguments {
