@@ -29,6 +29,8 @@ pub struct DataContext<'a, 'k> {
     pub entry: &'static Entry,
     /// The user may read every key, also those that the arguments do not name.
     pub reads_any_key: bool,
+    /// The log or the primary has it done: it was accepted once, under limits that may have been others.
+    pub obeys: bool,
     /// The hash of the single key, if it was computed ahead.
     pub hash: Option<KeyHash>,
     /// False in EXEC and scripts: a blocking command answers at once.

@@ -22,6 +22,8 @@ pub struct Bench {
     pub now_ms: i64,
     pub version: Version,
     pub db: u32,
+    /// As the log or the primary has it done.
+    pub obeys: bool,
     /// Effects of the commands so far, as lines.
     pub effects: Vec<String>,
     /// Keyspace events of the commands so far: `set k`.
@@ -42,6 +44,7 @@ impl Bench {
             now_ms: 1_000_000,
             version: Version::Resp2,
             db: 0,
+            obeys: false,
             effects: vec![],
             events: vec![],
             blocked: None,
@@ -103,6 +106,7 @@ impl Bench {
                 db: self.db,
                 entry,
                 reads_any_key: true,
+                obeys: self.obeys,
                 hash: None,
                 may_block: true,
                 block: None,

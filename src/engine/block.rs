@@ -194,6 +194,7 @@ impl Turn<'_> {
             entry,
             // Nothing that waits reads keys it does not name.
             reads_any_key: false,
+            obeys: false,
             hash: None,
             may_block: true,
             block: None,

@@ -570,6 +570,7 @@ impl<'k> Turn<'k> {
             db: client.db,
             entry,
             reads_any_key,
+            obeys: client.source != Source::Connection,
             hash,
             may_block,
             block: None,

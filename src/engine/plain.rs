@@ -69,6 +69,7 @@ impl Turn<'_> {
             db: client.db,
             entry,
             reads_any_key: true,
+            obeys: false,
             hash: Some(hash),
             may_block: true,
             block: None,

@@ -31,6 +31,8 @@ pub struct Limits {
     pub authenticated: bool,
 }
 
+/// The most `proto-max-bulk-len` may be: no key, element or string is longer, in memory, on a link or in a file.
+pub const BULK_LEN_MAX: u64 = u32::MAX as u64;
 /// Arguments of one request, whoever sends it.
 pub const MULTIBULK_MAX: i64 = i32::MAX as i64;
 /// Bytes of an inline request and of a length line: beyond it nobody types.

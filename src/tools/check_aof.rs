@@ -363,7 +363,7 @@ enum Piece {
 }
 
 /// Longest argument: the bound of the loader.
-const ARGUMENT_MAX: u64 = u32::MAX as u64;
+const ARGUMENT_MAX: u64 = crate::resp::parser::BULK_LEN_MAX;
 
 impl Scan {
     fn new(mut file: DataFile, name: &str, begin: u64, size: u64, until: Option<i64>) -> Scan {

@@ -916,6 +916,29 @@ fn each_file_of_a_log_begins_in_database_0_and_a_start_deletes_what_a_killed_rew
 }
 
 #[test]
+fn a_log_is_loaded_whole_under_a_smaller_limit_for_clients_and_not_at_all_with_fewer_databases() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut server = start(folder.path(), &words);
+    let steps = [
+        ("SETRANGE long 2000000 x", ":2000001"),
+        ("APPEND long y", ":2000002"),
+        ("SELECT 9", "+OK"),
+        ("SET k v", "+OK"),
+    ];
+    check(&mut server.connect_plain(), &steps);
+    server.signal("KILL");
+    server.wait(Duration::from_secs(20));
+    let again = start(folder.path(), &[&words[..], &["--proto-max-bulk-len", "1mb"]].concat());
+    let too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    check(&mut again.connect_plain(), &[("STRLEN long", ":2000002"), ("APPEND long z", too_long)]);
+    drop(again);
+    let out = crate::support::server::refused(folder.path(), &[&words[..], &["--databases", "4"]].concat());
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(!out.status.success() && said.contains("There are fewer databases than when it was written"), "{said}");
+}
+
+#[test]
 fn scripts_in_a_log_write_whatever_would_be_refused_a_client() {
     let folder = tempfile::tempdir().unwrap();
     drop(start(folder.path(), &["--save", "", "--appendonly", "yes"]));

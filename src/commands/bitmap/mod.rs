@@ -7,6 +7,7 @@ mod operate;
 
 use super::{Command, CommandError, DataContext};
 use crate::base::number::parse_i64;
+use crate::commands::string::len_max;
 
 /// The family in reading order.
 pub static COMMANDS: &[&Command] = &[
@@ -31,6 +32,6 @@ fn offset(cx: &DataContext<'_, '_>, arg: &[u8], width: Option<u32>) -> Result<u6
     parse_i64(text)
         .and_then(|n| u64::try_from(n).ok())
         .and_then(|n| n.checked_mul(factor))
-        .filter(|n| n >> 3 < cx.config.limits.proto_max_bulk_len)
+        .filter(|n| n >> 3 < len_max(cx))
         .ok_or(CommandError::fixed("ERR bit offset is not an integer or out of range"))
 }

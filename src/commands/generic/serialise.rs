@@ -111,7 +111,7 @@ fn restore(cx: &mut DataContext<'_, '_>) -> Outcome {
     if ttl < 0 {
         return Err(CommandError::fixed("ERR Invalid TTL value, must be >= 0"));
     }
-    let relaxed = cx.config.persistence.rdb_version_check == RdbVersionCheck::Relaxed;
+    let relaxed = cx.obeys || cx.config.persistence.rdb_version_check == RdbVersionCheck::Relaxed;
     let value = rdb::restore_value(cx.args.at(3), &rdb::Limits::of(cx.config), relaxed).map_err(|e| match e {
         PayloadError::Footer => CommandError::fixed("ERR DUMP payload version or checksum are wrong"),
         PayloadError::Value(e) => {

@@ -12,6 +12,7 @@ mod set;
 mod several;
 
 use super::Command;
+pub use range::len_max;
 
 /// The family in reading order.
 pub static COMMANDS: &[&Command] = &[

@@ -4,12 +4,18 @@ use super::access;
 use crate::commands::arguments::integer;
 use crate::commands::{Command, CommandError, DataContext, Outcome};
 use crate::keyspace::EventClass;
+use crate::resp::parser::BULK_LEN_MAX;
 use crate::spec::{CommandSpec, Group, KeySpec};
 use crate::value::record::Content;
 
-/// Refuses a string of `len` and `more` bytes if it would be longer than clients may send.
+/// Bytes a string may have: what clients may send; of what was accepted before, whatever may be configured.
+pub fn len_max(cx: &DataContext<'_, '_>) -> u64 {
+    if cx.obeys { BULK_LEN_MAX } else { cx.config.limits.proto_max_bulk_len }
+}
+
+/// Refuses a string of `len` and `more` bytes if it would be longer than one may be.
 pub fn check_len(cx: &DataContext<'_, '_>, len: usize, more: usize) -> Outcome {
-    let fits = len.checked_add(more).is_some_and(|n| n as u64 <= cx.config.limits.proto_max_bulk_len);
+    let fits = len.checked_add(more).is_some_and(|n| n as u64 <= len_max(cx));
     if fits { Ok(()) } else { Err(CommandError::StringTooLong) }
 }
 
@@ -163,6 +169,15 @@ mod tests {
             ("EXISTS none", ":0\r\n"),
         ]);
         assert_eq!(b.effects, ["SETRANGE k 1048575 x"]);
+    }
+
+    #[test]
+    fn what_the_log_or_the_primary_has_done_is_measured_by_no_limit_of_clients() {
+        let mut b = Bench::new(FAMILIES);
+        b.config.limits.proto_max_bulk_len = 1 << 20;
+        b.obeys = true;
+        b.check(&[("SETRANGE k 1048576 x", ":1048577\r\n"), ("APPEND k x", ":1048578\r\n")]);
+        b.check(&[("SETRANGE k 4294967295 x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n")]);
     }
 
     #[test]

@@ -112,7 +112,12 @@ impl std::fmt::Display for LoadError {
                 "Fatal error: the sealed file {file} has {bytes} bytes of text and {written} were written: it was cut off, or continued"
             ),
             LoadError::Unknown { file, offset, reply } => {
-                write!(f, "Unknown command reading the append only file {file} at byte {offset}: {reply}")
+                let what = if reply.starts_with("ERR DB index") {
+                    "There are fewer databases than when it was written (see databases)"
+                } else {
+                    "Unknown command"
+                };
+                write!(f, "{what} reading the append only file {file} at byte {offset}: {reply}")
             }
         }
     }
@@ -380,7 +385,13 @@ fn run(requests: &[Args<'_>], ends: &[u64], name: &str, target: &mut dyn Target)
         let Err((n, reply)) = target.run(&requests[at..]) else { return Ok(()) };
         let text = String::from_utf8_lossy(&reply).into_owned();
         // What no server ever accepted was put there by somebody else, or is a newer server's.
-        let never = ["ERR unknown command", "ERR unknown subcommand", "ERR wrong number of arguments for "];
+        let never = [
+            "ERR unknown command",
+            "ERR unknown subcommand",
+            "ERR wrong number of arguments for ",
+            // There were more databases: what follows would go into another one.
+            "ERR DB index is out of range",
+        ];
         if never.iter().any(|words| text.starts_with(words)) {
             let offset = ends.get(at + n).copied().unwrap_or_default();
             return Err(LoadError::Unknown { file: name.into(), offset, reply: text });
@@ -418,6 +429,7 @@ mod tests {
             "ERR unknown command 'X', with args beginning with: ",
             "ERR unknown subcommand 'slots-xxx'. Try CLUSTER HELP.",
             "ERR wrong number of arguments for 'cluster' command",
+            "ERR DB index is out of range",
         ] {
             assert!(matches!(load(text), Err(LoadError::Unknown { offset: 9, .. })), "{text}");
         }

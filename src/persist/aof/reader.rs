@@ -3,7 +3,7 @@
 //! Trusts nothing: a length is a promise that costs no memory until the bytes are there.
 
 use crate::resp::args::Args;
-use crate::resp::parser::{Limits, Parsed, Partial, Span, parse};
+use crate::resp::parser::{BULK_LEN_MAX, Limits, Parsed, Partial, Span, parse};
 use std::io::{self, Read};
 
 /// Bytes that are read at once.
@@ -11,7 +11,7 @@ const READ: usize = 256 << 10;
 /// Requests that are handed over together.
 const BATCH: usize = 256;
 /// No argument is longer: the bound of RDB strings too.
-const ARGUMENT_MAX: usize = u32::MAX as usize;
+const ARGUMENT_MAX: usize = BULK_LEN_MAX as usize;
 /// Bytes of a note's line.
 const NOTE_MAX: usize = 1024;
 

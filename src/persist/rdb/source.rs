@@ -3,14 +3,15 @@
 use super::lzf;
 use crate::base::crc64::crc64;
 use crate::base::number::IntText;
+use crate::resp::parser::BULK_LEN_MAX;
 use std::io::{Empty, Read};
 
 /// Bytes that are read ahead.
 const BUFFER: usize = 64 << 10;
 /// A string is taken in steps of at most this many bytes, so that memory is used only for what is really there.
 const STEP: usize = 1 << 20;
-/// No string is longer; the protocol has the same bound.
-const STRING_MAX: u64 = u32::MAX as u64;
+/// No string is longer.
+const STRING_MAX: u64 = BULK_LEN_MAX;
 
 /// What is wrong.
 #[derive(Debug)]

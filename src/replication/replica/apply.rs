@@ -31,7 +31,7 @@ pub struct Asked {
 /// Requests that are run together.
 const BATCH: usize = 512;
 /// Bytes of one argument. The primary has accepted it; this is only what a number in a header may promise.
-const BULK_BYTES_MAX: usize = 4 << 30;
+const BULK_BYTES_MAX: usize = crate::resp::parser::BULK_LEN_MAX as usize;
 
 /// The bytes that are not applied yet.
 #[derive(Debug, Default)]
