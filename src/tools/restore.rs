@@ -147,7 +147,7 @@ fn restore(a: &Arguments, out: &mut dyn Write) -> Result<(), String> {
         return Ok(());
     }
     fs::create_dir_all(&a.target).map_err(at("making", &a.target))?;
-    carry_out(&source, &plan, &a.target)?;
+    whole_or_nothing(&source, &plan, &a.target)?;
     let _ = writeln!(out, "Restored to {}.", a.target.display());
     Ok(())
 }
@@ -231,6 +231,35 @@ fn has_all(folder: &Path) -> Result<(), String> {
             lack.bytes(),
             lack.file.display()
         )),
+    }
+}
+
+/// Fills an empty folder. A server must not take a part for the whole, and the next attempt needs an empty one again.
+fn whole_or_nothing(source: &Source, plan: &Plan, target: &Path) -> Result<(), String> {
+    let carried_out = carry_out(source, plan, target).and_then(|()| sync(plan, target));
+    carried_out.inspect_err(|_| take_back(source, plan, target))
+}
+
+/// Forces the names to disk, as the files are already.
+fn sync(plan: &Plan, target: &Path) -> Result<(), String> {
+    let mut folders: Vec<PathBuf> =
+        plan.files.iter().map(|f| storage::folder(&target.join(&f.name)).to_owned()).collect();
+    folders.push(target.to_owned());
+    folders.dedup();
+    folders
+        .iter()
+        .try_for_each(|folder| File::open(folder).and_then(|folder| folder.sync_all()).map_err(at("syncing", folder)))
+}
+
+/// Deletes what an attempt has made that failed.
+fn take_back(source: &Source, plan: &Plan, target: &Path) {
+    for f in &plan.files {
+        storage::remove(&target.join(&f.name));
+    }
+    if plan.manifest.is_some() {
+        let folder = target.join(&source.appenddirname);
+        storage::remove(&folder.join(manifest_name(&source.appendfilename)));
+        let _ = fs::remove_dir(folder);
     }
 }
 
@@ -497,6 +526,27 @@ fn scan(to_time: Option<i64>, path: &Path, last: bool, dates: &mut Dates) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_restore_that_fails_leaves_the_folder_empty() {
+        let (from, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let text = from.path().join("text");
+        fs::write(&text, "abc").unwrap();
+        let copied = |name: &str, bytes| Copied { from: text.clone(), name: Path::new("log").join(name), bytes };
+        let source = Source {
+            folder: from.path().into(),
+            appenddirname: "log".into(),
+            appendfilename: "a.aof".into(),
+            dbfilename: "dump.rdb".into(),
+        };
+        let plan = |files| Plan { files, manifest: Some(Manifest::default()), stamped: false, keys: 0 };
+        let made = |plan| whole_or_nothing(&source, &plan, target.path());
+        assert!(made(plan(vec![copied("a", 3), copied("b", 5)])).unwrap_err().contains("has become shorter"));
+        assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
+        made(plan(vec![copied("a", 3), copied("b", 2)])).unwrap();
+        assert_eq!(fs::read(target.path().join("log/b")).unwrap(), b"ab");
+        assert!(target.path().join("log/a.aof.manifest").is_file());
+    }
 
     #[test]
     fn a_log_is_taken_up_to_the_second_that_is_asked_for() {

@@ -152,12 +152,7 @@ fn back_up(a: &Arguments, client: &mut cli::client::Client, out: &mut dyn Write)
         return Err(String::new());
     }
     let made = clock::wall_ms() / 1000;
-    let mut name = utc_text(made).replace(':', "-");
-    if a.folder.join(&name).exists() {
-        // Another of the same second.
-        name.push_str(&format!("-{}", std::process::id()));
-    }
-    let path = a.folder.join(&name);
+    let name = utc_text(made).replace(':', "-");
     let part = Part::begin(&a.folder, &name, out)?;
     let mut manifest = Manifest { made, sealed: storage::keyring().seals(), ..Manifest::default() };
     if let Some(connection) = &mut client.connection {
@@ -167,14 +162,18 @@ fn back_up(a: &Arguments, client: &mut cli::client::Client, out: &mut dyn Write)
     }
     let result = fill(a, client, part.path(), &mut manifest, out).and_then(|()| {
         manifest.write(part.path()).map_err(at("writing the manifest in", part.path()))?;
-        fs::rename(part.path(), &path).map_err(at("naming", &path))?;
-        sync(&a.folder).map_err(at("syncing", &a.folder))
+        let path = part.name(&a.folder, &name)?;
+        sync(&a.folder).map_err(at("syncing", &a.folder))?;
+        Ok(path)
     });
-    if let Err(e) = result {
-        // What is left of the attempt is worth nothing.
-        let _ = fs::remove_dir_all(part.path());
-        return Err(e);
-    }
+    let path = match result {
+        Ok(path) => path,
+        Err(e) => {
+            // What is left of the attempt is worth nothing.
+            let _ = fs::remove_dir_all(part.path());
+            return Err(e);
+        }
+    };
     drop(part);
     let _ = writeln!(
         out,

@@ -9,10 +9,12 @@
 use super::at;
 use crate::storage::{self, Claim};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = ".partial-";
+/// Backups of one second, of which there are as many as servers that are backed up into one place by the clock.
+const OF_ONE_SECOND_MAX: u32 = 10_000;
 
 /// See the module.
 pub struct Part {
@@ -39,6 +41,29 @@ impl Part {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Gives it its name, or, where others of the same second have that, one behind it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn name(&self, folder: &Path, name: &str) -> Result<PathBuf, String> {
+        let mut path = folder.join(name);
+        let mut n = 1;
+        loop {
+            match fs::rename(&self.path, &path) {
+                Ok(()) => return Ok(path),
+                Err(e) if is_taken(&e) && n < OF_ONE_SECOND_MAX => {
+                    n += 1;
+                    path = folder.join(format!("{name}-{n}"));
+                }
+                Err(e) => return Err(at("naming", &path)(e)),
+            }
+        }
+    }
+}
+
+fn is_taken(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
 }
 
 fn clear(folder: &Path, locked: bool, out: &mut dyn Write) -> Result<(), String> {
@@ -102,6 +127,21 @@ mod tests {
         drop(running);
         let (_third, said) = begin("third");
         assert!(!killed.exists() && second.path().is_dir() && said.contains(".partial-first-"), "{said}");
+    }
+
+    #[test]
+    fn backups_that_end_under_one_name_all_have_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = |n: u32| {
+            let part = Part::begin(folder.path(), &format!("part{n}"), &mut Vec::new()).unwrap();
+            fs::write(part.path().join("dump.rdb"), n.to_string()).unwrap();
+            part.name(folder.path(), "2026-01-01T00-00-00Z").unwrap()
+        };
+        for n in 1..=3 {
+            let path = ended(n);
+            assert!(path.to_string_lossy().ends_with(["00Z", "00Z-2", "00Z-3"][n as usize - 1]), "{}", path.display());
+            assert_eq!(fs::read_to_string(path.join("dump.rdb")).unwrap(), n.to_string());
+        }
     }
 
     #[test]
