@@ -320,6 +320,26 @@ fn the_last_replica_takes_over_from_one_that_fell_right_after_it_was_promoted() 
 }
 
 #[test]
+fn the_best_replica_takes_over_as_soon_as_all_say_that_the_primary_has_failed() {
+    // 3 follows 0, and in the second run 6 does too.
+    for (n, seed) in (0..3).flat_map(|seed| [(6, seed), (9, seed)]) {
+        let mut net = Net::cluster(n, seed);
+        net.run(3000);
+        net.down[0] = true;
+        let failed = |net: &Net, i: usize| {
+            let m = &net.nodes[i];
+            m.node(&net.id(0)).is_some_and(|n| n.is(flag::FAIL))
+        };
+        let led = |net: &Net| [3, 6].into_iter().filter(|i| *i < n && net.nodes[*i].myself().is_primary()).count();
+        while !(failed(&net, 3) && (n < 9 || failed(&net, 6))) {
+            net.run(100);
+        }
+        net.run(300);
+        assert_eq!(led(&net), 1, "{n} nodes, seed {seed}");
+    }
+}
+
+#[test]
 fn what_a_primary_says_of_a_slot_after_the_bus_has_told_more_is_no_error_at_its_replica() {
     let mut net = Net::cluster(6, 22);
     let slot = SlotId::new(0).unwrap();

@@ -6,7 +6,7 @@ use crate::cluster::wire::{Body, Head, Kind, mark};
 
 /// Before a replica asks for votes: the FAIL of its primary has to reach those who vote.
 const DELAY_MS: u64 = 500;
-/// For each replica that has more of the data.
+/// For each replica that has more of the data, and each failed primary whose replicas vote first.
 const RANK_DELAY_MS: u64 = 1000;
 /// Votes are waited for so many node timeouts, but not less than this.
 const VOTES_TIMEOUTS: u64 = 2;
@@ -49,6 +49,29 @@ impl Machine {
         self.replicas_of(id).filter(|(h, n)| *h != me && ahead(n)).count() as u64
     }
 
+    /// Failed primaries that come before this node's: the elections of several shards do not take each other's votes.
+    fn primary_rank(&self) -> u64 {
+        let own = self.myself().shard;
+        self.nodes.values().filter(|n| n.votes() && n.is(flag::FAIL) && n.shard < own).count() as u64
+    }
+
+    /// Nobody comes before this node, and nobody who might is still to find out: all replicas of the primary say that it has failed.
+    fn is_best_ranked(&self) -> bool {
+        let Some(primary) = self.my_primary() else { return false };
+        let (me, id) = (self.me, self.nodes[&primary].id);
+        self.rank() == 0
+            && self.primary_rank() == 0
+            && self.replicas_of(id).all(|(h, n)| h == me || n.is(flag::MY_PRIMARY_FAILED))
+    }
+
+    /// Those who vote hear that the primary has failed before they are asked: whoever has found it out may have told this node first.
+    fn tell_of_failure(&mut self) {
+        let failed = self.my_primary().map(|h| &self.nodes[&h]).filter(|p| p.is(flag::FAIL)).map(|p| p.id);
+        if let Some(id) = failed {
+            self.broadcast(Kind::Fail, &Body::Fail(id), 0);
+        }
+    }
+
     pub(super) fn tick_election(&mut self) {
         let now = self.now_ms;
         let manual = self.manual.until_ms != 0 && self.manual.can_start;
@@ -74,7 +97,11 @@ impl Machine {
             self.plan_election(manual);
             return;
         }
-        if !self.election.requested && !manual {
+        if !self.election.requested && !manual && now < self.election.at_ms && self.is_best_ranked() {
+            tracing::info!("Myself become the best ranked replica, initiate the election immediately.");
+            self.election.at_ms = now;
+            self.tell_of_failure();
+        } else if !self.election.requested && !manual {
             let rank = self.rank();
             if rank > self.election.rank {
                 let more = (rank - self.election.rank) * RANK_DELAY_MS;
@@ -109,15 +136,23 @@ impl Machine {
 
     fn plan_election(&mut self, manual: bool) {
         let base = DELAY_MS.min(self.settings.node_timeout_ms / 30);
-        let (rank, delay) = if manual {
-            (0, 0)
+        let (rank, others) = if manual { (0, 0) } else { (self.rank(), self.primary_rank()) };
+        let delay = if manual {
+            0
+        } else if self.is_best_ranked() {
+            tracing::info!("This is the best ranked replica and can initiate the election immediately.");
+            self.tell_of_failure();
+            0
         } else {
-            let rank = self.rank();
-            (rank, base + self.random.below(base + 1) + rank * RANK_DELAY_MS.min(self.settings.node_timeout_ms / 15))
+            let rank_ms = RANK_DELAY_MS.min(self.settings.node_timeout_ms / 15);
+            base + self.random.below(base + 1) + rank * rank_ms + others * rank_ms
         };
         let e = &mut self.election;
         (e.at_ms, e.requested, e.votes, e.rank) = (self.now_ms + delay, false, 0, rank);
-        tracing::info!("Start of election delayed for {delay} milliseconds (rank #{rank}, offset {}).", self.offset());
+        tracing::info!(
+            "Start of election delayed for {delay} milliseconds (rank #{rank}, primary rank #{others}, offset {}).",
+            self.offset()
+        );
         // So that the other replicas know how far we are, and rank themselves.
         self.broadcast_pong(true);
     }
