@@ -13,10 +13,12 @@
 //! * Memory is [`SLOTS`] counts, whatever comes: a new one takes the place of one that is colder.
 
 use super::store::Acl;
+use crate::config::Config;
 use crate::crypto::{random_array, sha256};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Counts that are kept: 64 KiB.
@@ -50,6 +52,22 @@ pub struct Limits {
     pub free: u32,
     /// The longest wait; 0 never waits.
     pub wait_ms_max: u64,
+}
+
+impl Limits {
+    pub fn of(config: &Config) -> Limits {
+        let s = &config.security;
+        Limits { free: s.auth_throttle_after, wait_ms_max: u64::from(s.auth_throttle_delay_max_ms) }
+    }
+}
+
+/// The part of a client's address that its next connection will have too. Of an IPv6 address that is the network: who has one
+/// address there has 2^64.
+pub fn origin(addr: &str) -> Vec<u8> {
+    match addr.parse() {
+        Ok(SocketAddr::V6(v6)) if v6.ip().to_ipv4_mapped().is_none() => v6.ip().octets()[..8].to_vec(),
+        _ => addr.rsplit_once(':').map_or(addr, |(host, _)| host).as_bytes().to_vec(),
+    }
 }
 
 /// The counts.
@@ -171,6 +189,16 @@ mod tests {
         assert_eq!(t.before_ms(b"1.2.3.4", LIMITS, 0), 1000);
         assert_eq!(t.before_ms(b"1.2.3.5", LIMITS, 0), 0, "another address is not held up");
         assert_eq!(t.before_ms(b"1.2.3.4", Limits { wait_ms_max: 0, ..LIMITS }, 0), 0);
+    }
+
+    #[test]
+    fn who_changes_the_port_or_the_host_part_of_an_ipv6_address_is_the_same_guesser() {
+        assert_eq!(origin("10.0.0.1:5"), origin("10.0.0.1:6"));
+        assert_ne!(origin("10.0.0.1:5"), origin("10.0.0.2:5"));
+        assert_eq!(origin("[2001:db8:0:1::1]:5"), origin("[2001:db8:0:1:ffff::2]:6"));
+        assert_ne!(origin("[2001:db8:0:1::1]:5"), origin("[2001:db8:0:2::1]:5"));
+        assert_ne!(origin("[::ffff:10.0.0.1]:5"), origin("[::ffff:10.0.0.2]:5"));
+        assert_eq!(origin("/run/s.sock:0"), b"/run/s.sock");
     }
 
     #[test]

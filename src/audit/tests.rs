@@ -314,7 +314,9 @@ fn what_is_no_regular_file_is_no_log_and_no_key_and_nobody_waits_for_it() {
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     assert!(Audit::start(settings(&path)).unwrap_err().contains("no regular file"));
     assert!(Key::read(&path).err().unwrap().contains("no regular file"));
-    std::fs::remove_file(&path).unwrap();
+    std::fs::rename(&path, verify::head_path(&path)).unwrap();
+    assert!(Audit::start(settings(&path)).unwrap_err().contains("no regular file"));
+    std::fs::remove_file(verify::head_path(&path)).unwrap();
     std::fs::create_dir(&path).unwrap();
     assert!(Audit::start(settings(&path)).is_err() && Key::read(&path).is_err());
 }

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// A record is far shorter; a longer line is not ours.
 pub(super) const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// A head is a line of numbers and macs.
+const HEAD_BYTES_MAX: u64 = 4096;
+
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -112,8 +115,8 @@ impl Head {
 
     /// The head of a log; `None` if there is none.
     pub fn read(log: &Path, key: &Key) -> Result<Option<Head>, Fault> {
-        let text = match std::fs::read_to_string(head_path(log)) {
-            Ok(text) => text,
+        let text = match storage::read_regular(&head_path(log), HEAD_BYTES_MAX) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| Fault::Head)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Fault::Unreadable(e.to_string())),
         };

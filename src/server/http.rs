@@ -2,6 +2,8 @@
 
 use super::boot::BootError;
 use super::{bind, tls};
+use crate::acl::throttle::{Limits, origin};
+use crate::audit::{Event, Outcome, Record};
 use crate::base::{clock, memory};
 use crate::commands::Node;
 use crate::commands::server::info::with_facts;
@@ -14,6 +16,7 @@ use parking_lot::RwLock;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The endpoint as the rest of the server sees it.
@@ -80,6 +83,26 @@ impl Source for Answers {
             },
         };
         with_facts(&self.node, &config, used, &databases, |facts| openmetrics::print(facts, &extra, format))
+    }
+
+    fn login_wait(&self, from: &str) -> Duration {
+        let limits = Limits::of(&self.node.config.current());
+        Duration::from_millis(self.node.acl.throttle.before_ms(&origin(from), limits, clock::monotonic_ms()))
+    }
+
+    fn login_failed(&self, from: &str, user: &str) -> Duration {
+        tracing::info!("Failed login at the HTTP endpoint as '{user}' from {from}");
+        let record = Record::new(Event::LoginFailed, Outcome::Denied).with("as", user).with("addr", from);
+        self.node.audit.record(record.with("by", "http"));
+        let limits = Limits::of(&self.node.config.current());
+        // Its user is none of the users': only the address is held up with the others.
+        let throttle = &self.node.acl.throttle;
+        Duration::from_millis(throttle.failed(
+            &origin(from),
+            &[b"http\0", user.as_bytes()].concat(),
+            limits,
+            clock::monotonic_ms(),
+        ))
     }
 
     fn credentials(&self) -> Option<(String, Zeroizing<Vec<u8>>)> {

@@ -75,6 +75,32 @@ fn metrics_ask_for_the_password_and_probes_do_not() {
 }
 
 #[test]
+fn a_wrong_password_of_the_metrics_is_a_failed_login_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.log");
+    let words = ["--http-password", "secret", "--audit-file", audit.to_str().unwrap(), "--auth-throttle-after", "3"];
+    let (server, port) = server(&words);
+    let mut limits = server.connect();
+    assert_eq!(limits.line("CONFIG SET auth-throttle-delay-max 100").to_string(), "+OK");
+    for _ in 0..12 {
+        assert_eq!(status(&get(&server, port, "/metrics", "Authorization: Basic bWV0cmljczpvdGhlcg==\r\n")), "401");
+    }
+    // Who is only asked for it has not failed.
+    assert_eq!(status(&get(&server, port, "/metrics", "")), "401");
+    assert_eq!(status(&get(&server, port, "/metrics", "Authorization: Basic bWV0cmljczpzZWNyZXQ=\r\n")), "200");
+    let failed = server.log().matches("Failed login at the HTTP endpoint as 'metrics' from 127.0.0.1:").count();
+    assert_eq!(failed, 12, "{}", server.log());
+    crate::support::process::eventually("they are recorded", std::time::Duration::from_secs(30), || {
+        std::fs::read_to_string(&audit).unwrap().matches("\"by\":\"http\"").count() == 12
+    });
+    // Nor is a transaction a way round: the failures are of the address, whatever it asked.
+    limits.line("MULTI");
+    limits.line("AUTH default x");
+    let reply = limits.line("EXEC").to_string();
+    assert!(reply.contains("after so many failed logins"), "{reply}");
+}
+
+#[test]
 fn a_client_without_a_certificate_is_refused_where_one_is_demanded() {
     let (server, port) = server(&["--http-auth-clients", "yes"]);
     let answered = Connection::tls(port, &server.ca())

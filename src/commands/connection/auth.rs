@@ -3,7 +3,7 @@
 //! Passwords are compared as digests, so that the time it takes tells nothing of how much was right, nor of the length.
 
 use super::client::checked_name;
-use crate::acl::throttle::Limits;
+use crate::acl::throttle::{Limits, origin};
 use crate::acl::{Context, HashKind, PasswordHash, Policy, Reason, Throttle, User};
 use crate::audit::Event;
 use crate::base::clock;
@@ -15,7 +15,6 @@ use crate::crypto::sha256;
 use crate::metrics::counters::Counter;
 use crate::resp::reply::Version;
 use crate::spec::{CommandSpec, Group};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use zeroize::Zeroizing;
@@ -60,23 +59,11 @@ enum Step {
     Later,
 }
 
-/// The part of a client's address that its next connection will have too. Of an IPv6 address that is the network: who has one
-/// address there has 2^64.
-fn origin(addr: &str) -> Vec<u8> {
-    match addr.parse() {
-        Ok(SocketAddr::V6(v6)) if v6.ip().to_ipv4_mapped().is_none() => v6.ip().octets()[..8].to_vec(),
-        _ => addr.rsplit_once(':').map_or(addr, |(host, _)| host).as_bytes().to_vec(),
-    }
-}
-
 /// Signs the connection in, or says why not. What takes long, or has to wait, is answered later; inside EXEC, where nothing can, it is
 /// refused.
 fn sign_in(cx: &mut NodeContext<'_, '_>, name: &[u8], password: &[u8]) -> Result<Step, CommandError> {
     let now_ms = clock::monotonic_ms();
-    let limits = Limits {
-        free: cx.config.security.auth_throttle_after,
-        wait_ms_max: u64::from(cx.config.security.auth_throttle_delay_max_ms),
-    };
+    let limits = Limits::of(cx.config);
     let asked = sha256(&[name, b"\0", password].concat());
     let waiting = cx.client.login.take().filter(|w| w.asked == asked && !cx.nested);
     let address = origin(&cx.client.shared.addr);
@@ -307,19 +294,4 @@ fn hello(cx: &mut NodeContext<'_, '_>) -> Outcome {
         text(r, "availability_zone", zone);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::origin;
-
-    #[test]
-    fn who_changes_the_port_or_the_host_part_of_an_ipv6_address_is_the_same_guesser() {
-        assert_eq!(origin("10.0.0.1:5"), origin("10.0.0.1:6"));
-        assert_ne!(origin("10.0.0.1:5"), origin("10.0.0.2:5"));
-        assert_eq!(origin("[2001:db8:0:1::1]:5"), origin("[2001:db8:0:1:ffff::2]:6"));
-        assert_ne!(origin("[2001:db8:0:1::1]:5"), origin("[2001:db8:0:2::1]:5"));
-        assert_ne!(origin("[::ffff:10.0.0.1]:5"), origin("[::ffff:10.0.0.2]:5"));
-        assert_eq!(origin("/run/s.sock:0"), b"/run/s.sock");
-    }
 }

@@ -22,6 +22,7 @@ use parking_lot::RwLock;
 use route::{Answer, Route};
 use rustls::ServerConfig;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -76,6 +77,10 @@ pub trait Source: Send + Sync + 'static {
     fn metrics(&self, format: Format) -> Vec<u8>;
     /// User and password the metrics ask for; `None` asks for none.
     fn credentials(&self) -> Option<(String, zeroize::Zeroizing<Vec<u8>>)>;
+    /// How long a password from this address waits before it is looked at.
+    fn login_wait(&self, from: &str) -> Duration;
+    /// A password from there was wrong. How long the answer waits.
+    fn login_failed(&self, from: &str, user: &str) -> Duration;
 }
 
 /// What new connections are given; without a configuration they are plaintext.
@@ -144,14 +149,15 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: 
 }
 
 async fn connection(socket: tokio::net::TcpStream, shared: Arc<Shared>) {
+    let Ok(from) = socket.peer_addr() else { return };
     let _ = socket.set_nodelay(true);
     let tls = shared.tls.read().clone();
     match tls {
-        None => serve(socket, shared).await,
+        None => serve(socket, from, shared).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(socket);
             match tokio::time::timeout(PATIENCE, handshake).await {
-                Ok(Ok(stream)) => serve(stream, shared).await,
+                Ok(Ok(stream)) => serve(stream, from, shared).await,
                 Ok(Err(e)) => tracing::debug!("HTTP endpoint: TLS handshake: {e}"),
                 Err(_) => {}
             }
@@ -159,10 +165,10 @@ async fn connection(socket: tokio::net::TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, from: SocketAddr, shared: Arc<Shared>) {
     let service = service_fn(|request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(respond(&request, &shared).await) }
+        async move { Ok::<_, Infallible>(respond(&request, from, &shared).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,13 +181,21 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>)
     }
 }
 
-async fn respond(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Once> {
+async fn respond(request: &Request<Incoming>, from: SocketAddr, shared: &Arc<Shared>) -> Response<Once> {
     match route::route(request.method().as_str(), request.uri().path(), &shared.source.state()) {
         Route::Probe(answer) => plain(answer),
         Route::Metrics => {
             if let Some((user, password)) = shared.source.credentials() {
                 let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+                let from = from.to_string();
+                if header.is_some() {
+                    tokio::time::sleep(shared.source.login_wait(&from)).await;
+                }
                 if !auth::basic(header, user.as_bytes(), &password) {
+                    // Without a header nobody has guessed: that is how a browser asks whether it has to.
+                    if header.is_some() {
+                        tokio::time::sleep(shared.source.login_failed(&from, &user)).await;
+                    }
                     let mut response = plain(Answer { status: 401, text: "user and password are needed\n" });
                     let realm = HeaderValue::from_static("Basic realm=\"holdfast\", charset=\"UTF-8\"");
                     response.headers_mut().insert(WWW_AUTHENTICATE, realm);
