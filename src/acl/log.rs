@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 /// Refusals within this time of the last one like them are one entry.
 const GROUPING_MS: i64 = 60_000;
+/// Bytes of an object or a name that are kept: a key may have 512 MB, and who may not use it could have this log hold many.
+const TEXT_BYTES_MAX: usize = 4096;
 /// Entries that are looked at for one like the new one.
 const COMPARED_MAX: usize = 10;
 
@@ -89,6 +91,7 @@ impl AclLog {
         now_ms: i64,
         len_max: usize,
     ) {
+        let [object, user] = [object, user].map(|text| &text[..text.len().min(TEXT_BYTES_MAX)]);
         let state = &mut *self.0.lock();
         let alike = |e: &Entry| {
             e.reason == reason
@@ -131,5 +134,23 @@ impl AclLog {
     /// Forgets all entries.
     pub fn clear(&self) {
         self.0.lock().entries.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_objects_of_any_length_take_a_bounded_room() {
+        let log = AclLog::default();
+        for n in 0..20u8 {
+            let object = [vec![n], vec![b'x'; 1 << 20]].concat();
+            log.record(Reason::Key, Context::Toplevel, &object, &object, String::new(), 0, 8);
+        }
+        let kept = log.newest(100);
+        assert_eq!(kept.len(), 8);
+        assert!(kept.iter().all(|e| e.object.len() == TEXT_BYTES_MAX && e.user.len() == TEXT_BYTES_MAX));
+        assert_eq!(kept[0].object[0], 19, "the newest first, and cut ones are not all alike");
     }
 }
