@@ -173,6 +173,27 @@ fn users_of_the_configuration_survive_a_rewrite() {
 }
 
 #[test]
+fn of_two_stores_the_one_that_is_written_is_the_one_that_is_judged() {
+    let server = Server::start();
+    let (mut admin, mut user) = (server.connect(), server.connect());
+    admin.line("ACL SETUSER u on nopass +@all ~source ~list ~mine");
+    admin.line("GEOADD source 1 1 m");
+    admin.line("RPUSH list 1");
+    user.line("AUTH u x");
+    let refused = "-NOPERM No permissions to access a key";
+    for command in ["GEORADIUS source 1 1 10 km", "GEORADIUSBYMEMBER source m 10 km", "SORT list"] {
+        let words: &[&str] = if command.starts_with("SORT") { &["STORE"] } else { &["STORE", "STOREDIST"] };
+        for first in words {
+            for second in words {
+                assert_eq!(user.line(&format!("{command} {first} mine {second} other")).to_string(), refused);
+                assert_eq!(user.line(&format!("{command} {first} other {second} mine")).to_string(), ":1");
+                assert_eq!(admin.line("EXISTS other").to_string(), ":0", "{command} {first} {second}");
+            }
+        }
+    }
+}
+
+#[test]
 fn names_with_control_characters_are_no_names() {
     let server = Server::start();
     let mut admin = server.connect();
