@@ -243,6 +243,14 @@ pub fn run(loaded: Loaded) -> Result<i32, BootError> {
             None => Ok(()),
         }),
     );
+    let is_node = node.cluster.is_some();
+    node.config.on_change(
+        &["tls-cluster"],
+        Box::new(move |_, _| {
+            let bus_is_open = "the bus of a node that runs stays as it is: set it in the file and start again";
+            if is_node { Err(bus_is_open.into()) } else { Ok(()) }
+        }),
+    );
     let executor = Executor::new(Arc::clone(&node), apply_recorder.expect("one recorder per thread"));
     *node.executor.lock() = Some(Box::new(executor));
     tuning::apply(&node, &config);

@@ -432,6 +432,17 @@ fn what_is_configured_for_later_is_looked_at_now() {
 }
 
 #[test]
+fn whether_the_bus_is_encrypted_can_be_set_where_there_is_none_and_not_on_a_node_that_runs() {
+    assert_eq!(Server::start().connect().line("CONFIG SET tls-cluster no").to_string(), "+OK");
+    let bus = crate::support::server::free_port().to_string();
+    let node = Server::with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let reply = node.connect().line("CONFIG SET tls-cluster no tls-replication no").to_string();
+    assert!(reply.starts_with("-ERR"), "{reply}");
+    let reply = node.connect().line("CONFIG GET tls-cluster tls-replication").to_string();
+    assert_eq!(reply.matches("\"yes\"").count(), 2, "{reply}");
+}
+
+#[test]
 fn a_pipe_or_a_device_in_the_place_of_a_file_holds_nobody_up() {
     let folder = tempfile::tempdir().unwrap();
     let f = folder.path();

@@ -74,7 +74,7 @@ topic! {
     /// TLS on replication links, with the primary's certificate verified. Without a `tls-port` it is `no` unless it is set.
     "tls-replication" => replication: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// TLS on the cluster bus, with the certificates of both sides verified. Without a `tls-port` it is `no` unless it is set.
-    "tls-cluster" => cluster: bool = true, YesNo, Start, Open, Standing::Works;
+    "tls-cluster" => cluster: bool = true, YesNo, Runtime, Open, Standing::Works;
     /// Diffie-Hellman parameters.
     "tls-dh-params-file" => dh_params_file: Option<PathBuf> = None, File, Runtime, Open, Standing::Inert(DH);
 }
