@@ -118,9 +118,10 @@ pub struct Worker {
     rung: bool,
     /// Connections that had more to send when others' turn came.
     unsent: Vec<usize>,
-    /// Replicas for which the journal has something, when replicas were last sent anything, and where it ended then.
+    /// Replicas for which the journal has something, when replicas were last sent anything and what was owed then, and where it ended.
     fed: Vec<usize>,
     fed_at: Tick,
+    feed_debt: Duration,
     fed_to: u64,
     aside: Arc<Aside>,
     desk: Arc<Desk>,
@@ -184,6 +185,7 @@ impl Worker {
             unsent: Vec::new(),
             fed: Vec::new(),
             fed_at: Tick::now(),
+            feed_debt: Duration::ZERO,
             fed_to: 0,
             aside: parts.aside,
             away: HashMap::new(),

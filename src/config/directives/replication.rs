@@ -41,7 +41,7 @@ topic! {
     "repl-backlog-size" => repl_backlog_size: u64 = 10 << 20, AtLeast(16 << 10), Runtime, Open, Standing::Works;
     /// Seconds after the last replica left until they are dropped; 0 never.
     "repl-backlog-ttl" => repl_backlog_ttl_secs: u64 = 3600, LONG, Runtime, Open, Standing::Works;
-    /// Microseconds between two sends to a replica at the least: what is written meanwhile goes together. Half of `repl-backlog-size` is sent at once, and anything while a client waits for replicas (`WAIT`). 0 sends after every turn.
+    /// Microseconds between two sends to a replica under load: what is written meanwhile goes together; after a pause some dozens go at once. Half of `repl-backlog-size` is sent at once, and anything while a client waits for replicas (`WAIT`). 0 sends after every turn.
     "repl-send-interval" => repl_send_interval_us: u32 = 2000, int(0, 10_000_000), Runtime, Open, Standing::Works;
     /// Let the kernel hold back small packets to replicas until those before them have arrived.
     "repl-disable-tcp-nodelay" => repl_disable_tcp_nodelay: bool = false, YesNo, Runtime, Open, Standing::Works;

@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Bytes of the journal that are handed to a replica's connection at once; the rest waits in the journal, within the replica's bound.
 const FEED_BYTES: usize = 1 << 20;
 
+/// So many sends to replicas may come before their time, if there were none for as many intervals: who writes now and then has it there at once.
+const FEEDS_AHEAD: u32 = 64;
+
 /// A copy of the data set is passed on as it is made, so often at the most.
 const COPY_EVERY: Duration = Duration::from_micros(500);
 
@@ -81,18 +84,22 @@ impl Worker {
     }
 
     /// How long replicas still have to wait for what the journal has for them. A record, a system call and a replica that is woken for what each
-    /// turn has written would cost more than the turn's commands. It has to be in the backlog anyway: more is not kept for this.
+    /// turn has written would cost more than the turn's commands. It has to be in the backlog anyway: more is not kept for this. A worker has
+    /// `feed_debt` intervals still to let pass for sends that came before their time, and no more than [`FEEDS_AHEAD`] of them.
     pub(super) fn feed_in(&self) -> Duration {
         let unsent = self.node.journal.end().saturating_sub(self.fed_to);
         if self.node.replication.replicas.are_waited_for() || unsent >= self.config.replication.repl_backlog_size / 2 {
             return Duration::ZERO;
         }
-        let mut interval = Duration::from_micros(self.config.replication.repl_send_interval_us.into());
+        let since = Duration::from_nanos(Tick::now().ns_since(self.fed_at));
+        let ahead = self.feed_interval() * FEEDS_AHEAD;
+        let wait = self.feed_debt.saturating_sub(since).saturating_sub(ahead);
         let copies = |i: &usize| self.connections[*i].as_ref().is_some_and(|c| c.client.copy.is_some());
-        if self.fed.iter().any(copies) {
-            interval = interval.min(COPY_EVERY);
-        }
-        interval.saturating_sub(Duration::from_nanos(Tick::now().ns_since(self.fed_at)))
+        if self.fed.iter().any(copies) { wait.min(COPY_EVERY.saturating_sub(since)) } else { wait }
+    }
+
+    fn feed_interval(&self) -> Duration {
+        Duration::from_micros(self.config.replication.repl_send_interval_us.into())
     }
 
     /// Feeds replicas if it is time.
@@ -101,7 +108,10 @@ impl Worker {
         if self.fed.is_empty() || !self.feed_in().is_zero() {
             return;
         }
-        (self.fed_at, self.fed_to) = (Tick::now(), self.node.journal.end());
+        let now = Tick::now();
+        let left = self.feed_debt.saturating_sub(Duration::from_nanos(now.ns_since(self.fed_at)));
+        self.feed_debt = left.min(self.feed_interval() * FEEDS_AHEAD) + self.feed_interval();
+        (self.fed_at, self.fed_to) = (now, self.node.journal.end());
         for i in std::mem::take(&mut self.fed) {
             self.feed(i);
         }
