@@ -329,11 +329,11 @@ impl Turn<'_> {
         if rules.compatible {
             return Ok(read_only_call);
         }
-        if read_only_call && !rules.no_writes {
-            return Err(CommandError::fixed("ERR Can not execute a script with write flag using *_ro command."));
-        }
         if !rules.no_writes {
             self.may_write(client)?;
+            if read_only_call {
+                return Err(CommandError::fixed("ERR Can not execute a script with write flag using *_ro command."));
+            }
         }
         if judged && !rules.allow_oom && !rules.no_writes && self.is_over_memory() {
             return Err(CommandError::fixed("OOM command not allowed when used memory > 'maxmemory'."));
